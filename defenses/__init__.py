@@ -1,0 +1,1 @@
+"""Defenses, one a file; the file name is the registered name with _ for -."""

@@ -1,0 +1,235 @@
+"""The command `hashbench`. Nothing slow is imported before a command needs it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
+
+if TYPE_CHECKING:
+    from hashbench.registry import Entry
+    from hashbench.scoring import Retrieval
+
+C = TypeVar("C", bound=Callable[..., Any])
+INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
+
+
+def main() -> None:
+    """Run the command line; every error is one line on standard error."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.message)
+        sys.exit(2)
+    except click.ClickException as error:
+        where = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        _fail(f"{error.format_message().rstrip('.')}{f'; see {where!r}' if where else ''}")
+    except HashbenchError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
+    def add(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_store = click.option(
+    "--store", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+    help="Folder that keeps models and results.",
+)  # fmt: skip
+_out = click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
+    help="Folder for tables and pictures.",
+)  # fmt: skip
+_plugin = click.option(
+    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    help="A Python file with attacks or defenses of your own; it is executed. Repeatable.",
+)  # fmt: skip
+
+
+_SEED: dict[str, Any] = {
+    "type": click.IntRange(0), "multiple": True, "default": (0,), "show_default": True,
+    "help": "Seed of trainings and attacks. Repeatable.",
+}  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: hashbench list")
+@click.version_option(package_name="hashbench")
+def cli() -> None:
+    """Measure how robust deep hashing is: attacks by defenses, in numbers that can be compared.
+
+    Give names with parameters as NAME:parameter=value,parameter=value.
+    """
+
+
+@cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
+@_options(
+    click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
+    click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable."),
+    click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="The data set."),
+    click.option("--method", default="csq", show_default=True, metavar="NAME", help="The hashing method."),
+    click.option("--backbone", default="cnn", show_default=True, metavar="NAME", help="The network."),
+    click.option("--bits", type=click.IntRange(1, 1024), default=32, show_default=True, help="Code length."),
+    click.option("--training", default="", metavar="PARAMS", help="Clean training, such as epochs=30,batch_size=32."),
+    click.option("--eps", metavar="NUMBER", help="L-inf budget for pixels in [0, 1].  [default: the data set's]"),
+    click.option("--seed", "seeds", **_SEED),
+    click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ..."),
+    _out,
+    _store,
+    click.option("--fresh", is_flag=True, help="Train and attack again, whatever the store holds."),
+    _plugin,
+)  # fmt: skip
+def run(store: Path, **words: Any) -> None:
+    """Train, defend, attack, and write the matrix of mAPs.
+
+    The undefended model and the clean queries are always part of it. What the store already holds is
+    not computed again, so the same command goes on where it was stopped. The tables hold the cells of
+    this command; `hashbench report` makes them from all cells of a store.
+    """
+    try:
+        _run(store=store, **words)
+    except KeyboardInterrupt:
+        click.echo(f"stopped: what is finished is kept in {store}; the same command goes on from there", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _run(
+    *, defenses: Sequence[str], attacks: Sequence[str], dataset: str, method: str, backbone: str, bits: int,
+    training: str, eps: str | None, seeds: Sequence[int], device: str, out: Path, store: Path, fresh: bool,
+    plugins: Sequence[Path],
+) -> None:  # fmt: skip
+    from hashbench import leaderboard, registry
+    from hashbench.cell import Subject, plan
+    from hashbench.clean import clean_training
+    from hashbench.runner import choose_device, new_model
+    from hashbench.runner import run as measure
+    from hashbench.spec import Spec
+    from hashbench.store import Store
+    from hashbench.terminal import print_matrix, progress_bars
+    from hashbench.threat import Threat
+
+    for path in plugins:
+        registry.load_plugin(path)
+    rows = [registry.defenses.choose(Spec.parse(text)) for text in ("none", *defenses)]
+    columns = [registry.attacks.choose(Spec.parse(text)) for text in ("none", *attacks)]
+    data = registry.datasets.choose(Spec.parse(dataset))
+    network = registry.backbones.choose(Spec.parse(backbone))
+    objective = registry.methods.choose(Spec.parse(method))
+    clean = registry.choose_clean(clean_training, training)
+    budget = None if eps is None else Threat(_number("eps", eps))
+    target = choose_device(device)
+    leaderboard.check_writable(out)
+    kept = Store(store)
+    subject = Subject(data, data.call(), network, objective, clean, bits)
+    new_model(subject)
+    cells = plan(subject, budget or Threat(subject.split.eps), seeds, rows, columns)
+    command = shlex.join(["hashbench", *sys.argv[1:]])
+    with progress_bars():
+        results = list(measure(cells, kept, target, fresh=fresh, command=command))
+    for board in leaderboard.leaderboards(results):
+        print_matrix(board)
+        click.echo(f"written to {leaderboard.write(board, out)}")
+
+
+@cli.command("list", epilog="Example: hashbench list attacks")
+@click.argument("kind", required=False, type=click.Choice(["attacks", "defenses", "methods", "backbones", "datasets"]))
+@_plugin
+def list_(kind: str | None, plugins: Sequence[Path]) -> None:
+    """Show what is registered, with parameters and papers."""
+    from hashbench import registry
+
+    for path in plugins:
+        registry.load_plugin(path)
+    for name in ("attacks", "defenses", "methods", "backbones", "datasets"):
+        if kind in (None, name):
+            click.secho(name, bold=True)
+            for entry in getattr(registry, name):
+                click.echo(_describe(entry))
+
+
+def _describe(entry: Entry[Any]) -> str:
+    from hashbench.parameters import parameters
+
+    facts = [f"{key}: {value}" for key, value in entry.tags.items()]
+    facts += [f"paper: {entry.paper}"] if entry.paper else []
+    lines = [f"  {entry.name:<16} {entry.summary}"]
+    lines += [f"{'':19}{'; '.join(facts)}"] if facts else []
+    lines += [f"{'':19}{p}{f'  ({p.range})' if p.range else ''}" for p in parameters(entry.function)]
+    return "\n".join(lines)
+
+
+@cli.command(epilog="Example: hashbench report --store runs --out leaderboards")
+@_store
+@_out
+def report(store: Path, out: Path) -> None:
+    """Rebuild all tables and pictures from a store alone."""
+    from hashbench import leaderboard
+    from hashbench.store import Store
+    from hashbench.terminal import print_matrix
+
+    if not (store / "cells").is_dir():
+        raise StoreUnusable(f"{store} is no store; make one with 'hashbench run', or name one with --store")
+    leaderboard.check_writable(out)
+    boards = leaderboard.leaderboards(Store(store).cells())
+    if not boards:
+        raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
+    for board in boards:
+        print_matrix(board)
+        click.echo(f"written to {leaderboard.write(board, out)}")
+
+
+@cli.command(epilog="Example: hashbench score codes.npz --at 1000")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--at", type=click.IntRange(1), metavar="K", help="Score the first K ranks only: AP@K.")
+@click.option("--queries", is_flag=True, help="Print each query's AP too.")
+def score(file: Path, at: int | None, queries: bool) -> None:
+    """Score codes of your own.
+
+    FILE is an .npz file with query_codes and database_codes [items, bits] (their signs count) and
+    query_labels and database_labels [items, classes] (multi-hot). Prints mAP, expected over the orders
+    of tied items, with the worst and the best order, and the chance level.
+    """
+    from hashbench.scoring import score_file
+
+    click.echo(_scores(score_file(file, at), queries))
+
+
+def _scores(found: Retrieval, queries: bool) -> str:
+    names = ("map", "map_low", "map_high", "chance_map")
+    lines = [f"{name:<19} {getattr(found, name):.6f}" for name in names]
+    lines.append(f"n_without_relevant  {found.n_without_relevant}")
+    if queries:
+        lines.append("query,average_precision,low,high")
+        rows = zip(found.average_precision, found.low, found.high, strict=True)
+        lines += [f"{i}," + ",".join("" if v != v else f"{v:.6f}" for v in row) for i, row in enumerate(rows)]
+    return "\n".join(lines)
+
+
+def _number(name: str, text: str) -> float:
+    from hashbench.parameters import read_number
+
+    try:
+        return read_number(text)
+    except (ValueError, ZeroDivisionError):
+        raise BadParameter(f"can't read --{name} {text}; write a number such as 0.03 or 8/255") from None

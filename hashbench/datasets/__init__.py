@@ -1,0 +1,1 @@
+"""Data sets, one a file, in their retrieval roles."""

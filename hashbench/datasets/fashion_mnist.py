@@ -1,0 +1,91 @@
+"""Fashion-MNIST: 70,000 pictures of clothing, 28x28 pixels (Xiao, Rasul and Vollgraf, 2017)."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from hashbench.data import ImageSet, RetrievalSplit, split_of_tensors
+from hashbench.datasets.download import torchvision_folder
+from hashbench.errors import BadParameter, MissingData
+from hashbench.parameters import Count
+from hashbench.registry import dataset
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+@dataset("fashion-mnist", paper="Xiao, Rasul and Vollgraf, arXiv 1708.07747")
+def fashion_mnist(
+    *,
+    root: Path | None = None,
+    train: Count = 5000,
+    database: Count = 10000,
+    queries: Count = 1000,
+    validation: Count = 1000,
+) -> RetrievalSplit:
+    """Real Fashion-MNIST images: the database from the official training part, queries from the test part.
+
+    Args:
+        root: folder with the four files, gzipped or not; otherwise Debian's package
+            dataset-fashion-mnist, otherwise a download by torchvision.
+        train: images trained on, the first ones of the database.
+        database: images of the official training part.
+        queries: images of the official test part.
+        validation: further images of the official training part.
+
+    Raises:
+        MissingData: a file is not there or is damaged.
+        BadParameter: more images asked for than there are.
+    """
+    folder = _folder(root)
+    if train > database:
+        raise BadParameter(f"train={train} is more than database={database}; train is a part of the database")
+    learnt = _draw(folder, "train", database + validation)
+    tested = _draw(folder, "test", queries)
+    base = ImageSet(learnt.images[:database], learnt.labels[:database])
+    return split_of_tensors(
+        train=ImageSet(base.images[:train], base.labels[:train]),
+        queries=tested,
+        validation=ImageSet(learnt.images[database:], learnt.labels[database:]),
+        database=base,
+        eps=8 / 255,
+    )
+
+
+def _folder(root: Path | None) -> Path:
+    if root is not None:
+        if not root.is_dir():
+            raise MissingData(f"there is no folder {root}; give root= the folder that holds {FILES['train'][0]}.gz")
+        return root
+    if DEBIAN.is_dir():
+        return DEBIAN
+    return torchvision_folder("FashionMNIST", "apt-get install dataset-fashion-mnist") / "FashionMNIST" / "raw"
+
+
+def _draw(folder: Path, part: str, number: int) -> ImageSet:
+    pixels, classes = (_read(folder, name) for name in FILES[part])
+    if number > len(classes):
+        raise BadParameter(f"{number} images asked of the {part} part, it has {len(classes)}; ask for fewer")
+    order = np.random.RandomState(0).permutation(len(classes))[:number]
+    images = torch.tensor(pixels[order], dtype=torch.float32)[:, None] / 255
+    return ImageSet(images, functional.one_hot(torch.tensor(classes[order]).long(), 10).float())
+
+
+def _read(folder: Path, name: str) -> np.ndarray:
+    packed, plain = folder / f"{name}.gz", folder / name
+    try:
+        content = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
+        dimensions = np.frombuffer(content, ">i4", count=content[3], offset=4)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(dimensions)
+    except FileNotFoundError:
+        raise MissingData(f"{folder} has neither {name}.gz nor {name}; give root= the folder with both parts") from None
+    except (OSError, EOFError, ValueError, IndexError):
+        raise MissingData(f"{folder / name} is damaged; fetch Fashion-MNIST again") from None

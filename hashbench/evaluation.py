@@ -1,0 +1,195 @@
+"""The referee: crafts adversarial queries, audits them, and turns them into numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hashbench.codes import BATCH, encode
+from hashbench.data import Gallery, ImageSet, Queries, Victim
+from hashbench.errors import BadOutput, CodeRaised, HashbenchError, InvalidCell
+from hashbench.hamming import Counts, count
+from hashbench.metrics import average_precision, chance, precision_within, relevant_fraction
+from hashbench.model import HashModel, binarize, frozen
+from hashbench.passes import Passes, counted
+from hashbench.progress import track
+from hashbench.protocols import Attack
+from hashbench.registry import Choice
+from hashbench.threat import Threat
+from hashbench.types import BinaryCodes, Codes, Images, Labels
+
+TOP = 1000  # k of map_at_k
+RADIUS = 2  # of precision_radius_2
+
+Arrays = dict[str, NDArray[Any]]
+Numbers = dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The numbers of a cell and, per query, what they were made from."""
+
+    numbers: Numbers
+    arrays: Arrays
+
+
+def make_victim(model: HashModel, train: ImageSet, database: ImageSet) -> Victim:
+    """A model with the codes that it gives its database: always its own, never those of another model.
+
+    Raises:
+        BadOutput: the model's codes are not finite numbers of the right shape.
+    """
+    codes = encode(model, database)
+    if codes.shape != (len(database), model.bits) or not torch.isfinite(codes).all():
+        raise BadOutput(f"the model's codes have shape {list(codes.shape)} or are not finite; retrain it")
+    return Victim(model, train, Gallery(binarize(codes), database.labels.to(codes.device)))
+
+
+def judge(attack: Choice[Attack], victim: Victim, queries: ImageSet, threat: Threat, seed: int) -> Verdict:
+    """Attack all queries and measure what retrieval is left.
+
+    Raises:
+        CodeRaised: the attack raised an exception.
+        BadOutput: it returned something that is no batch of finite images.
+        ThreatViolation: it left the budget or [0, 1].
+    """
+    clean_codes = binarize(encode(victim.model, queries))
+    torch.manual_seed(seed)
+    craft = explain(f"attack {attack.label}", attack.call, victim, threat)
+    passes = Passes()
+    batches: list[dict[str, Tensor]] = []
+    for index in track(queries.batches(BATCH), f"attack {attack.label}"):
+        clean = queries.images[index].to(clean_codes.device)
+        labels = queries.labels[index].to(clean_codes.device)
+        batch = Queries(clean.clone(), labels.clone(), index.to(clean_codes.device), seed)
+        torch.manual_seed(seed + int(index[0]))
+        with counted(victim.model, passes):
+            crafted = explain(f"attack {attack.label}", craft, batch)
+        batches.append(_audit(_images(crafted, clean), clean, victim.model, threat))
+    merged = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    return _verdict(victim, queries.labels, clean_codes, merged, passes)
+
+
+def explain(who: str, function: Any, *args: Any) -> Any:
+    """Call code that may be a plugin's; whatever it raises ends the cell with one line.
+
+    Raises:
+        CodeRaised: the function raised something that is not hashbench's own.
+    """
+    try:
+        return function(*args)
+    except HashbenchError:
+        raise
+    except Exception as error:
+        trace = error.__traceback__
+        while trace and trace.tb_next:
+            trace = trace.tb_next
+        where = f"{trace.tb_frame.f_code.co_filename.rsplit('/')[-1]}:{trace.tb_lineno}" if trace else "?"
+        reason = " ".join(str(error).split())[:200]
+        raise CodeRaised(f"{who} raised {type(error).__name__} at {where}: {reason}") from error
+
+
+def _images(crafted: Any, clean: Images) -> Images:
+    """What an attack returned, if it is a batch of finite images of the queries' shape."""
+    if not isinstance(crafted, Tensor):
+        raise BadOutput(f"the attack returned a {type(crafted).__name__}; return a tensor of images")
+    if crafted.shape != clean.shape:
+        raise BadOutput(f"the attack returned shape {list(crafted.shape)}; the queries have {list(clean.shape)}")
+    images: Images = crafted.detach().to(clean)
+    bad = (~torch.isfinite(images)).flatten(1).any(1).sum().item()
+    if bad:
+        raise BadOutput(f"the attack returned NaN or infinite pixels in {bad} of {len(clean)} images")
+    return images
+
+
+def _audit(images: Images, clean: Images, model: HashModel, threat: Threat) -> dict[str, Tensor]:
+    threat.check(images, clean)
+    delta = (images - clean).flatten(1)
+    with frozen(model), torch.no_grad():
+        codes, rounded = model(images), model((images * 255).round() / 255)
+    return {
+        "codes": binarize(codes),
+        "codes_8bit": binarize(rounded),
+        "linf": delta.abs().amax(1),
+        "l2": delta.norm(dim=1),
+    }
+
+
+def _verdict(victim: Victim, labels: Labels, clean: BinaryCodes, audited: dict[str, Tensor], passes: Passes) -> Verdict:
+    counts = _count(audited["codes"], labels, victim)
+    ap = average_precision(counts)
+    ap_8bit = average_precision(_count(audited["codes_8bit"], labels, victim)).expected
+    ap_top = average_precision(counts, TOP).expected
+    scored = ~np.isnan(ap.expected)
+    if not scored.any():
+        raise InvalidCell("no query shares a label with any database item")
+    moved = (audited["codes"] != clean).double().mean(1)
+    known = torch.cat([clean, victim.gallery.codes])
+
+    def mean(values: NDArray[Any]) -> float:
+        return float(values[scored].mean())
+
+    numbers: Numbers = {
+        "map": mean(ap.expected),
+        "map_low": mean(ap.low),
+        "map_high": mean(ap.high),
+        "map_at_k": mean(ap_top),
+        "k": TOP,
+        "precision_radius_2": mean(precision_within(counts, RADIUS)),
+        "bits_moved": moved.mean().item(),
+        "chance_map": mean(chance(counts)),
+        "relevant_fraction": mean(relevant_fraction(counts)),
+        "distinct_codes": len(torch.unique(known, dim=0)),
+        "bit_entropy": bit_entropy(known),
+        "n_queries": len(labels),
+        "n_without_relevant": int((~scored).sum()),
+        "n_database": len(victim.gallery.codes),
+        "linf_max": audited["linf"].max().item(),
+        "l2_mean": audited["l2"].mean().item(),
+        "map_8bit": mean(ap_8bit),
+        "forwards": passes.forwards / len(labels),
+        "backwards": passes.backwards / len(labels),
+    }
+    arrays: Arrays = {
+        "average_precision": ap.expected,
+        "low": ap.low,
+        "high": ap.high,
+        "average_precision_8bit": ap_8bit,
+        "items": counts.items.astype(np.int32),
+        "relevant": counts.relevant.astype(np.int32),
+        "codes": np.packbits(_bits(audited["codes"]), axis=1),
+        "linf": audited["linf"].cpu().numpy(),
+        "l2": audited["l2"].cpu().numpy(),
+        "bits_moved": moved.cpu().numpy(),
+    }
+    return Verdict(numbers, arrays)
+
+
+def bit_entropy(codes: BinaryCodes) -> float:
+    """Mean entropy of the bits over a set of codes, in [0, 1]; 0 where every code is the same."""
+    ones = (codes > 0).double().mean(0)
+    return float((torch.special.entr(ones) + torch.special.entr(1 - ones)).mean() / np.log(2))
+
+
+def tensor_digest(tensors: dict[str, Tensor]) -> str:
+    """Sixteen hexadecimal digits that identify named tensors, whatever their device."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _count(codes: Codes, labels: Labels, victim: Victim) -> Counts:
+    pairs = (codes, labels, victim.gallery.codes, victim.gallery.labels)
+    return count(*(_bits(tensor) for tensor in pairs))
+
+
+def _bits(tensor: Tensor) -> NDArray[np.bool_]:
+    return (tensor > 0).cpu().numpy()

@@ -1,0 +1,208 @@
+"""Results to tables: one folder a subject and threat, with results.csv, provenance.csv and matrix.csv."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hashbench.errors import StoreUnusable
+from hashbench.store import Result
+
+KEY = [
+    "schema_version", "protocol_version", "dataset", "split_digest", "backbone", "method", "training", "bits",
+    "defense", "attack", "goal", "access", "norm", "eps", "seed", "index",
+]  # fmt: skip
+PARAMETERS = [
+    "backbone_params", "method_params", "training_params", "defense_params", "attack_params", "steps", "restarts",
+]  # fmt: skip
+QUALITY = [
+    "map_clean", "map", "map_low", "map_high", "map_at_k", "k", "precision_radius_2", "bits_moved", "chance_map",
+    "relevant_fraction", "distinct_codes", "bit_entropy",
+]  # fmt: skip
+SIZES = ["n_queries", "n_without_relevant", "n_database"]
+AUDIT = ["linf_max", "l2_mean", "range_ok", "map_8bit", "status", "reason"]
+COST = ["forwards", "backwards", "train_forwards", "train_backwards"]
+DIGESTS = ["config_digest", "model_digest", "codes_digest"]
+COLUMNS = [*KEY, *PARAMETERS, *QUALITY, *SIZES, *AUDIT, *COST, *DIGESTS]
+HOST = [
+    "attack_seconds", "train_seconds", "peak_memory_mb", "device", "threads", "package_version", "code_commit",
+    "code_dirty", "python", "torch", "numpy", "platform", "created_utc", "command",
+]  # fmt: skip
+DIGITS = 6  # decimals in the files
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The results of one subject under one threat; only these may be compared."""
+
+    name: str
+    results: tuple[Result, ...]
+
+    @property
+    def title(self) -> str:
+        """The subject and the threat, for people."""
+        one = self.results[0].identity
+        parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
+        if one["training"] != "clean":
+            parts.append(one["training"])
+        return ", ".join(parts) + f"; {one['norm']} eps {format_eps(one['eps'])}"
+
+    def rows(self) -> pd.DataFrame:
+        """One row a cell: everything that the same command gives again, digit by digit."""
+        clean = {_model(r): r.numbers["map"] for r in self.results if r.identity["attack"] == "none" and r.numbers}
+        rows = [_row(result, clean.get(_model(result))) for result in self.results]
+        return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+
+    def provenance(self) -> pd.DataFrame:
+        """One row a cell: times, machine, versions and the command that made it."""
+        key = ["defense", "attack", "seed"]
+        rows = [{k: r.identity[k] for k in key} | {"config_digest": r.key, **r.host} for r in self.results]
+        return pd.DataFrame(rows, columns=[*key, "config_digest", *HOST], dtype=object)
+
+    def matrix(self) -> pd.DataFrame:
+        """Defenses by attacks: mAP with its tie bounds, averaged over seeds; then the chance level."""
+        return pd.DataFrame([*map(self._matrix_row, self.defenses), self._chance_row()])
+
+    @property
+    def defenses(self) -> list[str]:
+        """Row labels, `none` first."""
+        return _ordered(r.identity["defense"] for r in self.results)
+
+    @property
+    def attacks(self) -> list[str]:
+        """Column labels, `none` first."""
+        return _ordered(r.identity["attack"] for r in self.results)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in order."""
+        return sorted({r.identity["seed"] for r in self.results})
+
+    def cells(self, defense: str, attack: str) -> list[Result]:
+        """The results of one square of the matrix, by seed."""
+        return [r for r in self.results if (r.identity["defense"], r.identity["attack"]) == (defense, attack)]
+
+    def values(self, defense: str, attack: str, number: str = "map") -> list[float]:
+        """A number of one square's cells, by seed; none if any of them is invalid."""
+        cells = self.cells(defense, attack)
+        return [r.numbers[number] for r in cells] if all(r.status == "valid" for r in cells) else []
+
+    @property
+    def chance(self) -> float | None:
+        """Mean AP of a ranking that knows nothing, and so of a constant code."""
+        levels = [r.numbers["chance_map"] for r in self.results if r.numbers]
+        return sum(levels) / len(levels) if levels else None
+
+    def _matrix_row(self, defense: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"defense": defense, "seeds": len(self.seeds)}
+        for attack in self.attacks:
+            for number, column in (("map", attack), ("map_low", f"{attack} low"), ("map_high", f"{attack} high")):
+                values = self.values(defense, attack, number)
+                row[column] = round(sum(values) / len(values), DIGITS) if values else None
+        return row
+
+    def _chance_row(self) -> dict[str, Any]:
+        level = None if self.chance is None else round(self.chance, DIGITS)
+        return {"defense": "chance", "seeds": len(self.seeds)} | dict.fromkeys(self.attacks, level)
+
+
+def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
+    """Group results that may be compared; of two measurements of one cell the newer one counts."""
+    newest: dict[str, Result] = {}
+    for result in sorted(results, key=lambda r: (r.host["created_utc"], r.key)):
+        newest[json.dumps(result.identity, sort_keys=True)] = result
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in newest.values():
+        groups.setdefault((folder_name(result.identity), result.identity["split_digest"]), []).append(result)
+    names = [name for name, _ in groups]
+    return [
+        Leaderboard(f"{name}-{split[:6]}" if names.count(name) > 1 else name, tuple(sorted(group, key=_order)))
+        for (name, split), group in sorted(groups.items())
+    ]
+
+
+def folder_name(identity: dict[str, Any]) -> str:
+    """`<subject>-<threat>`, from everything that must agree for two rows to be compared."""
+    words = [identity["dataset"], identity["backbone"], identity["method"], f"{identity['bits']}bit"]
+    if identity["training"] != "clean":
+        words.append(identity["training"])
+    words += [identity["norm"], format_eps(identity["eps"])]
+    return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
+
+
+def format_eps(eps: float) -> str:
+    """A budget as people write it: 8/255 where it is a whole number of grey levels."""
+    levels = round(eps * 255)
+    return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
+
+
+def write(board: Leaderboard, out: Path) -> Path:
+    """Write a leaderboard's files and return their folder.
+
+    Raises:
+        StoreUnusable: the folder can't be written.
+    """
+    from hashbench.plots import save_matrix  # matplotlib is slow to import
+
+    tables = {"results": board.rows(), "provenance": board.provenance(), "matrix": board.matrix()}
+    folder = out / board.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            draft = folder / f".{name}.csv"
+            table.to_csv(draft, index=False, lineterminator="\n")
+            draft.replace(folder / f"{name}.csv")
+        save_matrix(board, folder / "matrix.png")
+    except OSError as error:
+        raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
+    return folder
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a folder for leaderboards that can't be written, before anything is trained.
+
+    Raises:
+        StoreUnusable: it can't.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise StoreUnusable(f"can't write {out} ({error.strerror}); choose another folder with --out") from None
+
+
+def _row(result: Result, clean: float | None) -> dict[str, Any]:
+    identity, numbers = result.identity, result.numbers
+    attack = identity["attack_params"]
+    row = {**identity, **numbers, "map_clean": clean, "status": result.status, "reason": result.reason}
+    row |= {"steps": attack.get("steps"), "restarts": attack.get("restarts"), "config_digest": result.key}
+    row["range_ok"] = True if numbers else None  # an image outside [0, 1] ends its cell
+    return {name: _plain(row.get(name)) for name in COLUMNS}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def _model(result: Result) -> tuple[str, int]:
+    return result.identity["defense"], result.identity["seed"]
+
+
+def _order(result: Result) -> tuple[Any, ...]:
+    identity = result.identity
+    names = [(identity[kind] != "none", identity[kind]) for kind in ("defense", "attack")]
+    return *names, identity["seed"], result.key
+
+
+def _ordered(labels: Iterable[str]) -> list[str]:
+    return sorted(set(labels), key=lambda label: (label != "none", label))

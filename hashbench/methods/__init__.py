@@ -1,0 +1,1 @@
+"""Hashing methods, one a file: objectives with their memories."""

@@ -1,0 +1,92 @@
+"""CSQ: Central Similarity Quantization (Yuan et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.linalg import hadamard
+from torch import Tensor
+from torch.nn import functional
+
+from hashbench.parameters import NonNegative, NonNegativeInt
+from hashbench.protocols import Method
+from hashbench.registry import method
+from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
+
+DRAWS = 500  # sets of candidate centers that are compared
+
+
+@method("csq", paper="Yuan et al., CVPR 2020")
+def csq(codes: Codes, labels: Labels, *, quantisation: NonNegative = 1e-4, center_seed: NonNegativeInt = 0) -> Method:
+    """Pull each code to the Hadamard center of its class, or to the majority of its classes' centers.
+
+    Trains from scratch; keeps no memory of the training set. The constants are those of the code
+    released with CgAT.
+
+    Args:
+        quantisation: weight of mean((|code| - 1)^2).
+        center_seed: draws the centers and the bits that decide an even vote.
+    """
+    centers = hash_centers(labels.shape[1], codes.shape[1], center_seed)
+    tie_bits = np.random.RandomState(center_seed).choice([-1.0, 1.0], codes.shape[1])
+    return CentralSimilarity(torch.from_numpy(centers).to(codes), torch.from_numpy(tie_bits).to(codes), quantisation)
+
+
+class CentralSimilarity(Method):
+    """Binary cross-entropy to a center for each image, plus a quantisation term."""
+
+    centers: Tensor
+    tie_bits: Tensor
+
+    def __init__(self, centers: BinaryCodes, tie_bits: Tensor, quantisation: float) -> None:
+        super().__init__()
+        self.register_buffer("centers", centers)
+        self.register_buffer("tie_bits", tie_bits)
+        self.quantisation = quantisation
+
+    def targets(self, labels: Labels) -> BinaryCodes:
+        """The center [batch, bits] of each row of labels; a row without labels gets the tie bits."""
+        votes = labels @ self.centers
+        return torch.where(votes == 0, self.tie_bits, votes.sign())
+
+    def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
+        """The loss of a batch."""
+        probabilities, wanted = (codes + 1) / 2, (self.targets(labels) + 1) / 2
+        likelihood = functional.binary_cross_entropy(probabilities, wanted)
+        return likelihood + self.quantisation * ((codes.abs() - 1) ** 2).mean()
+
+
+def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
+    """Centers in {-1, +1}, [classes, bits], far apart and without a constant bit where that can be.
+
+    Rows of [H; -H] for a Hadamard matrix H of order `bits`; where that has too few rows or `bits` is no
+    power of two, rows and columns of the next larger one. The plain first rows of H share their first
+    bit, which then says nothing about the class. So rows (and columns) are drawn at random, and of
+    many draws the one with the fewest constant bits is kept, then the one with the largest smallest
+    distance between centers, then the one with the most balanced bits.
+    """
+    random = np.random.RandomState(seed)
+    order = 1 << (bits - 1).bit_length()
+    while 2 * order < classes:
+        order *= 2
+    square = hadamard(order)
+    rows = np.concatenate([square, -square])
+    best, best_rank = rows[:classes, :bits], (-1.0, -1.0, -float("inf"))
+    for _ in range(DRAWS):
+        columns = random.permutation(order)[:bits] if order != bits else np.arange(bits)
+        if classes <= order:
+            picked = random.permutation(order)[:classes] + order * random.randint(0, 2, classes)
+        else:
+            picked = random.permutation(2 * order)[:classes]
+        drawn = rows[picked][:, columns]
+        rank = _quality(drawn)
+        if rank > best_rank:
+            best, best_rank = drawn, rank
+    return best.astype(np.float32)
+
+
+def _quality(centers: np.ndarray) -> tuple[float, float, float]:
+    classes, bits = centers.shape
+    imbalance = np.abs(centers.sum(axis=0))
+    distances = (bits - centers @ centers.T) // 2 + bits * np.eye(classes, dtype=int)
+    return float((imbalance < classes).sum()), float(distances.min()), -float(imbalance.sum())

@@ -1,0 +1,51 @@
+"""HashNet: deep learning to hash by continuation (Cao et al., ICCV 2017)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from hashbench.parameters import Positive
+from hashbench.protocols import Method
+from hashbench.registry import method
+from hashbench.types import Codes, Index, Labels, Scalar
+
+
+@method("hashnet", paper="Cao et al., ICCV 2017")
+def hashnet(codes: Codes, labels: Labels, *, scale: Positive = 0.1) -> Method:
+    """Weighted pairwise likelihood against a memory of the whole training set.
+
+    The memory starts from the model's own codes: from zeros, a network that is trained from scratch
+    tends to collapse. As in the code released with CgAT, the tanh keeps its scale (the paper sharpens
+    it by continuation) and similar and dissimilar pairs weigh the same in total.
+
+    Args:
+        scale: factor of the inner product of two codes inside the logistic function.
+    """
+    return PairwiseLikelihood(codes, labels, scale)
+
+
+class PairwiseLikelihood(Method):
+    """Mean logistic loss over similar pairs plus mean logistic loss over dissimilar pairs."""
+
+    memory: Tensor
+    memory_labels: Tensor
+
+    def __init__(self, codes: Codes, labels: Labels, scale: float) -> None:
+        super().__init__()
+        self.register_buffer("memory", codes.detach().clone())
+        self.register_buffer("memory_labels", labels.clone())
+        self.scale = scale
+
+    def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
+        """The loss of a batch, whose rows of the memory are refreshed first."""
+        self.memory[index] = codes.detach()
+        self.memory_labels[index] = labels
+        similar = labels @ self.memory_labels.T > 0
+        agreement = self.scale * codes @ self.memory.T
+        loss = functional.softplus(agreement) - similar * agreement
+        return _mean(loss, similar) + _mean(loss, ~similar)
+
+
+def _mean(values: Tensor, where: Tensor) -> Scalar:
+    return (values * where).sum() / where.sum().clamp(min=1)

@@ -1,0 +1,178 @@
+"""Hyper-parameters: the keyword-only arguments of a function, read from its signature."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from hashbench.errors import BadParameter, PluginError
+
+Value = bool | int | float | str | Path | None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The values from low to high, both included unless `open_low`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        return above and value <= self.high
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'above' if self.open_low else 'at least'} {self.low:g}"
+        return f"{'above' if self.open_low else 'from'} {self.low:g} to {self.high:g}"
+
+
+Count = Annotated[int, Interval(1)]
+NonNegativeInt = Annotated[int, Interval(0)]
+Positive = Annotated[float, Interval(0, open_low=True)]
+NonNegative = Annotated[float, Interval(0)]
+Share = Annotated[float, Interval(0, 1)]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword-only argument: its type, default, and the values it takes."""
+
+    name: str
+    kind: type
+    default: Value
+    optional: bool = False
+    interval: Interval | None = None
+    choices: tuple[str, ...] = ()
+
+    def read(self, text: str) -> Value:
+        """Turn text into a value of the parameter's type, in its range.
+
+        Raises:
+            BadParameter: the text is no such value.
+        """
+        if self.optional and text.lower() == "none":
+            return None
+        if self.choices:
+            if text in self.choices:
+                return text
+            raise BadParameter(f"{self.name}={text} is unknown; take one of {_listed(self.choices)}")
+        try:
+            value = _READERS[self.kind](text)
+        except (ValueError, KeyError, ZeroDivisionError):
+            wanted = _WANTED[self.kind]
+            raise BadParameter(f"can't read {self.name}={text}; {wanted}") from None
+        if self.interval and isinstance(value, int | float) and value not in self.interval:
+            raise BadParameter(f"{self.name}={text} is out of range; take a number {self.interval}")
+        return value
+
+    @property
+    def range(self) -> str:
+        """The values it takes, for people; empty where its type says enough."""
+        return " | ".join(self.choices) or (str(self.interval) if self.interval else "")
+
+    def __str__(self) -> str:
+        return f"{self.name}={format_value(self.default)}"
+
+
+def parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+    """The keyword-only arguments of a function, in the order of its signature.
+
+    Raises:
+        PluginError: an argument lacks a default or a type that the command line can read.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function)
+    keyword_only = (p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
+    return tuple(_parameter(function, p.name, p.default, hints.get(p.name)) for p in keyword_only)
+
+
+def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) -> dict[str, Value]:
+    """All parameters of a function: the given ones read from text, the others at their defaults.
+
+    Raises:
+        BadParameter: a parameter that the function does not have, or a value that it can't take.
+    """
+    known = {p.name: p for p in parameters(function)}
+    for name in given:
+        if name not in known:
+            hint = suggestion(name, known) if known else "; it takes no parameters"
+            raise BadParameter(f"{owner} has no parameter {name!r}{hint}")
+    try:
+        return {n: p.read(given[n]) if n in given else p.default for n, p in known.items()}
+    except BadParameter as error:
+        raise BadParameter(f"{owner}: {error}") from None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known name, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; take one of {_listed(names)}"
+
+
+def format_value(value: Value) -> str:
+    """A value as the command line reads it back."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any) -> Parameter:
+    interval = None
+    if get_origin(hint) is Annotated:
+        hint, *extras = get_args(hint)
+        interval = next((e for e in extras if isinstance(e, Interval)), None)
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = [m for m in members if m is not type(None)]
+    optional = len(kinds) < len(members)
+    if get_origin(kinds[0]) is Literal:
+        return Parameter(name, str, default, optional, choices=tuple(map(str, get_args(kinds[0]))))
+    if default is inspect.Parameter.empty or len(kinds) != 1 or kinds[0] not in _READERS:
+        raise PluginError(
+            f"{function.__name__}: parameter {name!r} needs a default and one of the types "
+            "bool, int, float, str, Path or Literal"
+        )
+    return Parameter(name, kinds[0], default, optional, interval)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _read_bool(text: str) -> bool:
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+
+
+def read_number(text: str) -> float:
+    """A finite number, written as such or as a fraction: 0.03 or 8/255.
+
+    Raises:
+        ValueError, ZeroDivisionError: the text is none.
+    """
+    numerator, slash, denominator = text.partition("/")
+    value = float(numerator) / float(denominator) if slash else float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+_READERS: dict[type, Callable[[str], Value]] = {
+    bool: _read_bool,
+    int: int,
+    float: read_number,
+    str: str,
+    Path: lambda text: Path(text).expanduser(),
+}
+_WANTED = {
+    bool: "write true or false",
+    int: "write a whole number",
+    float: "write a number such as 0.03 or 8/255",
+    str: "write a word",
+    Path: "write a path",
+}

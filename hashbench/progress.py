@@ -1,0 +1,51 @@
+"""Progress that long loops report and a terminal may show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Meter(Protocol):
+    """Shows how far a named loop is."""
+
+    def begin(self, name: str, total: int) -> int:
+        """Show a new loop; returns its handle."""
+
+    def advance(self, handle: int) -> None:
+        """Move a loop one step on."""
+
+    def end(self, handle: int) -> None:
+        """Take a loop away."""
+
+
+_meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+@contextmanager
+def shown_on(meter: Meter) -> Iterator[None]:
+    """Show the progress of all loops inside the block on a meter."""
+    token = _meter.set(meter)
+    try:
+        yield
+    finally:
+        _meter.reset(token)
+
+
+def track(items: Sequence[T], name: str) -> Iterator[T]:
+    """Go through a sequence and report each step under a name."""
+    meter = _meter.get()
+    if meter is None:
+        yield from items
+        return
+    handle = meter.begin(name, len(items))
+    try:
+        for item in items:
+            yield item
+            meter.advance(handle)
+    finally:
+        meter.end(handle)

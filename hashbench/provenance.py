@@ -1,0 +1,55 @@
+"""Where and with what a result was made; nothing in here may enter a number."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import hashbench
+
+
+def host_facts(device: torch.device, command: str) -> dict[str, Any]:
+    """The machine, the versions and the command of this process."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "peak_memory_mb": round(peak / 2**20),
+        "package_version": hashbench.__version__,
+        **_git_state(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+    }
+
+
+@functools.cache
+def _git_state() -> dict[str, Any]:
+    """The commit that the package's code is at, where it runs from a checkout."""
+    folder = Path(hashbench.__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return {"code_commit": "", "code_dirty": ""}
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"code_commit": commit, "code_dirty": bool(_git(folder, "status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"code_commit": "", "code_dirty": ""}
+
+
+def _git(folder: Path, *words: str) -> str:
+    run = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+    return run.stdout.strip()

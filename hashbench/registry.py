@@ -1,0 +1,239 @@
+"""The registries: what a name stands for, with its paper and its parameters."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, Literal, TypeVar
+
+from hashbench import plugins
+from hashbench.data import Queries, Victim
+from hashbench.errors import PluginError, UnknownName
+from hashbench.fingerprint import code_digest
+from hashbench.model import frozen
+from hashbench.parameters import Value, format_value, parameters, resolve, suggestion
+from hashbench.protocols import Attack, Backbone, Craft, Dataset, Defense, MethodFactory
+from hashbench.spec import Spec
+from hashbench.threat import Threat
+from hashbench.types import Images
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry(Generic[F]):
+    """A registered function with what is known of it."""
+
+    name: str
+    function: F
+    paper: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the function's docstring."""
+        text = inspect.getdoc(self.function) or ""
+        return text.partition("\n\n")[0].replace("\n", " ")
+
+    @property
+    def module(self) -> str:
+        """The module that defines the function."""
+        return str(inspect.unwrap(self.function).__module__)
+
+    @property
+    def source(self) -> str:
+        """A digest of the code in the function's file, comments and docstrings aside."""
+        return code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))
+
+
+@dataclass(frozen=True)
+class Choice(Generic[F]):
+    """An entry with a value for each of its parameters: what a word of the command line became."""
+
+    entry: Entry[F]
+    params: Mapping[str, Value]
+
+    @property
+    def name(self) -> str:
+        """The entry's name."""
+        return self.entry.name
+
+    @property
+    def visible(self) -> dict[str, Value]:
+        """The parameters that are part of its identity: all but paths, which differ between machines."""
+        paths = {p.name for p in parameters(self.entry.function) if p.kind is Path}
+        return {name: value for name, value in self.params.items() if name not in paths}
+
+    @property
+    def label(self) -> str:
+        """The name with the parameters that differ from their defaults: unique in a table."""
+        defaults = {p.name: p.default for p in parameters(self.entry.function)}
+        changed = [f"{k}={format_value(v)}" for k, v in self.visible.items() if v != defaults[k]]
+        return self.name + (":" + ",".join(changed) if changed else "")
+
+    def call(self, *args: Any) -> Any:
+        """Call the function with its parameters."""
+        return self.entry.function(*args, **self.params)
+
+
+class Registry(Generic[F]):
+    """Entries by name, filled by importing the modules that hold them."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[F]] = {}
+
+    def add(self, entry: Entry[F]) -> None:
+        """Register an entry.
+
+        Raises:
+            PluginError: the name is taken, or a parameter can't be read from the command line.
+        """
+        taken = self._entries.get(entry.name)
+        if taken:
+            raise PluginError(
+                f"{entry.module} registers the {self.kind} {entry.name!r}, which {taken.module} "
+                "already has; give it a name of its own"
+            )
+        parameters(entry.function)
+        self._entries[entry.name] = entry
+
+    def __getitem__(self, name: str) -> Entry[F]:
+        """The entry of a name.
+
+        Raises:
+            UnknownName: there is none; the message names the nearest.
+        """
+        plugins.load_all()
+        if name not in self._entries:
+            raise UnknownName(f"no {self.kind} is named {name!r}{suggestion(name, self._entries)}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[Entry[F]]:
+        plugins.load_all()
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def choose(self, spec: Spec) -> Choice[F]:
+        """The entry that a spec names, with all its parameters as values.
+
+        Raises:
+            UnknownName: no entry has that name.
+            BadParameter: a parameter is unknown, unreadable or out of range.
+        """
+        entry = self[spec.name]
+        return Choice(entry, resolve(entry.function, spec.params, f"{self.kind} {spec.name!r}"))
+
+
+attacks: Registry[Attack] = Registry("attack")
+backbones: Registry[Backbone] = Registry("backbone")
+datasets: Registry[Dataset] = Registry("data set")
+defenses: Registry[Defense] = Registry("defense")
+methods: Registry[MethodFactory] = Registry("method")
+REGISTRIES: tuple[Registry[Any], ...] = (attacks, defenses, methods, backbones, datasets)
+
+
+def load_plugin(path: Path) -> ModuleType:
+    """Load a plugin file that the user names.
+
+    Raises:
+        PluginError: it can't be imported, or it registers nothing.
+    """
+    plugins.load_all()
+    before = _total()
+    module = plugins.load_file(path)
+    if _total() == before:
+        raise PluginError(
+            f"the plugin {path} registers nothing; mark a function with a decorator of hashbench, "
+            "such as @hashbench.attack('my-attack')"
+        )
+    return module
+
+
+def choose_clean(function: Callable[..., Any], text: str) -> Choice[Any]:
+    """The clean training, a function outside the registries, with parameters from the command line.
+
+    Raises:
+        BadParameter: a parameter is unknown, unreadable or out of range.
+    """
+    spec = Spec.parse(f"clean:{text}" if text else "clean")
+    return Choice(Entry("clean", function), resolve(function, spec.params, "--training"))
+
+
+def attack(
+    name: str,
+    *,
+    goal: Literal["untargeted", "targeted"] = "untargeted",
+    access: Literal["none", "white", "score", "decision", "transfer"] = "white",
+    paper: str = "",
+) -> Callable[[Attack], Attack]:
+    """Register an attack: a function of a victim and a threat that returns a crafting function.
+
+    Both run with the victim in eval mode and its weights frozen; both are restored afterwards.
+    """
+
+    def register(function: Attack) -> Attack:
+        guarded = _guarded(function)
+        attacks.add(Entry(name, guarded, paper, {"goal": goal, "access": access}))
+        return guarded
+
+    return register
+
+
+def defense(name: str, *, trains: bool = True, paper: str = "") -> Callable[[Defense], Defense]:
+    """Register a defense: a function that makes a defended model from a trained one.
+
+    A defense that `trains` must return a model of the same architecture, whose weights are kept;
+    one that does not is applied anew each time.
+    """
+
+    def register(function: Defense) -> Defense:
+        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}))
+        return function
+
+    return register
+
+
+def method(name: str, *, paper: str = "") -> Callable[[MethodFactory], MethodFactory]:
+    """Register a hashing method."""
+    return _adder(methods, name, paper)
+
+
+def backbone(name: str, *, paper: str = "") -> Callable[[Backbone], Backbone]:
+    """Register a backbone."""
+    return _adder(backbones, name, paper)
+
+
+def dataset(name: str, *, paper: str = "") -> Callable[[Dataset], Dataset]:
+    """Register a data set. A parameter `root` names a folder and is no part of the data's identity."""
+    return _adder(datasets, name, paper)
+
+
+def _adder(registry: Registry[F], name: str, paper: str) -> Callable[[F], F]:
+    def register(function: F) -> F:
+        registry.add(Entry(name, function, paper))
+        return function
+
+    return register
+
+
+def _total() -> int:
+    return sum(len(list(registry)) for registry in REGISTRIES)
+
+
+def _guarded(function: Attack) -> Attack:
+    @functools.wraps(function)
+    def prepare(victim: Victim, threat: Threat, **params: Any) -> Craft:
+        with frozen(victim.model):
+            craft = function(victim, threat, **params)
+
+        def guarded(queries: Queries) -> Images:
+            with frozen(victim.model):
+                return craft(queries).detach()
+
+        return guarded
+
+    return prepare

@@ -1,0 +1,200 @@
+"""Cells to results: trains what is missing, attacks what is missing, keeps everything at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from hashbench.cell import Cell, Subject
+from hashbench.codes import encode
+from hashbench.data import RetrievalSplit, Victim
+from hashbench.errors import BadOutput, BadParameter, CodeRaised, InvalidCell
+from hashbench.evaluation import explain, judge, make_victim, tensor_digest
+from hashbench.model import HashModel
+from hashbench.passes import Passes, counted
+from hashbench.progress import track
+from hashbench.protocols import Method
+from hashbench.provenance import host_facts
+from hashbench.store import Result, Store, Weights
+
+
+def run(
+    cells: Sequence[Cell], store: Store, device: torch.device, *, fresh: bool = False, command: str = ""
+) -> Iterator[Result]:
+    """Measure cells in their order and yield each result as soon as it is stored.
+
+    Stored cells and models are taken as they are, unless `fresh`. A cell whose attack or defense fails
+    comes out invalid, with the reason, and the others go on. Every number depends on the cell alone:
+    each training and each attack is seeded by what it is, not by when it runs.
+    """
+    make_deterministic(device)
+    bench = Bench(store, device, fresh)
+    host = host_facts(device, command)
+    for _, row in itertools.groupby(track(cells, "total"), key=lambda cell: cell.defended_key):
+        victim: Victim | InvalidCell | None = None
+        for cell in row:
+            stored = None if fresh else store.cell(cell.key)
+            if stored:
+                yield stored
+                continue
+            if victim is None:
+                victim = bench.victim(cell)
+            yield bench.measure(cell, victim, host)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; `auto` is a GPU where there is one.
+
+    Raises:
+        BadParameter: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise BadParameter(f"there is no device {name!r} here; try --device cpu or --device auto") from None
+    return device
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Make the same command give the same digits on a GPU too."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def new_model(subject: Subject) -> HashModel:
+    """An untrained model of a subject, on the CPU.
+
+    Raises:
+        BadParameter: the backbone takes no such images.
+    """
+    split = subject.split
+    return HashModel(subject.backbone.call(subject.bits, split.channels, split.size), subject.bits)
+
+
+@dataclass
+class Bench:
+    """Models and data of one run, each made at most once."""
+
+    store: Store
+    device: torch.device
+    fresh: bool
+    made: set[str] = field(default_factory=set)
+    splits: dict[str, RetrievalSplit] = field(default_factory=dict)
+
+    def victim(self, cell: Cell) -> Victim | InvalidCell:
+        """The defended model of a cell with the codes of its database, or why there is none."""
+        split = self._split(cell)
+        try:
+            return make_victim(self._defended(cell), split.train, split.database)
+        except InvalidCell as failure:
+            return failure
+
+    def measure(self, cell: Cell, victim: Victim | InvalidCell, host: dict[str, Any]) -> Result:
+        """Attack the victim and store what comes out."""
+        began = time.perf_counter()
+        try:
+            if isinstance(victim, InvalidCell):
+                raise victim
+            verdict = judge(cell.attack, victim, self._split(cell).queries, cell.threat, cell.attack_seed)
+        except InvalidCell as failure:
+            result = Result(cell.key, cell.identity, {}, host, "invalid", str(failure))
+            return result if isinstance(failure, CodeRaised) else self.store.save_cell(result, {})
+        facts = self._training_facts(cell)
+        numbers = {
+            **verdict.numbers,
+            "train_forwards": facts["train_forwards"],
+            "train_backwards": facts["train_backwards"],
+            "model_digest": tensor_digest(victim.model.state_dict()),
+            "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
+            "config_digest": cell.key,
+        }
+        seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": facts["train_seconds"]}
+        return self.store.save_cell(Result(cell.key, cell.identity, numbers, {**seconds, **host}), verdict.arrays)
+
+    def _split(self, cell: Cell) -> RetrievalSplit:
+        split = cell.subject.split
+        if split.digest not in self.splits:
+            self.splits[split.digest] = split.to(self.device)
+        return self.splits[split.digest]
+
+    def _clean(self, cell: Cell) -> HashModel:
+        """The undefended model, trained or loaded."""
+        subject, train = cell.subject, self._split(cell).train
+        torch.manual_seed(cell.clean_seed)
+        model = new_model(subject).to(self.device)
+
+        def make() -> HashModel:
+            trained: HashModel = explain(
+                f"method {subject.method.label}", subject.training.call, model, train, self._method(cell, model)
+            )
+            return trained
+
+        return self._kept(cell, cell.clean_key, model, make)
+
+    def _defended(self, cell: Cell) -> HashModel:
+        """The defended model, trained or loaded; a defense that trains nothing is applied anew."""
+        clean, train = self._clean(cell), self._split(cell).train
+
+        def make() -> HashModel:
+            torch.manual_seed(cell.defense_seed)
+            method = self._method(cell, clean)
+            model = explain(f"defense {cell.defense.label}", cell.defense.call, clean, train, method, cell.threat)
+            if not isinstance(model, HashModel):
+                raise BadOutput(f"defense {cell.defense.label} returned a {type(model).__name__}; return a HashModel")
+            return model
+
+        if cell.defense.entry.tags["trains"] == "no":
+            return make()
+        return self._kept(cell, cell.defended_key, clean, make)
+
+    def _method(self, cell: Cell, model: HashModel) -> Method:
+        train = self._split(cell).train
+        method: Method = cell.subject.method.call(encode(model, train), train.labels.to(self.device))
+        return method.to(self.device)
+
+    def _kept(self, cell: Cell, key: str, start: HashModel, make: Any) -> HashModel:
+        """A model from the store; where it is not there, it is made and stored first.
+
+        What comes back always went through the store, so that a resumed run sees the same weights.
+        """
+        if key not in self.made and (self.fresh or self.store.model(key) is None):
+            passes, began = Passes(), time.perf_counter()
+            with counted(start, passes):
+                model = make()
+            size = len(cell.subject.split.train)
+            facts = {
+                "key": key,
+                "train_seconds": time.perf_counter() - began,
+                "train_forwards": passes.forwards / size,
+                "train_backwards": passes.backwards / size,
+            }
+            self.store.save_model(key, Weights(model.state_dict(), facts))
+            self.made.add(key)
+        weights = self.store.model(key)
+        model = new_model(cell.subject).to(self.device)
+        if weights is None:
+            raise BadOutput("the checkpoint could not be read back; check the store's disk")
+        try:
+            model.load_state_dict(weights.tensors)
+        except RuntimeError:
+            raise BadOutput(
+                f"defense {cell.defense.label} changed the network's layers; register it with trains=False"
+            ) from None
+        return model.eval()
+
+    def _training_facts(self, cell: Cell) -> dict[str, Any]:
+        key = cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key
+        weights = self.store.model(key)
+        return weights.facts if weights else {"train_forwards": "", "train_backwards": "", "train_seconds": ""}

@@ -1,0 +1,36 @@
+"""A registry name with its parameters, as written on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hashbench.errors import BadParameter
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A name and the parameters given with it, both still text."""
+
+    name: str
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Spec:
+        """Read `name` or `name:parameter=value,parameter=value`.
+
+        Raises:
+            BadParameter: the text has no name, a part without `=`, or a parameter twice.
+        """
+        name, colon, rest = text.partition(":")
+        if not name.strip():
+            raise BadParameter(f"{text!r} has no name; write NAME or NAME:parameter=value")
+        params: dict[str, str] = {}
+        for part in rest.split(",") if colon else []:
+            key, equals, value = (piece.strip() for piece in part.partition("="))
+            if not (key and equals and value):
+                raise BadParameter(f"can't read {part!r} in {text!r}; write {name}:parameter=value")
+            if key in params:
+                raise BadParameter(f"parameter {key!r} stands twice in {text!r}; keep one")
+            params[key] = value
+        return cls(name.strip(), params)

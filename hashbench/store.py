@@ -1,0 +1,162 @@
+"""The store: one folder a cell, one folder a model, named by content keys and written atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hashbench.errors import StoreUnusable
+from hashbench.evaluation import Arrays
+
+RECORD, ARRAYS, WEIGHTS = "cell.json", "queries.npz", "weights.safetensors"
+_PREFIX = ".writing-"
+ABANDONED = 3600  # seconds
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured cell.
+
+    `identity` and `numbers` are the same whenever the cell is measured on the same machine; `host`
+    holds times, costs and the machine. An invalid cell has a reason and no numbers.
+    """
+
+    key: str
+    identity: dict[str, Any]
+    numbers: dict[str, Any]
+    host: dict[str, Any]
+    status: str = "valid"
+    reason: str = ""
+    arrays_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained model's tensors with what is known of their training."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """A folder of results and checkpoints.
+
+    A folder gets its name only when it is complete, so that a kill at any moment leaves whole folders
+    or none. What is damaged counts as absent and is computed again.
+
+    Raises:
+        StoreUnusable: the folder can't be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            for name in ("cells", "models"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise StoreUnusable(
+                f"can't write the store {root} ({error.strerror}); choose another folder with --store"
+            ) from None
+        self._sweep()
+
+    def cell(self, key: str) -> Result | None:
+        """A stored cell, or None where there is none or it is damaged."""
+        return _read_cell(self.root / "cells" / key)
+
+    def cells(self) -> Iterator[Result]:
+        """All stored cells that are whole, by key."""
+        for folder in sorted((self.root / "cells").iterdir()):
+            result = None if folder.name.startswith(_PREFIX) else _read_cell(folder)
+            if result:
+                yield result
+
+    def save_cell(self, result: Result, arrays: Arrays) -> Result:
+        """Keep a cell with its per-query arrays, in place of one with the same key."""
+
+        def write(folder: Path) -> Result:
+            digest = ""
+            if arrays:
+                np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
+                digest = _file_digest(folder / ARRAYS)
+            whole = Result(**{**asdict(result), "arrays_digest": digest})
+            (folder / RECORD).write_text(json.dumps(asdict(whole), indent=1, allow_nan=False) + "\n")
+            return whole
+
+        return _publish(self.root / "cells" / result.key, write)
+
+    def model(self, key: str) -> Weights | None:
+        """A stored model's weights, or None where there are none or they are damaged."""
+        folder = self.root / "models" / key
+        try:
+            facts = json.loads((folder / "model.json").read_text())
+            if facts.pop("weights_digest") != _file_digest(folder / WEIGHTS):
+                return None
+            return Weights(load_file(folder / WEIGHTS), facts)
+        except (OSError, ValueError, KeyError, SafetensorError):
+            return None
+
+    def save_model(self, key: str, weights: Weights) -> None:
+        """Keep a model's weights, in place of those with the same key."""
+
+        def write(folder: Path) -> None:
+            save_file({name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}, folder / WEIGHTS)
+            facts = {**weights.facts, "weights_digest": _file_digest(folder / WEIGHTS)}
+            (folder / "model.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+        _publish(self.root / "models" / key, write)
+
+    def _sweep(self) -> None:
+        """Remove what processes were writing an hour or longer ago: they were killed."""
+        for folder in self.root.glob(f"*/{_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(folder)
+
+
+def _publish(target: Path, write: Callable[[Path], T]) -> T:
+    """Write a folder under another name and give it its own when it is complete."""
+    try:
+        draft = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
+        written = write(draft)
+        draft.chmod(0o755)
+        if target.exists():
+            retired = draft.with_name(f"{draft.name}-old")
+            target.rename(retired)
+            shutil.rmtree(retired, ignore_errors=True)
+        draft.rename(target)
+    except OSError as error:
+        raise StoreUnusable(
+            f"can't write {target} ({error.strerror}); free some space or choose another folder with --store"
+        ) from None
+    return written
+
+
+def _read_cell(folder: Path) -> Result | None:
+    try:
+        result = Result(**json.loads((folder / RECORD).read_text()))
+        if result.arrays_digest and _file_digest(folder / ARRAYS) != result.arrays_digest:
+            return None
+        return result if result.key == folder.name else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

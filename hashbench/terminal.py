@@ -1,0 +1,84 @@
+"""What people see in a terminal: tables and progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from hashbench.leaderboard import Leaderboard
+from hashbench.progress import shown_on
+
+WIDE = 200  # columns of a file or a pipe
+
+
+def print_matrix(board: Leaderboard) -> None:
+    """Print mAP in percent with its tie bounds, then the chance level and what is invalid."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDE)
+    numbers = next((r.numbers for r in board.results if r.numbers), None)
+    queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
+    seeds = ", ".join(map(str, board.seeds))
+    console.print(Text(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
+    table = Table()
+    table.add_column("defense")
+    for attack in board.attacks:
+        table.add_column("clean" if attack == "none" else attack, justify="right")
+    for defense in board.defenses:
+        name = "undefended" if defense == "none" else defense
+        table.add_row(name, *(_square(board, defense, attack) for attack in board.attacks))
+    if board.chance is not None:
+        table.add_section()
+        table.add_row("chance", *[f"{100 * board.chance:.1f}"] * len(board.attacks))
+    console.print(table)
+    console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
+    for result in board.results:
+        if result.status != "valid":
+            who = f"{result.identity['defense']} under {result.identity['attack']}, seed {result.identity['seed']}"
+            console.print(Text(f"invalid: {who}: {result.reason}"), soft_wrap=True)
+
+
+def _square(board: Leaderboard, defense: str, attack: str) -> str:
+    means = []
+    for number in ("map", "map_low", "map_high"):
+        values = board.values(defense, attack, number)
+        if not values:
+            return "invalid"
+        means.append(100 * sum(values) / len(values))
+    return rf"{means[0]:.1f} \[{means[1]:.1f}, {means[2]:.1f}]"
+
+
+class Bars:
+    """Progress bars with the time left, one a running loop."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def begin(self, name: str, total: int) -> int:
+        """Show a bar."""
+        return int(self.progress.add_task(name, total=total))
+
+    def advance(self, handle: int) -> None:
+        """Move a bar one step on."""
+        self.progress.advance(handle)  # type: ignore[arg-type]
+
+    def end(self, handle: int) -> None:
+        """Take a bar away."""
+        self.progress.remove_task(handle)  # type: ignore[arg-type]
+
+
+@contextmanager
+def progress_bars() -> Iterator[None]:
+    """Show the progress of all loops inside the block on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description:>24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress, shown_on(Bars(progress)):
+        yield
