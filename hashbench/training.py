@@ -10,37 +10,44 @@ from hashbench.data import ImageSet
 from hashbench.errors import TrainingDiverged
 from hashbench.model import HashModel
 from hashbench.progress import track
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
 from hashbench.types import Images, Index, Labels, Scalar
 
+STANDARD = Recipe()
 BatchLoss = Callable[[Images, Labels, Index], Scalar]
 
 
 def fit(
     model: HashModel,
     train: ImageSet,
+    method: Method,
     loss: BatchLoss,
     *,
     epochs: int,
     learning_rate: float,
     batch_size: int,
+    recipe: Recipe = STANDARD,
     name: str = "training",
 ) -> HashModel:
-    """Train a model in place with Adam under a one-cycle learning rate, and return it in eval mode.
+    """Train a model in place, along with its method's own weights, and return it in eval mode.
 
     Batches are drawn by the global random state; a last batch of a single image is left out, since
     batch norm can't use it. The loss of a batch is taken with the model in training mode.
 
     Args:
+        method: the hashing method whose weights, if it has any, are trained too.
         loss: (images, labels, positions in the training set) -> loss of the batch.
-        learning_rate: the highest rate of the cycle.
+        learning_rate: the highest rate of the schedule.
+        recipe: optimiser and schedule; Adam under a one-cycle learning rate by default.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
     """
     device = next(model.parameters()).device
-    steps = sum(len(batch) > 1 for batch in train.batches(batch_size)) * epochs
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    steps = sum(len(batch) > 1 for batch in train.batches(batch_size))
+    weights = [*model.parameters(), *method.parameters()]
+    optimizer, schedule = recipe.build(weights, learning_rate, epochs, steps)
     for epoch in track(range(epochs), name):
         for index in torch.split(torch.randperm(len(train)), batch_size):
             if len(index) == 1:

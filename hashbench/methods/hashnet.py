@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional
 
+from hashbench.methods.memory import CodeMemory, balanced_signs, pair_losses
 from hashbench.parameters import Positive
 from hashbench.protocols import Method
 from hashbench.registry import method
@@ -22,28 +22,21 @@ def hashnet(codes: Codes, labels: Labels, *, scale: Positive = 0.1) -> Method:
     Args:
         scale: factor of the inner product of two codes inside the logistic function.
     """
-    return PairwiseLikelihood(codes, labels, scale)
+    return PairwiseLikelihood(balanced_signs(codes), labels, scale)
 
 
 class PairwiseLikelihood(Method):
     """Mean logistic loss over similar pairs plus mean logistic loss over dissimilar pairs."""
 
-    memory: Tensor
-    memory_labels: Tensor
-
     def __init__(self, codes: Codes, labels: Labels, scale: float) -> None:
         super().__init__()
-        self.register_buffer("memory", codes.detach().clone())
-        self.register_buffer("memory_labels", labels.clone())
+        self.memory = CodeMemory(codes, labels)
         self.scale = scale
 
     def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch, whose rows of the memory are refreshed first."""
-        self.memory[index] = codes.detach()
-        self.memory_labels[index] = labels
-        similar = labels @ self.memory_labels.T > 0
-        agreement = self.scale * codes @ self.memory.T
-        loss = functional.softplus(agreement) - similar * agreement
+        similar = self.memory.refresh(codes, labels, index)
+        loss = pair_losses(self.scale * codes @ self.memory.codes.T, similar)
         return _mean(loss, similar) + _mean(loss, ~similar)
 
 
