@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hashbench.methods.memory import CodeMemory, balanced_signs, pair_losses
+from hashbench.methods.memory import CodeMemory, pair_losses, pair_mean
 from hashbench.parameters import Count, NonNegative, Positive
 from hashbench.protocols import Method
 from hashbench.registry import method
@@ -17,6 +17,7 @@ def dsdh(
     codes: Codes,
     labels: Labels,
     *,
+    balance: bool = True,
     regression: NonNegative = 1.0,
     ridge: Positive = 1.0,
     attachment: NonNegative = 55.0,
@@ -25,10 +26,12 @@ def dsdh(
 ) -> Method:
     """Pairwise likelihood, with discrete codes found by cyclic coordinate descent that predict the labels.
 
-    Needs a memory that starts from the model's own codes; trains from scratch with it. The constants
-    are those of the code released with CgAT.
+    The memory starts from the model's own codes; trains from scratch. The constants are those of the code
+    released with CgAT.
 
     Args:
+        balance: similar and dissimilar pairs weigh the same in total. The released code weighs all pairs the
+            same (no), which on data with few similar pairs collapses when trained from scratch.
         regression: weight of the squared error of predicting labels from discrete codes (mu).
         ridge: weight of the squared norm of that linear classifier (nu).
         attachment: how strongly the descent ties discrete codes to the network's codes (eta).
@@ -37,7 +40,7 @@ def dsdh(
             discrete codes teach the network; the released code has none, so that its network
             learns from the pairwise likelihood alone.
     """
-    return DiscreteSupervised(balanced_signs(codes), labels, regression, ridge, attachment, sweeps, pull)
+    return DiscreteSupervised(codes, labels, balance, regression, ridge, attachment, sweeps, pull)
 
 
 class DiscreteSupervised(Method):
@@ -51,6 +54,7 @@ class DiscreteSupervised(Method):
         self,
         codes: Codes,
         labels: Labels,
+        balance: bool,
         regression: float,
         ridge: float,
         attachment: float,
@@ -58,6 +62,7 @@ class DiscreteSupervised(Method):
         pull: float,
     ) -> None:
         super().__init__()
+        self.balance = balance
         self.memory = CodeMemory(codes, labels)
         self.register_buffer("discrete", torch.sign(codes.detach().T))
         self.register_buffer("classifier", codes.new_zeros(codes.shape[1], labels.shape[1]))
@@ -78,7 +83,7 @@ class DiscreteSupervised(Method):
             self.update()
         self.seen[index] = True
         similar = self.memory.refresh(codes, labels, index)
-        likelihood = pair_losses(codes @ self.memory.codes.T / 2, similar).mean()
+        likelihood = pair_mean(pair_losses(codes @ self.memory.codes.T / 2, similar), similar, self.balance)
         targets = self.discrete[:, index].T
         misfit = ((labels - targets @ self.classifier) ** 2).mean()
         penalty = (self.classifier**2).mean()

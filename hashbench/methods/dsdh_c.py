@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashbench.methods.dsdh import DiscreteSupervised
-from hashbench.methods.memory import balanced_signs
 from hashbench.methods.sorted_quantisation import SortedQuantisation
 from hashbench.parameters import Count, NonNegative, Positive
 from hashbench.protocols import Method
@@ -16,6 +15,7 @@ def dsdh_c(
     codes: Codes,
     labels: Labels,
     *,
+    balance: bool = True,
     regression: NonNegative = 1.0,
     ridge: Positive = 1.0,
     attachment: NonNegative = 55.0,
@@ -25,9 +25,10 @@ def dsdh_c(
 ) -> Method:
     """DSDH plus a term that pulls the distribution of each bit over a batch to that of fair signs.
 
-    Needs a memory that starts from the model's own codes; trains from scratch with it.
+    The memory starts from the model's own codes; trains from scratch.
 
     Args:
+        balance: as in dsdh.
         regression: as in dsdh.
         ridge: as in dsdh.
         attachment: as in dsdh.
@@ -35,5 +36,5 @@ def dsdh_c(
         pull: as in dsdh.
         quantisation: weight of the sorted quantisation term.
     """
-    dsdh = DiscreteSupervised(balanced_signs(codes), labels, regression, ridge, attachment, sweeps, pull)
+    dsdh = DiscreteSupervised(codes, labels, balance, regression, ridge, attachment, sweeps, pull)
     return SortedQuantisation(dsdh, quantisation)

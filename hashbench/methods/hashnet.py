@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from hashbench.methods.memory import CodeMemory, balanced_signs, pair_losses
+from hashbench.methods.memory import CodeMemory, pair_losses, pair_mean
 from hashbench.parameters import Positive
 from hashbench.protocols import Method
 from hashbench.registry import method
@@ -22,7 +20,7 @@ def hashnet(codes: Codes, labels: Labels, *, scale: Positive = 0.1) -> Method:
     Args:
         scale: factor of the inner product of two codes inside the logistic function.
     """
-    return PairwiseLikelihood(balanced_signs(codes), labels, scale)
+    return PairwiseLikelihood(codes, labels, scale)
 
 
 class PairwiseLikelihood(Method):
@@ -37,8 +35,4 @@ class PairwiseLikelihood(Method):
         """The loss of a batch, whose rows of the memory are refreshed first."""
         similar = self.memory.refresh(codes, labels, index)
         loss = pair_losses(self.scale * codes @ self.memory.codes.T, similar)
-        return _mean(loss, similar) + _mean(loss, ~similar)
-
-
-def _mean(values: Tensor, where: Tensor) -> Scalar:
-    return (values * where).sum() / where.sum().clamp(min=1)
+        return 2 * pair_mean(loss, similar, balance=True)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hashbench.model import binarize
-from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
+from hashbench.types import Codes, Index, Labels, Scalar
 
 
 class CodeMemory(nn.Module):
@@ -37,11 +36,22 @@ def pair_losses(agreement: Tensor, similar: Tensor) -> Tensor:
     return functional.softplus(agreement) - similar * agreement
 
 
+def pair_mean(losses: Tensor, similar: Tensor, balance: bool) -> Scalar:
+    """Mean over pairs; with `balance`, the average of the mean over similar and that over dissimilar pairs.
+
+    Where most pairs are dissimilar, the plain mean pushes every code away from the mean of a memory that
+    lags behind, and codes that start out alike swing instead of parting. The balanced one cancels it.
+    """
+    if not balance:
+        return losses.mean()
+    return (kind_mean(losses, similar) + kind_mean(losses, ~similar)) / 2
+
+
+def kind_mean(losses: Tensor, where: Tensor) -> Scalar:
+    """Mean over the pairs of one kind; 0 where there are none."""
+    return (losses * where).sum() / where.sum().clamp(min=1)
+
+
 def quantisation_error(codes: Codes) -> Scalar:
     """Mean squared distance of relaxed codes to their signs."""
     return ((codes - torch.sign(codes.detach())) ** 2).mean()
-
-
-def balanced_signs(codes: Codes) -> BinaryCodes:
-    """Signs of codes, each bit split at its mean over the set, [n, bits]."""
-    return binarize(codes - codes.mean(dim=0))

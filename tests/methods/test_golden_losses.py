@@ -49,7 +49,7 @@ def csq(quantisation: float) -> Make:
 
 
 def dsdh(dtype: torch.dtype) -> Method:
-    return DiscreteSupervised(*memory(dtype), 1.0, 1.0, 55.0, 10, 0.0)
+    return DiscreteSupervised(*memory(dtype), False, 1.0, 1.0, 55.0, 10, 0.0)
 
 
 def sorted_term(make: Make) -> Make:
@@ -57,14 +57,14 @@ def sorted_term(make: Make) -> Make:
 
 
 CASES: dict[str, tuple[str, Make]] = {
-    "dph": ("y", lambda dtype: PairwiseRegression(*memory(dtype))),
-    "saat_dph": ("y", lambda dtype: PairwiseRegression(*memory(dtype))),
-    "dpsh": ("y", lambda dtype: PairwiseSupervised(*memory(dtype), 1e-3)),
-    "saat_dpsh": ("y", lambda dtype: PairwiseSupervised(*memory(dtype), 50 * 16 / 40)),
+    "dph": ("y", lambda dtype: PairwiseRegression(*memory(dtype), False)),
+    "saat_dph": ("y", lambda dtype: PairwiseRegression(*memory(dtype), False)),
+    "dpsh": ("y", lambda dtype: PairwiseSupervised(*memory(dtype), False, 1e-3)),
+    "saat_dpsh": ("y", lambda dtype: PairwiseSupervised(*memory(dtype), False, 50 * 16 / 40)),
     "hashnet": ("y", lambda dtype: PairwiseLikelihood(*memory(dtype), 0.1)),
     "saat_hashnet": ("y", lambda dtype: PairwiseLikelihood(*memory(dtype), 10 / 16)),
     "dsdh": ("y", dsdh),
-    "dsdh_zero": ("y", lambda dtype: DiscreteSupervised(*no_memory(dtype), 1.0, 1.0, 55.0, 10, 0.0)),
+    "dsdh_zero": ("y", lambda dtype: DiscreteSupervised(*no_memory(dtype), False, 1.0, 1.0, 55.0, 10, 0.0)),
     "dsdhc": ("y", sorted_term(dsdh)),
     "dch": ("y", lambda dtype: CauchyLikelihood(20, 0.1)),
     "dch_wide": ("y", lambda dtype: CauchyLikelihood(20, 0.1)),
@@ -117,7 +117,7 @@ def test_csq_centers_equal_the_reference(name: str) -> None:
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
 def test_dsdh_update_equals_the_reference(dtype: torch.dtype) -> None:
-    method = DiscreteSupervised(*memory(dtype), 1.0, 1.0, 55.0, 10, 0.0)
+    method = DiscreteSupervised(*memory(dtype), False, 1.0, 1.0, 55.0, 10, 0.0)
     method.update()
     suffix = PRECISIONS[dtype][0]
     absolute, relative = (1e-11, 1e-9) if suffix else (1e-5, 5e-5)
