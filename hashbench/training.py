@@ -62,6 +62,7 @@ def fit(
                 )
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(weights, recipe.longest_gradient)
             optimizer.step()
             schedule.step()
     return model.eval()
