@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from toys import linear_model, make_toy, random_images, small_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toys import linear_model, make_toy, random_images, small_model
 
 from hashbench import registry
 from hashbench.data import Queries, Victim
