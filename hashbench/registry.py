@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from hashbench import plugins
 from hashbench.data import Queries, Victim
 from hashbench.errors import PluginError, UnknownName
-from hashbench.fingerprint import code_digest
+from hashbench.fingerprint import source_digest
 from hashbench.model import frozen
 from hashbench.parameters import Value, format_value, parameters, resolve, suggestion
 from hashbench.protocols import Attack, Backbone, Craft, Dataset, Defense, MethodFactory
@@ -46,8 +46,8 @@ class Entry(Generic[F]):
 
     @property
     def source(self) -> str:
-        """A digest of the code in the function's file, comments and docstrings aside."""
-        return code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))
+        """A digest of the code in the function's file and in siblings it imports, comments and docstrings aside."""
+        return source_digest(Path(inspect.unwrap(self.function).__code__.co_filename))
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Choice(Generic[F]):
 
     @property
     def visible(self) -> dict[str, Value]:
-        """The parameters that are part of its identity: all but paths, which differ between machines."""
-        paths = {p.name for p in parameters(self.entry.function) if p.kind is Path}
-        return {name: value for name, value in self.params.items() if name not in paths}
+        """The parameters that are part of its identity: a file by its content, a folder not at all."""
+        known = parameters(self.entry.function)
+        return {p.name: p.identify(self.params[p.name]) for p in known if p.visible}
 
     @property
     def label(self) -> str:

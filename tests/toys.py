@@ -50,7 +50,9 @@ def random_images(number: int, classes: int = 4, channels: int = 1, size: int = 
     labels[torch.arange(number), torch.arange(number) % classes] = 1
     extra = torch.rand(number, classes, generator=generator) < 0.1
     means = torch.rand(classes, channels, size, size, generator=torch.Generator().manual_seed(99))
-    images = means[torch.arange(number) % classes] + 0.2 * torch.randn(number, channels, size, size, generator=generator)
+    images = means[torch.arange(number) % classes] + 0.2 * torch.randn(
+        number, channels, size, size, generator=generator
+    )
     return ImageSet(images.clamp(0, 1), (labels + extra).clamp(max=1))
 
 

@@ -27,7 +27,9 @@ def small_net(arrays: dict[str, torch.Tensor]) -> HashModel:
     ("name", "step", "snaps", "start"),
     [("pgd7", 2 / 255, None, False), ("pgd100", 1 / 255, (1, 10, 50, 100), False), ("pgd7_start", 2 / 255, None, True)],
 )
-def test_the_trajectory_equals_the_reference(name: str, step: float, snaps: tuple[int, ...] | None, start: bool) -> None:
+def test_the_trajectory_equals_the_reference(
+    name: str, step: float, snaps: tuple[int, ...] | None, start: bool
+) -> None:
     arrays = {key: torch.from_numpy(value) for key, value in golden("attacks").items()}
     model, clean, code = small_net(arrays), arrays["pgd_x"], arrays["pgd_code"]
     begin = (clean + arrays["pgd_delta0"]).clamp(0, 1) if start else clean
