@@ -12,7 +12,19 @@ from typing import Any
 import hashbench
 
 # The modules whose code decides what a trained model is, and those that decide what is measured on it.
-TRAINING = ("cell", "clean", "codes", "data", "model", "normalise", "perturb", "recipe", "threat", "training")
+TRAINING = (
+    "cell",
+    "clean",
+    "codes",
+    "data",
+    "image_files",
+    "model",
+    "normalise",
+    "perturb",
+    "recipe",
+    "threat",
+    "training",
+)
 JUDGING = ("evaluation", "hamming", "metrics")
 
 

@@ -8,6 +8,7 @@ import torch
 
 from hashbench.data import ImageSet
 from hashbench.errors import TrainingDiverged
+from hashbench.image_files import stream
 from hashbench.model import HashModel
 from hashbench.progress import track
 from hashbench.protocols import Method
@@ -49,12 +50,11 @@ def fit(
     weights = [*model.parameters(), *method.parameters()]
     optimizer, schedule = recipe.build(weights, learning_rate, epochs, steps)
     for epoch in track(range(epochs), name):
-        for index in torch.split(torch.randperm(len(train)), batch_size):
-            if len(index) == 1:
-                continue
+        batches = [index for index in torch.split(torch.randperm(len(train)), batch_size) if len(index) > 1]
+        for index, images in zip(batches, stream(train.images, batches, device), strict=True):
             model.train()
-            at = index.to(train.labels.device)
-            value = loss(train.images[at].to(device), train.labels[at].to(device), index.to(device))
+            labels = train.labels[index.to(train.labels.device)].to(device)
+            value = loss(images, labels, index.to(device))
             if not torch.isfinite(value):
                 raise TrainingDiverged(
                     f"the loss became {value.item()} in epoch {epoch + 1} of {epochs}; "
