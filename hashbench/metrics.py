@@ -103,4 +103,4 @@ def _harmonic(start: Values, length: Values) -> Values:
     end = np.maximum(stop, FAR)
     series = np.log1p((end - far) / far) - (end - far) / (2 * far * end)
     series += (end - far) * (end + far) / (12 * far**2 * end**2) - (1 / far**4 - 1 / end**4) / 120
-    return np.where(start < FAR, digamma(stop + 1) - digamma(start + 1), series)
+    return np.asarray(np.where(start < FAR, digamma(stop + 1) - digamma(start + 1), series))

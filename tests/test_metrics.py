@@ -23,7 +23,9 @@ def golden_counts(arrays: dict[str, np.ndarray], kind: str) -> Counts:
 
 def ranked_ap(relevance: list[int], at: int) -> Fraction:
     """AP@k of one ranking, by its definition."""
-    hits = [Fraction(sum(relevance[: rank + 1]), rank + 1) for rank in range(min(at, len(relevance))) if relevance[rank]]
+    hits = [
+        Fraction(sum(relevance[: rank + 1]), rank + 1) for rank in range(min(at, len(relevance))) if relevance[rank]
+    ]
     return sum(hits, Fraction(0)) / min(at, sum(relevance))
 
 
@@ -84,7 +86,11 @@ def test_equals_the_reference_on_heavy_ties(kind: str) -> None:
     at=st.integers(1, 9),
 )
 def test_equals_brute_force_over_all_orders_of_ties(items: list[tuple[int, int]], at: int) -> None:
-    orders = [[hit for _, hit in order] for order in itertools.permutations(items) if list(order) == sorted(order, key=lambda i: i[0])]
+    orders = [
+        [hit for _, hit in order]
+        for order in itertools.permutations(items)
+        if list(order) == sorted(order, key=lambda i: i[0])
+    ]
     counts = counts_of([d for d, _ in items], [hit for _, hit in items])
     for cut in (None, at):
         values = [ranked_ap(order, cut or len(items)) for order in orders]
