@@ -5,12 +5,22 @@ from __future__ import annotations
 from jaxtyping import install_import_hook
 
 # Before hashbench is imported. The command line is left out: it imports what it names only when asked.
-SHAPES = (
-    "clean codes data datasets evaluation leaderboard methods model normalise perturb runner threat training".split()
-)
-install_import_hook(
-    [f"hashbench.{name}" for name in (*SHAPES, "attacks", "defenses", "backbones")], "beartype.beartype"
-)
+SHAPES = [
+    "clean",
+    "codes",
+    "data",
+    "datasets",
+    "evaluation",
+    "leaderboard",
+    "methods",
+    "model",
+    "normalise",
+    "perturb",
+    "runner",
+    "threat",
+    "training",
+]
+install_import_hook([f"hashbench.{name}" for name in SHAPES], "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

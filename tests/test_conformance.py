@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toys import linear_model, make_toy, random_images, small_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from toys import layers, linear_model, make_toy, random_images, small_model
 
 from hashbench import registry
 from hashbench.data import Queries, Victim
-from hashbench.registry import Choice, attacks
+from hashbench.registry import attacks
 from hashbench.spec import Spec
 from hashbench.threat import Threat
 from hashbench.types import Images
@@ -29,8 +29,8 @@ def craft(name: str, victim: Victim, threat: Threat, batches: list[Queries]) -> 
 
 
 def cut(queries: Queries, size: int) -> list[Queries]:
-    pieces = (torch.split(part, size) for part in (queries.images, queries.labels, queries.index))
-    return [Queries(*piece, queries.seed) for piece in zip(*pieces, strict=True)]
+    places = torch.split(torch.arange(len(queries.index)), size)
+    return [Queries(queries.images[i], queries.labels[i], queries.index[i], queries.seed) for i in places]
 
 
 @every_attack
@@ -72,12 +72,12 @@ def test_keeps_no_state_between_batches(name: str, toy: tuple[Victim, Queries]) 
 @pytest.mark.parametrize("training", [True, False])
 def test_leaves_the_model_as_it_was(name: str, training: bool) -> None:
     model = small_model().train(training)
-    model.network[1].eval()  # one frozen layer must stay frozen
-    model.network[5].weight.requires_grad_(False)
+    layers(model)[1].eval()  # one frozen layer must stay frozen
+    layers(model)[5].weight.requires_grad_(False)
     victim, queries = make_toy(model)
     weights = copy.deepcopy(model.state_dict())
-    gradient = torch.ones_like(model.network[0].weight)
-    model.network[0].weight.grad = gradient.clone()
+    gradient = torch.ones_like(layers(model)[0].weight)
+    layers(model)[0].weight.grad = gradient.clone()
     modes = [module.training for module in model.modules()]
     wanted = [weight.requires_grad for weight in model.parameters()]
     images, labels = queries.images.clone(), queries.labels.clone()
@@ -87,7 +87,7 @@ def test_leaves_the_model_as_it_was(name: str, training: bool) -> None:
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
     assert [weight.requires_grad for weight in model.parameters()] == wanted
-    assert torch.equal(model.network[0].weight.grad, gradient)
+    assert torch.equal(layers(model)[0].weight.grad, gradient)
     assert all(weight.grad is None for weight in list(model.parameters())[1:])
     assert torch.equal(queries.images, images)
     assert torch.equal(queries.labels, labels)
@@ -129,13 +129,13 @@ def test_all_entries_say_what_they_are() -> None:
 
 
 def test_labels_name_only_what_differs_from_the_defaults() -> None:
-    choice: Choice[object] = attacks.choose(Spec.parse("pgd-hamming:steps=7,restarts=1"))
+    choice = attacks.choose(Spec.parse("pgd-hamming:steps=7,restarts=1"))
     defaults = attacks.choose(Spec("pgd-hamming"))
     assert defaults.label == "pgd-hamming"
     assert choice.label == "pgd-hamming:steps=7,restarts=1"
 
 
 def test_linear_models_have_disjoint_pixels() -> None:
-    weight = linear_model(4, 1, 8).network[1].weight
+    weight = layers(linear_model(4, 1, 8))[1].weight
     assert ((weight != 0).sum(0) <= 1).all()
     assert len(random_images(8)) == 8

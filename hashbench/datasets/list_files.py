@@ -127,8 +127,12 @@ def read_role(folder: Path, role: str, origin: Origin) -> Role:
             f"{images} has {len(names)} lines and {labels} has {len(rows)}; line {min(len(names), len(rows)) + 1} of "
             f"{longer} has no partner in {shorter.name}"
         )
-    if not names:
-        raise BadInput(f"{images} is empty; each line names an image")
+    wanted = origin.sizes.get(role, len(names))
+    if not names or len(names) != wanted:
+        raise BadInput(
+            f"{images} has {len(names)} lines instead of {wanted or 'any'}; fetch it from {origin.lists}, or call a "
+            "split of your own 'lists'"
+        )
     return Role(role, [name.strip() for name in names], _label_matrix(labels, rows, origin.classes))
 
 

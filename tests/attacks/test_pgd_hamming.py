@@ -2,25 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import golden, linear_model, make_toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import golden, layers, linear_model, make_toy, small_net
 
 from hashbench.attacks.pgd_hamming import pgd_hamming
 from hashbench.codes import center_code, encode
-from hashbench.model import HashModel, binarize
+from hashbench.model import binarize
 from hashbench.perturb import descend
 from hashbench.threat import Threat
-
-
-def small_net(arrays: dict[str, torch.Tensor]) -> HashModel:
-    """The small net of the golden numbers."""
-    first, second = torch.nn.Conv2d(1, 4, 3), torch.nn.Conv2d(4, 8, 3, stride=2)
-    last = torch.nn.Linear(32, arrays["net_fc_w"].shape[0])
-    network = torch.nn.Sequential(first, torch.nn.ReLU(), second, torch.nn.ReLU(), torch.nn.Flatten(), last)
-    names = ("net_conv1_w", "net_conv1_b", "net_conv2_w", "net_conv2_b", "net_fc_w", "net_fc_b")
-    network.load_state_dict(dict(zip(network.state_dict(), (arrays[n] for n in names), strict=True)))
-    return HashModel(network, last.out_features)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +44,7 @@ def test_on_a_linear_model_it_reaches_the_best_loss(bits: int, seed: int, eps: f
     model = linear_model(bits, 1, 8, seed)
     victim, queries = make_toy(model)
     center = center_code(binarize(encode(model, victim.train)), victim.train.labels, queries.labels)
-    push = (center @ model.network[1].weight).sign().view(queries.images.shape)
+    push = (center @ layers(model)[1].weight).sign().view(queries.images.shape)
     best_images = (queries.images - eps * push).clamp(0, 1)
 
     def agreement(images: torch.Tensor) -> torch.Tensor:
