@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hashbench.cli_data import data
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def cli() -> None:
     """
 
 
+cli.add_command(data)
+
+
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
 @_options(
     click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
@@ -142,7 +146,9 @@ def _run(
     leaderboard.check_writable(out)
     kept = Store(store)
     subject = Subject(data, data.call(), network, objective, clean, bits)
-    new_model(subject)
+    untrained = new_model(subject)
+    for row in rows:
+        row.check(untrained)
     cells = plan(subject, budget or Threat(subject.split.eps), seeds, rows, columns)
     command = shlex.join(["hashbench", *sys.argv[1:]])
     with progress_bars():

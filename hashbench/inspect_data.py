@@ -17,6 +17,7 @@ from hashbench.datasets.list_files import (
     Role,
     check_classes,
     checked_folder,
+    list_digest,
     list_names,
     list_split,
     read_role,
@@ -54,7 +55,8 @@ def inspect_lists(name: str, root: Path | None, size: int, eps: float) -> Iterat
     if absent:
         yield f"missing: {len(absent)} images, the first one {folder / absent[0]}; get them from {origin.images}"
     complete = not missing and not absent
-    digest = list_split(origin, folder, size, eps).digest if complete else "none yet, since it covers all files"
+    yield f"lists digest: {list_digest(roles.values())} (paths and labels of {', '.join(roles)})"
+    digest = list_split(origin, folder, size, eps).digest if complete else "none yet, since it covers the image files"
     yield f"split digest: {digest}"
 
 
@@ -112,7 +114,9 @@ def _label_facts(labels: Labels) -> str:
 
 def _overlaps(roles: dict[str, Role]) -> Iterator[str]:
     names = {role: set(lists.names) for role, lists in roles.items()}
-    pairs = [pair for pair in (("train", "database"), ("test", "database"), ("test", "train")) if names.keys() >= {*pair}]
+    pairs = [
+        pair for pair in (("train", "database"), ("test", "database"), ("test", "train")) if names.keys() >= {*pair}
+    ]
     for one, two in pairs:
         shared = len(names[one] & names[two])
         yield f"overlap: {shared} of {len(names[one])} images of {TITLES[one]} are in {TITLES[two]}"
@@ -133,8 +137,9 @@ def _chance_line(queries: Labels, database: Labels, where: str) -> str:
     if not scored.any():
         return "chance mAP: none, since no query shares a label with any item"
     return (
-        f"chance mAP: {100 * blind[scored].mean():.1f} (mean relevant fraction {100 * relevant_fraction(counts).mean():.1f} "
-        f"over all queries) on {where}; {int((~scored).sum())} queries without a relevant item"
+        f"chance mAP: {100 * relevant_fraction(counts).mean():.1f} (mean relevant share of {where}, over all "
+        f"{len(queries)} queries); {100 * blind[scored].mean():.1f} (expected AP, as in the tables, over the "
+        f"{int(scored.sum())} queries with a relevant item)"
     )
 
 

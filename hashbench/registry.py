@@ -32,6 +32,7 @@ class Entry(Generic[F]):
     function: F
     paper: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[..., None] | None = None
 
     @property
     def summary(self) -> str:
@@ -78,6 +79,15 @@ class Choice(Generic[F]):
     def call(self, *args: Any) -> Any:
         """Call the function with its parameters."""
         return self.entry.function(*args, **self.params)
+
+    def check(self, *args: Any) -> None:
+        """Refuse what the function could not carry out, before anything is trained.
+
+        Raises:
+            UsageError: with the reason.
+        """
+        if self.entry.check:
+            self.entry.check(*args, **self.params)
 
 
 class Registry(Generic[F]):
@@ -183,15 +193,18 @@ def attack(
     return register
 
 
-def defense(name: str, *, trains: bool = True, paper: str = "") -> Callable[[Defense], Defense]:
+def defense(
+    name: str, *, trains: bool = True, paper: str = "", check: Callable[..., None] | None = None
+) -> Callable[[Defense], Defense]:
     """Register a defense: a function that makes a defended model from a trained one.
 
     A defense that `trains` must return a model of the same architecture, whose weights are kept;
-    one that does not is applied anew each time.
+    one that does not is applied anew each time. `check` is called with an untrained model and the
+    defense's parameters before anything is trained, and raises a UsageError if it can't work.
     """
 
     def register(function: Defense) -> Defense:
-        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}))
+        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}, check))
         return function
 
     return register

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ from torch import Tensor, nn
 from hashbench.errors import BadInput
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which people save a state dict
+# What torch.load raises for a file that it did not write, or not to its end.
+UNREADABLE = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
+)  # fmt: skip
 SHOWN = 4  # names in a message
 
 
@@ -30,13 +36,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise BadInput(f"{path} is no intact safetensors file ({_one_line(error)}); copy it again") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of an odd pickle protocol; what is wrong is said below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BadInput(
             f"{path} holds Python objects beside tensors and was not loaded, since they could run code; where the "
             "model was trained, save tensors alone: torch.save(model.state_dict(), FILE)"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise BadInput(f"{path} is damaged or no file of torch.save ({_one_line(error)}); copy it again") from None
     tensors = _unwrap(content)
     if not tensors:

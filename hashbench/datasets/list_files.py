@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from hashbench.errors import BadInput, MissingData
 from hashbench.image_files import ImageFiles
 from hashbench.types import Labels
 
+DATA_VARIABLE = "HASHBENCH_DATA"
 ROLES = ("database", "train", "test")
 
 
@@ -67,33 +68,32 @@ def list_split(origin: Origin, root: Path | None, size: int, eps: float) -> Retr
     folder = checked_folder(origin.name, root)
     roles = {role: read_role(folder, role, origin) for role in ROLES}
     check_classes(folder, list(roles.values()))
-    digest = hashlib.sha256(str(size).encode())
-    sets = {}
-    for role in roles.values():
-        lengths = file_lengths(folder, role)
-        digest.update("\n".join(f"{n} {length}" for n, length in zip(role.names, lengths, strict=True)).encode())
-        digest.update(role.labels.numpy().astype(np.uint8).tobytes())
-        sets[role.name] = ImageSet(ImageFiles([folder / n for n in role.names], size), role.labels)
+    lengths = [file_lengths(folder, role) for role in roles.values()]
+    digest = hashlib.sha256(f"{size} {list_digest(roles.values())} {lengths}".encode()).hexdigest()[:16]
+    sets = {
+        role.name: ImageSet(ImageFiles([folder / n for n in role.names], size), role.labels) for role in roles.values()
+    }
     held_out = validation_lines(roles)
     validation = ImageSet(
         ImageFiles([folder / roles["database"].names[line] for line in held_out], size),
         roles["database"].labels[held_out],
     )
-    return RetrievalSplit(
-        sets["train"], sets["test"], validation, sets["database"], 3, size, eps, digest.hexdigest()[:16]
-    )
+    return RetrievalSplit(sets["train"], sets["test"], validation, sets["database"], 3, size, eps, digest)
 
 
 def checked_folder(name: str, root: Path | None) -> Path:
-    """The folder of a data set.
+    """The folder of a data set: the one named, or the one of its name in $HASHBENCH_DATA.
 
     Raises:
         MissingData: it was not named or is not there.
     """
+    if root is None and (data := os.environ.get(DATA_VARIABLE)):
+        root = Path(data).expanduser() / name
     if root is None:
+        lists = ", ".join(name for role in ROLES for name in list_names(role))
         raise MissingData(
-            f"{name} needs its folder: {name}:root=DIR, with the images and {', '.join(list_names('ROLE'))} for the "
-            f"roles {', '.join(ROLES)}; 'hashbench data {name} --root DIR' says what is there and what is missing"
+            f"{name} needs its folder: {name}:root=DIR, or the folder {name} in ${DATA_VARIABLE}, with the images and "
+            f"{lists}; 'hashbench data {name} --root DIR' says what is there and what is missing"
         )
     if not root.is_dir():
         raise MissingData(f"there is no folder {root}; give root= the folder with the lists and images of {name}")
@@ -149,6 +149,15 @@ def check_classes(folder: Path, roles: Sequence[Role]) -> None:
             raise BadInput(
                 f"{one} has {first.labels.shape[1]} classes and {two} has {role.labels.shape[1]}; they must agree"
             )
+
+
+def list_digest(roles: Iterable[Role]) -> str:
+    """Sixteen hexadecimal digits that identify roles, paths and labels."""
+    found = hashlib.sha256()
+    for role in roles:
+        found.update("\n".join([role.name, *role.names]).encode())
+        found.update(role.labels.numpy().astype(np.uint8).tobytes())
+    return found.hexdigest()[:16]
 
 
 def file_lengths(folder: Path, role: Role) -> list[int]:
