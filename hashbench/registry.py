@@ -33,6 +33,7 @@ class Entry(Generic[F]):
     paper: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     check: Callable[..., None] | None = None
+    needs: Callable[..., str] | None = None
 
     @property
     def summary(self) -> str:
@@ -88,6 +89,11 @@ class Choice(Generic[F]):
         """
         if self.entry.check:
             self.entry.check(*args, **self.params)
+
+    @property
+    def needs(self) -> str:
+        """What the function would still have to fetch, for people; empty if nothing."""
+        return self.entry.needs(**self.params) if self.entry.needs else ""
 
 
 class Registry(Generic[F]):
@@ -215,9 +221,14 @@ def method(name: str, *, paper: str = "") -> Callable[[MethodFactory], MethodFac
     return _adder(methods, name, paper)
 
 
-def backbone(name: str, *, paper: str = "") -> Callable[[Backbone], Backbone]:
-    """Register a backbone."""
-    return _adder(backbones, name, paper)
+def backbone(name: str, *, paper: str = "", needs: Callable[..., str] | None = None) -> Callable[[Backbone], Backbone]:
+    """Register a backbone; `needs` takes its parameters and says what it would have to fetch, if anything."""
+
+    def register(function: Backbone) -> Backbone:
+        backbones.add(Entry(name, function, paper, needs=needs))
+        return function
+
+    return register
 
 
 def dataset(name: str, *, paper: str = "") -> Callable[[Dataset], Dataset]:

@@ -39,14 +39,14 @@ def _register(name: str, paper: str) -> None:
     build.__name__ = name
     build.__doc__ = f"torchvision's {name} with a hash layer as its last one, for images of {SIDE} pixels."
     typed: Backbone = build
-    backbone(name, paper=paper)(typed)
+    backbone(name, paper=paper, needs=lambda weights: needed(name, weights))(typed)
 
 
 for _name, _paper in PAPERS.items():
     _register(_name, _paper)
 
 
-@backbone("torchvision")
+@backbone("torchvision", needs=lambda model, weights: needed(model, weights))
 def torchvision(
     bits: int, channels: int, size: int, *, model: str = "convnext_tiny", weights: Weights = "default"
 ) -> nn.Module:
@@ -114,16 +114,12 @@ def imagenet_file(name: str) -> Path:
     Raises:
         MissingData: it can't be downloaded; the message says where to put which file.
     """
-    from torchvision.models import get_model_weights
-
-    url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / url.rsplit("/", 1)[-1]
+    url, path = imagenet_place(name)
     if path.is_file():
         return path
     checked = re.search(r"-([a-f0-9]{8,})\.", path.name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), checked and checked[1], progress=False)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:60]
@@ -132,6 +128,22 @@ def imagenet_file(name: str) -> Path:
             f"{name}:weights=none or {name}:weights=FILE"
         ) from None
     return path
+
+
+def imagenet_place(name: str) -> tuple[str, Path]:
+    """Where a network's ImageNet weights come from, and the file that keeps them."""
+    from torchvision.models import get_model_weights
+
+    url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
+    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def needed(name: str, weights: str) -> str:
+    """What has to be fetched for a choice of weights; empty if nothing."""
+    if weights != "default":
+        return ""
+    url, path = imagenet_place(name)
+    return "" if path.is_file() else f"{url} at {path} (downloaded at first use)"
 
 
 def _untrained(name: str, size: int) -> nn.Module:
