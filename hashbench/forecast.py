@@ -55,7 +55,8 @@ def forecast(requests: Sequence[Request]) -> Iterator[str]:
                 for column in columns:
                     attack, unknown = _parameters_of("attack", column)
                     passes = max(1, _times(attack, "steps", "restarts")) * sizes.queries
-                    yield f"    cell {_title(row)} under {_title(column)} {_written(attack)}{unknown}; {passes:,} passes"
+                    cell = f"{_title(row)} under {_title(column)}"
+                    yield f"    cell {cell} {_written(attack)}{unknown}; {passes:,} passes"
                     total, cells, idle = total + passes, cells + 1, idle + bool(wrong or unknown)
     yield f"{len(requests)} runs, {cells} cells ({idle} of them can't run), about {total:,} passes; nothing was trained"
 
