@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
@@ -89,9 +90,10 @@ def stream(source: ImageSource, batches: Sequence[Index], device: torch.device) 
         return images.pin_memory() if pinned else images
 
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(read, index) for index in batches[:1]]
-        for following in [*batches[1:], None]:
-            images = coming.pop().result()
-            if following is not None:
-                coming.append(reader.submit(read, following))
-            yield images.to(device, non_blocking=pinned)
+        coming: deque[Future[Images]] = deque()
+        for index in batches:
+            coming.append(reader.submit(read, index))
+            if len(coming) > 1:
+                yield coming.popleft().result().to(device, non_blocking=pinned)
+        while coming:
+            yield coming.popleft().result().to(device, non_blocking=pinned)

@@ -42,6 +42,7 @@ def test_memory_does_not_grow_with_the_database(
         pytest.skip("a benchmark; enable it with --benchmark-enable")
     small = peak(tmp_path, SMALL)
     large: int = benchmark.pedantic(  # type: ignore[no-untyped-call]
-        peak, (tmp_path, LARGE), rounds=1)
+        peak, (tmp_path, LARGE), rounds=1
+    )
     benchmark.extra_info |= {"small_kb": small, "large_kb": large}
     assert abs(large - small) < 0.15 * small
