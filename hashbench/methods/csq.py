@@ -51,6 +51,8 @@ class CentralSimilarity(Method):
 
     def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch."""
+        if codes.isnan().any():
+            return codes.mean()  # binary_cross_entropy would raise, and on a GPU end the process
         probabilities, wanted = (codes + 1) / 2, (self.targets(labels) + 1) / 2
         likelihood = functional.binary_cross_entropy(probabilities, wanted)
         return likelihood + self.quantisation * ((codes.abs() - 1) ** 2).mean()
