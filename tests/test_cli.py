@@ -44,9 +44,7 @@ def registries() -> Iterator[None]:
 
 
 @pytest.fixture
-def command(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Command:
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     monkeypatch.chdir(tmp_path)
     return lambda *words: hashbench(capsys, monkeypatch, *words)
 
@@ -91,7 +89,9 @@ def rows(folder: Path = Path("leaderboards")) -> pd.DataFrame:
         (("--out", "/proc/nowhere"), "can't write /proc/nowhere"),
     ],
 )
-def test_wrong_words_are_one_line_before_anything_is_trained(command: Command, words: tuple[str, ...], message: str) -> None:
+def test_wrong_words_are_one_line_before_anything_is_trained(
+    command: Command, words: tuple[str, ...], message: str
+) -> None:
     outcome = command("run", *words)
     assert outcome.code == 2
     assert outcome.out == ""
@@ -109,7 +109,10 @@ def test_wrong_words_are_one_line_before_anything_is_trained(command: Command, w
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("x = 1", "registers nothing"),
         (PLUGIN.format(name="noise", body="return queries.images"), "registers the attack 'noise', which"),
-        (PLUGIN.format(name="mine", body="return 1").replace("threat: Threat)", "threat: Threat, *, n)"), "'n' needs a default"),
+        (
+            PLUGIN.format(name="mine", body="return 1").replace("threat: Threat)", "threat: Threat, *, n)"),
+            "'n' needs a default",
+        ),
     ],
 )
 def test_a_plugin_that_does_not_load_is_one_line(command: Command, content: str, message: str) -> None:
@@ -140,13 +143,20 @@ def test_the_matrix_holds_the_undefended_row_and_the_clean_column(command: Comma
     assert table.forwards.tolist() == [0.0] * 4
     (folder,) = Path("leaderboards").iterdir()
     assert folder.name == "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
-    assert sorted(path.name for path in folder.iterdir()) == ["matrix.csv", "matrix.png", "provenance.csv", "results.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "matrix.csv",
+        "matrix.png",
+        "provenance.csv",
+        "results.csv",
+    ]
     matrix = pd.read_csv(folder / "matrix.csv")
     assert matrix.defense.tolist() == ["none", "cgat:epochs=1,steps=1", "chance"]
     assert matrix.noise.tolist()[:2] == table["map"].tolist()[1::2]
 
 
-def test_the_same_command_again_does_nothing_and_prints_the_same(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_command_again_does_nothing_and_prints_the_same(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("run", *QUICK, "--attack", "noise", "--seed", "1", "--seed", "0")
     first = command(*words)
     files = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
@@ -235,7 +245,10 @@ def test_a_diverging_training_is_said_and_not_ranked(command: Command) -> None:
 
 
 def test_a_changed_plugin_is_a_new_cell(command: Command, tmp_path: Path) -> None:
-    for body, moved in (("return queries.images", 0.0), ("return threat.project(queries.images + 0.1, queries.images)", 0.1)):
+    for body, moved in (
+        ("return queries.images", 0.0),
+        ("return threat.project(queries.images + 0.1, queries.images)", 0.1),
+    ):
         plugin = write_plugin(tmp_path, "mine", body)
         registry.attacks._entries.pop("mine", None)
         registry.code_digest.cache_clear()
@@ -277,7 +290,13 @@ def test_score_prints_the_numbers_of_a_file(command: Command) -> None:
     random = np.random.default_rng(0)
     labels = np.eye(3)[random.integers(0, 3, 40)]
     codes = random.standard_normal((40, 8))
-    np.savez("codes.npz", query_codes=codes[:4], query_labels=labels[:4], database_codes=codes[4:], database_labels=labels[4:])
+    np.savez(
+        "codes.npz",
+        query_codes=codes[:4],
+        query_labels=labels[:4],
+        database_codes=codes[4:],
+        database_labels=labels[4:],
+    )
     outcome = command("score", "codes.npz", "--queries")
     lines = dict(line.split() for line in outcome.out.splitlines()[:5])
     assert float(lines["map_low"]) <= float(lines["map"]) <= float(lines["map_high"])
@@ -295,7 +314,9 @@ EXAMPLES = {"cli": cli, **cli.commands}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_help_ends_in_an_example_that_works(command: Command, name: str, worked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_help_ends_in_an_example_that_works(
+    command: Command, name: str, worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(worked)
     shown = command(*([] if name == "cli" else [name]), "--help").out
     example = shown.rstrip().splitlines()[-1].strip()

@@ -76,7 +76,11 @@ def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
     best, best_rank = rows[:classes, :bits], (-1.0, -1.0, -float("inf"))
     for _ in range(DRAWS):
         columns = random.permutation(order)[:bits] if order != bits else np.arange(bits)
-        drawn = rows[random.permutation(2 * order)[:classes]][:, columns]
+        if 2 < classes <= order:  # no opposite centers: an image of both classes would have no majority
+            picked = random.permutation(order)[:classes] + order * random.randint(0, 2, classes)
+        else:
+            picked = random.permutation(2 * order)[:classes]
+        drawn = rows[picked][:, columns]
         rank = _quality(drawn)
         if rank > best_rank:
             best, best_rank = drawn, rank

@@ -37,7 +37,12 @@ def assert_sound(split: RetrievalSplit) -> None:
 def test_digits() -> None:
     split = digits()
     assert_sound(split)
-    assert [len(role) for role in (split.train, split.queries, split.validation, split.database)] == [1000, 300, 200, 1297]
+    assert [len(role) for role in (split.train, split.queries, split.validation, split.database)] == [
+        1000,
+        300,
+        200,
+        1297,
+    ]
     assert split.eps == 32 / 255
     assert (split.queries.labels.sum(1) == 1).all()
     assert split.digest == digits().digest
