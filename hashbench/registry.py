@@ -256,7 +256,7 @@ def _guarded(function: Attack) -> Attack:
 
         def guarded(queries: Queries) -> Images:
             with frozen(victim.model):
-                return craft(queries).detach()
+                return craft(queries)
 
         return guarded
 

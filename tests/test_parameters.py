@@ -52,7 +52,7 @@ def test_says_what_is_wrong_and_what_to_try(name: str, text: str, message: str) 
 
 
 def test_a_parameter_needs_a_type_and_a_default() -> None:
-    def untyped(*, steps=3) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def untyped(*, steps=3) -> None:  # type: ignore[no-untyped-def]
         """Has no type."""
 
     def required(*, steps: int) -> None:
