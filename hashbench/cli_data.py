@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command(epilog="Example: hashbench data flickr25k --root ~/data/flickr25k")
+@click.command(epilog="Example: hashbench data digits")
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data set.")
 @click.option(
@@ -19,7 +19,8 @@ def data(name: str, root: Path | None, plugins: tuple[Path, ...]) -> None:
 
     NAME is a data set, with parameters if need be (lists:size=64). Prints for each role the number of
     images, duplicates, label statistics and unlabeled images, the overlaps between roles, the chance
-    level, the digest of the split, and for what is missing from whom to get it.
+    level, the digest of the split, and for what is missing from whom to get it: for instance
+    `hashbench data flickr25k --root DIR`.
     """
     from hashbench import registry
     from hashbench.datasets.list_files import ORIGINS

@@ -25,6 +25,7 @@ from hashbench.datasets.list_files import (
 from hashbench.errors import MissingData
 from hashbench.hamming import Counts
 from hashbench.metrics import chance, relevant_fraction
+from hashbench.plugins import load_all
 from hashbench.types import Labels
 
 ROWS = 256  # queries that are compared with the whole database at once
@@ -38,6 +39,7 @@ def inspect_lists(name: str, root: Path | None, size: int, eps: float) -> Iterat
         MissingData: the folder is not there, or holds none of the lists.
         BadInput: a list has another form; the message names file and line.
     """
+    load_all()
     origin = ORIGINS[name]
     folder = checked_folder(name, root)
     roles, missing = _read_what_is_there(folder, origin)

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from command import QUICK, Outcome, hashbench, start
 
-from hashbench import registry
+from hashbench import fingerprint, registry
 from hashbench.cli import cli
 
 Command = Callable[..., Outcome]
@@ -251,7 +251,8 @@ def test_a_changed_plugin_is_a_new_cell(command: Command, tmp_path: Path) -> Non
     ):
         plugin = write_plugin(tmp_path, "mine", body)
         registry.attacks._entries.pop("mine", None)
-        registry.code_digest.cache_clear()
+        fingerprint.code_digest.cache_clear()
+        fingerprint.source_digest.cache_clear()
         command("run", *QUICK, "--attack", "mine", "--plugin", plugin)
         assert rows().set_index("attack").linf_max["mine"] == pytest.approx(moved, abs=1e-6)
     report = command("report")

@@ -20,7 +20,9 @@ def folder_of(path: Path, lists: dict[str, tuple[str, str]]) -> Path:
 
 
 def test_lists_alone_are_described_and_the_rest_is_called_missing(tmp_path: Path) -> None:
-    folder_of(tmp_path, {"database": ("a b c d", "10 01 11 00"), "train": ("a b a", "10 01 10"), "test": ("q r", "10 00")})
+    folder_of(
+        tmp_path, {"database": ("a b c d", "10 01 11 00"), "train": ("a b a", "10 01 10"), "test": ("q r", "10 00")}
+    )
     text = "\n".join(inspect_lists("lists", tmp_path, 224, 8 / 255))
     assert "train: 3 lines, 2 unique images (1 listed 2 times)" in text
     assert "1.00 labels an image (at most 2), 1 without a label, 4 label sets" in text
