@@ -60,11 +60,12 @@ class Recipe:
 def drop_steps(schedule: Literal["thirds", "halves"], epochs: int, steps: int) -> list[int]:
     """The steps before which the learning rate falls.
 
+    As in the released code, the `thirds` act one epoch late: from epochs 34 and 67 of 100, counted from 0.
     The released scripts place the `halves` at fractions that are compared for equality, so that a
     half-integer one never comes; here it comes at the next step.
     """
     if schedule == "thirds":
         length = max(1, epochs // 3)
-        return [epoch * steps for epoch in range(length, epochs, length)]
+        return [(epoch + 1) * steps for epoch in range(length, epochs, length)]
     total = epochs * steps
     return [-(-total // 2), -(-3 * total // 4)]
