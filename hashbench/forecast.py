@@ -78,8 +78,15 @@ def _facts(request: Request, sizes: Sizes) -> Iterator[str]:
     ):
         choice, problem = _choose(registered, text)
         yield f"  {kind} {text.partition(':')[0]} {_written(choice.visible if choice else {})}{problem}"
-        if choice and choice.needs:
-            yield f"  missing: {choice.needs}"
+        if lacking := _lacking(choice):
+            yield f"  missing: {lacking}"
+
+
+def _lacking(choice: Choice[Any] | None) -> str:
+    try:
+        return choice.needs if choice else ""
+    except UsageError as error:
+        return str(error)
 
 
 def _sizes(dataset: str, load: Load) -> Sizes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import random_images, small_model
 from torch import nn
+from toys import random_images, small_model
 
 from hashbench.methods.greedyhash import SignClassifier
 from hashbench.recipe import Recipe, drop_steps

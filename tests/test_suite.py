@@ -38,7 +38,14 @@ def test_the_suites_for_small_data_can_run() -> None:
 
 
 def test_a_table_becomes_a_request_for_each_combination() -> None:
-    table = {"dataset": ["a", "b"], "bits": [16, 32], "method": "csq", "attack": ["noise"], "seed": [0, 1], "eps": "0.1"}
+    table = {
+        "dataset": ["a", "b"],
+        "bits": [16, 32],
+        "method": "csq",
+        "attack": ["noise"],
+        "seed": [0, 1],
+        "eps": "0.1",
+    }
     requests = expand(table, "here")
     assert [(r.dataset, r.bits) for r in requests] == [("a", 16), ("a", 32), ("b", 16), ("b", 32)]
     assert all(r.attacks == ("noise",) and r.seeds == (0, 1) and r.eps == "0.1" for r in requests)

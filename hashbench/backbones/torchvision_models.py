@@ -37,7 +37,11 @@ def _register(name: str, paper: str) -> None:
         return hash_network(name, bits, channels, size, weights)
 
     build.__name__ = name
-    build.__doc__ = f"torchvision's {name} with a hash layer as its last one, for images of {SIDE} pixels."
+    build.__doc__ = (
+        f"torchvision's {name} with a hash layer as its last one, for images of {SIDE} pixels.\n\n"
+        "Published models start from ImageNet and are fine-tuned with\n"
+        "--training optimiser=sgd,schedule=thirds,weight_decay=5e-4,epochs=100."
+    )
     typed: Backbone = build
     backbone(name, paper=paper, needs=lambda weights: needed(name, weights))(typed)
 
@@ -131,10 +135,17 @@ def imagenet_file(name: str) -> Path:
 
 
 def imagenet_place(name: str) -> tuple[str, Path]:
-    """Where a network's ImageNet weights come from, and the file that keeps them."""
+    """Where a network's ImageNet weights come from, and the file that keeps them.
+
+    Raises:
+        BadParameter: torchvision has no such network, or no such weights of it.
+    """
     from torchvision.models import get_model_weights
 
-    url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
+    try:
+        url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
+    except (KeyError, ValueError):
+        raise BadParameter(f"torchvision has no ImageNet weights of {name!r}; choose weights=none or a file") from None
     return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 

@@ -82,6 +82,8 @@ def test_any_other_network_goes_by_its_name() -> None:
     choice = backbones.choose(Spec("torchvision", {"model": "mobilenet_v3_small", "weights": "none"}))
     with torch.no_grad():
         assert choice.call(BITS, 3, 64).eval()(torch.rand(2, 3, 64, 64)).shape == (2, BITS)
+    with pytest.raises(BadParameter, match="no ImageNet weights of 'nothing'"):
+        _ = backbones.choose(Spec("torchvision", {"model": "nothing"})).needs
     with pytest.raises(BadParameter, match="no classification network 'nothing'"):
         hash_network("nothing", BITS, 3, 224, "none")
     with pytest.raises(BadParameter, match="does not end in a linear layer"):

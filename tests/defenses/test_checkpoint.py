@@ -10,8 +10,8 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
-from toys import small_model
 from torch import Tensor, nn
+from toys import small_model
 
 from hashbench.backbones.torchvision_models import IMAGENET, hash_network
 from hashbench.defenses.checkpoint import restored

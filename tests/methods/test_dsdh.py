@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ def test_each_sweep_lowers_the_objective() -> None:
     values = [
         energy(outputs, labels, *discrete_descent(outputs, labels, 1.0, 1.0, 2.0, sweeps)) for sweeps in range(1, 6)
     ]
-    assert all(later <= sooner + 1e-9 for sooner, later in zip(values, values[1:], strict=False))
+    assert all(later <= sooner + 1e-9 for sooner, later in itertools.pairwise(values))
 
 
 def test_no_single_bit_can_be_improved_after_the_last_sweep() -> None:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from toys import random_images, small_model
 
+from hashbench.backbones.cnn import cnn
 from hashbench.clean import clean_training
 from hashbench.codes import encode
 from hashbench.data import ImageSet
 from hashbench.datasets.digits import digits
 from hashbench.evaluation import make_victim
-from hashbench.backbones.cnn import cnn
 from hashbench.model import HashModel, binarize
 from hashbench.protocols import Method
 from hashbench.registry import methods
