@@ -17,7 +17,7 @@ def clean_training(
     method: Method,
     *,
     epochs: Count = 20,
-    learning_rate: Positive = 0.01,
+    learning_rate: Positive = 0.02,
     batch_size: Count = 64,
     optimiser: OptimiserName = "adam",
     schedule: ScheduleName = "one-cycle",

@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 from command import QUICK, Outcome, hashbench, start
 
-from hashbench import fingerprint, registry
+from hashbench import registry
 from hashbench.cli import cli
+from hashbench.fingerprint import code_digest, source_digest
 
 Command = Callable[..., Outcome]
 
@@ -251,8 +252,8 @@ def test_a_changed_plugin_is_a_new_cell(command: Command, tmp_path: Path) -> Non
     ):
         plugin = write_plugin(tmp_path, "mine", body)
         registry.attacks._entries.pop("mine", None)
-        fingerprint.code_digest.cache_clear()
-        fingerprint.source_digest.cache_clear()
+        code_digest.cache_clear()
+        source_digest.cache_clear()
         command("run", *QUICK, "--attack", "mine", "--plugin", plugin)
         assert rows().set_index("attack").linf_max["mine"] == pytest.approx(moved, abs=1e-6)
     report = command("report")
@@ -311,7 +312,7 @@ def test_alone_it_prints_its_help(command: Command) -> None:
     assert "Commands:" in command().out
 
 
-EXAMPLES = {"cli": cli, **cli.commands}  # type: ignore[attr-defined]
+EXAMPLES = {"cli": cli, **cli.commands}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -333,7 +334,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     labels, codes = np.eye(3)[random.integers(0, 3, 40)], random.standard_normal((40, 8))
     arrays = {"query_codes": codes, "query_labels": labels, "database_codes": codes, "database_labels": labels}
-    np.savez(folder / "codes.npz", **arrays)
+    np.savez(folder / "codes.npz", **arrays)  # type: ignore[arg-type]
     process = start(["run", "--defense", "cgat", "--attack", "pgd-hamming"], folder)
     out, err = process.communicate()
     assert process.returncode == 0, err
@@ -360,7 +361,13 @@ def test_help_is_fast_and_imports_no_torch(tmp_path: Path) -> None:
         began = time.perf_counter()
         subprocess.run([script, "--help"], check=True, capture_output=True, cwd=tmp_path)
         times.append(time.perf_counter() - began)
-    program = "import sys; sys.argv = ['hashbench', '--help']\nfrom hashbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert not {'torch', 'numpy', 'pandas', 'rich'} & set(sys.modules)"
+    program = (
+        "import sys; sys.argv = ['hashbench', '--help']\n"
+        "from hashbench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'pandas', 'rich'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=tmp_path)
     assert statistics.median(times) < 0.4 * (2 if os.getloadavg()[0] > os.cpu_count() else 1)  # type: ignore[operator]
 

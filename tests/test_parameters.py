@@ -24,8 +24,8 @@ def example(
 
 
 def test_reads_values_by_their_types() -> None:
-    given = {"steps": "3", "ratio": "8/255", "rate": "1e-3", "mode": "slow", "on": "yes", "root": "/tmp"}
-    wanted = {"steps": 3, "ratio": 8 / 255, "rate": 1e-3, "mode": "slow", "on": True, "root": Path("/tmp")}
+    given = {"steps": "3", "ratio": "8/255", "rate": "1e-3", "mode": "slow", "on": "yes", "root": "folder"}
+    wanted = {"steps": 3, "ratio": 8 / 255, "rate": 1e-3, "mode": "slow", "on": True, "root": Path("folder")}
     assert resolve(example, given, "it") == wanted
     assert resolve(example, {"on": "False"}, "it")["on"] is False
     assert resolve(example, {"root": "none"}, "it")["root"] is None

@@ -28,7 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["tar", "-cf", source / "tree.tar", "--null", "-T", "-"], cwd=ROOT, input=archive, check=True)
     with tarfile.open(source / "tree.tar") as tree:
         tree.extractall(source / "tree", filter="tar")
-    words = ["-m", "build", "--no-isolation", "--outdir", out, source / "tree"]
+    words = ["-m", "build", "--no-isolation", "--outdir", str(out), str(source / "tree")]
     subprocess.run([sys.executable, *words], capture_output=True, check=True)
     return out
 
