@@ -11,8 +11,9 @@ from typing import Any
 
 import hashbench
 
-# The modules whose code decides what a trained model is, and those that decide what is measured on it.
-TRAINING = ("cell", "clean", "codes", "data", "model", "normalise", "perturb", "threat", "training")
+# The modules whose code decides what a trained model is, what attacks do, and what is measured on it.
+TRAINING = ("cell", "clean", "codes", "data", "model", "moves", "normalise", "perturb", "seeds", "threat", "training")
+ATTACKING = ("chase", "keeping", "objectives", "targets")
 JUDGING = ("evaluation", "hamming", "metrics")
 
 
