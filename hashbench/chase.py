@@ -89,11 +89,30 @@ def search(
         move: makes the update rule of a walk from the images that it starts at.
         random_start: start from uniform noise, new for each walk, instead of the clean images.
     """
+
+    def go(start: Images, guidance: Guidance, rows: Index) -> tuple[Images, Scores]:
+        return walk(start, queries.images, guidance, threat, steps=steps, move=move(start), rows=rows)
+
+    return best_of(queries, walks, threat, go, random_start=random_start)
+
+
+def best_of(
+    queries: Queries,
+    walks: Sequence[Guidance],
+    threat: Threat,
+    go: Callable[[Images, Guidance, Index], tuple[Images, Scores]],
+    *,
+    random_start: bool = True,
+) -> Images:
+    """Each query's best image of some walks, as `search` finds it.
+
+    Args:
+        go: makes a walk from its start, guidance and the rows that set out: images and scores.
+    """
     clean = queries.images
     best, scores = clean, torch.full((len(clean),), torch.inf, device=clean.device, dtype=clean.dtype)
-    for restart, guidance in enumerate(walks):
+    for number, guidance in enumerate(walks):
         rows = (scores > -torch.inf).nonzero().flatten()
-        start = threat.project(clean + threat.eps * queries.random(restart), clean) if random_start else clean
-        found = walk(start, clean, guidance, threat, steps=steps, move=move(start), rows=rows)
-        best, scores = better(best, scores, *found)
+        start = threat.project(clean + threat.eps * queries.random(number), clean) if random_start else clean
+        best, scores = better(best, scores, *go(start, guidance, rows))
     return best

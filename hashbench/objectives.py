@@ -107,11 +107,14 @@ def relevant_rows(labels: Labels, code_labels: Labels) -> Tensor:
     return (labels @ code_labels.T > 0).to(labels.dtype)
 
 
-def _weighted(codes: Codes, ones: Tensor, minus: Tensor, memory: BinaryCodes, relevant: Tensor, power: float) -> Scores:
-    """Mean over relevant items of distance ** power times the sum of `ones` or `minus` by the item's bits."""
+def _weighted(
+    codes: Codes, ones: Tensor, minus: Tensor, memory: BinaryCodes, relevant: Tensor, power: float, offset: float
+) -> Scores:
+    """Mean over relevant items of their weight times the sum of `ones` or `minus` by the item's bits."""
     signs = torch.where(codes.detach() >= 0, 1.0, -1.0).to(codes.dtype)
     apart = (codes.shape[1] - signs @ memory.T) / 2
     weights = relevant * (apart + offset) ** power
     positive = (memory + 1) / 2
     distances = ones @ positive.T + minus @ (1 - positive).T
-    return (weights * distances).sum(1) / relevant.sum(1)
+    mean: Scores = (weights * distances).sum(1) / relevant.sum(1)
+    return mean
