@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from hashbench.seeds import derive_seed
 from hashbench.types import BinaryCodes, Images, Index, Labels
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """What images are drawn from: a tensor, or anything that decodes them when asked."""
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PAIRS = 1 << 20  # query-item pairs that are held in memory at once
+ITEMS = 1 << 16  # database items, and
+PAIRS = 1 << 20  # query-item pairs, that are looked at in one go
 
 Bits = NDArray[np.bool_]
 Words = NDArray[np.uint64]
@@ -49,7 +50,7 @@ def count(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) -> C
     """
     bins = codes.shape[1] + 1
     packed = pack(query_codes), pack(query_labels), pack(codes), pack(labels)
-    block = min(len(codes), 1 << 16)
+    block = min(len(codes), ITEMS)
     rows = max(1, PAIRS // max(block, 1))
     parts = []
     for first in range(0, len(query_codes), rows):

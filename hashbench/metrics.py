@@ -15,6 +15,8 @@ from scipy.special import digamma
 
 from hashbench.hamming import Counts
 
+FAR = 1000.0  # items, from where the series is exact to double precision
+
 Values = NDArray[np.float64]
 
 
@@ -91,5 +93,14 @@ def relevant_fraction(counts: Counts) -> Values:
 
 
 def _harmonic(start: Values, length: Values) -> Values:
-    """1/(start+1) + ... + 1/(start+length)."""
-    return np.asarray(digamma(start + length + 1) - digamma(start + 1))
+    """1/(start+1) + ... + 1/(start+length).
+
+    Behind a long start the difference of two digammas would lose its digits, so there it is the
+    difference of their Euler-Maclaurin series, term by term.
+    """
+    stop = start + length
+    far = np.maximum(start, FAR)
+    end = np.maximum(stop, FAR)
+    series = np.log1p((end - far) / far) - (end - far) / (2 * far * end)
+    series += (end - far) * (end + far) / (12 * far**2 * end**2) - (1 / far**4 - 1 / end**4) / 120
+    return np.asarray(np.where(start < FAR, digamma(stop + 1) - digamma(start + 1), series))

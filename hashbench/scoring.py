@@ -90,7 +90,7 @@ def score_file(path: Path, at: int | None = None) -> Retrieval:
     if not path.is_file():
         raise BadInput(f"there is no file {path}; give an .npz file with {', '.join(ARRAYS)}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file]
             if missing:
                 raise BadInput(f"{path} lacks {', '.join(missing)}; it has {', '.join(file.files) or 'nothing'}")

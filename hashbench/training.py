@@ -12,6 +12,10 @@ from hashbench.model import HashModel
 from hashbench.progress import track
 from hashbench.types import Images, Index, Labels, Scalar
 
+# A longer gradient is cut to this norm: a single large step can saturate the tanh of some bits, which
+# then get no gradient any more (seen on Fashion-MNIST, where one run in two was lost without it).
+GRADIENT_NORM = 1.0
+
 BatchLoss = Callable[[Images, Labels, Index], Scalar]
 
 
@@ -55,6 +59,7 @@ def fit(
                 )
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
             optimizer.step()
             schedule.step()
     return model.eval()

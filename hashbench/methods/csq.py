@@ -74,11 +74,7 @@ def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
     best, best_rank = rows[:classes, :bits], (-1.0, -1.0, -float("inf"))
     for _ in range(DRAWS):
         columns = random.permutation(order)[:bits] if order != bits else np.arange(bits)
-        if classes <= order:
-            picked = random.permutation(order)[:classes] + order * random.randint(0, 2, classes)
-        else:
-            picked = random.permutation(2 * order)[:classes]
-        drawn = rows[picked][:, columns]
+        drawn = rows[random.permutation(2 * order)[:classes]][:, columns]
         rank = _quality(drawn)
         if rank > best_rank:
             best, best_rank = drawn, rank

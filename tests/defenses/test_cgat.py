@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from toys import assert_near, golden, gradients, layers, pixels, random_images, small_model, small_net
+
+from hashbench.codes import encode
+from hashbench.defenses.cgat import CenterGuided, cgat, inner_attack
+from hashbench.methods.csq import CentralSimilarity, csq, hash_centers
+from hashbench.perturb import descend
+from hashbench.protocols import Method
+from hashbench.threat import Threat
+from hashbench.types import Codes, Index, Labels, Scalar
+
+NAMES = ("conv1_w", "conv1_b", "conv2_w", "conv2_b", "fc_w", "fc_b")
+
+
+class PairwiseSquares(Method):
+    """The DPH loss, written down independently: mean (u.M / K - (2 s - 1))^2 on a refreshed memory."""
+
+    def __init__(self, memory: torch.Tensor, labels: torch.Tensor) -> None:
+        super().__init__()
+        self.memory, self.labels = memory.clone(), labels
+
+    def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
+        self.memory[index] = codes.detach()
+        similar = torch.where(labels @ self.labels.T > 0, 1.0, -1.0)
+        return ((codes @ self.memory.T / codes.shape[1] - similar) ** 2).mean()
+
+
+def golden_step() -> dict[str, torch.Tensor]:
+    return {key: torch.from_numpy(value) for key, value in golden("cgat_step").items()}
+
+
+def test_the_inner_attack_equals_the_reference() -> None:
+    arrays = golden_step()
+    model = small_net(arrays)
+    found, _ = descend(
+        arrays["x"],
+        arrays["x"],
+        lambda images: (model(images) * arrays["center_before"]).mean(1),
+        Threat(8 / 255),
+        steps=7,
+        step_size=lambda _: 2 / 255,
+        keep_best=False,
+    )
+    torch.testing.assert_close(found, arrays["x_adv"], atol=2e-6, rtol=0)
+
+
+def test_one_step_equals_the_reference() -> None:
+    arrays = golden_step()
+    model = small_net(arrays)
+    method = PairwiseSquares(arrays["memory"], arrays["train_label"])
+    objective = CenterGuided(arrays["memory"], arrays["train_label"], method, 1.0, "relaxed")
+    assert torch.equal(objective.centers(arrays["y"]), arrays["center_before"])
+    clean, attacked = model(arrays["x"]), model(arrays["x_adv"])
+    assert_near(clean, arrays["output_clean"], 2e-6, 2e-5)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9, weight_decay=5e-4)
+    loss = objective(clean, attacked, arrays["y"], arrays["index"])
+    slopes = dict(zip(NAMES, gradients(loss, *model.parameters()), strict=True))
+    assert_near(loss, arrays["loss"], 3e-7, 2e-5)
+    assert torch.equal(objective.centers(arrays["y"]), arrays["center_after"])
+    assert_near(objective.memory, arrays["memory_after"], 3e-7, 2e-5)
+    norms = [slope.double().norm() for slope in slopes.values()]
+    np.testing.assert_allclose(norms, arrays["grad_norms"], rtol=2e-5)
+    for name in ("fc_w", "fc_b", "conv1_w", "conv2_w"):
+        assert_near(slopes[name], arrays[f"grad_{name}"], 3e-7, 2e-5)
+    for weight, slope in zip(model.parameters(), slopes.values(), strict=True):
+        weight.grad = slope
+    optimizer.step()
+    for weight, name in zip(model.parameters(), NAMES, strict=True):
+        assert_near(weight, arrays[f"after_{name}"], 3e-7, 2e-5)
+
+
+def test_the_memory_of_codes_is_the_intended_variant() -> None:
+    """Binary rows make the centers that the paper describes."""
+    arrays = golden_step()
+    model = small_net(arrays)
+    method = PairwiseSquares(arrays["memory"], arrays["train_label"])
+    objective = CenterGuided(arrays["memory"], arrays["train_label"], method, 1.0, "codes")
+    clean, attacked = model(arrays["x"]), model(arrays["x_adv"])
+    loss = objective(clean, attacked, arrays["y"], arrays["index"])
+    assert torch.equal(objective.centers(arrays["y"]), arrays["center_after_unaliased"])
+    adversarial_part = loss - arrays["loss_hash"]
+    assert_near(adversarial_part, arrays["loss_adv_unaliased"], 3e-6, 2e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_inner_attack_keeps_the_mode_and_takes_no_weight_gradients(training: bool) -> None:
+    model = small_model().train(training)
+    images = pixels(random_images(4))
+    statistics = layers(model)[1].running_mean.clone()
+    found = inner_attack(model, images, torch.ones(4, 12), Threat(0.1), 2, 0.25)
+    Threat(0.1).check(found, images)
+    assert model.training is training
+    assert torch.equal(layers(model)[1].running_mean, statistics)
+    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+def test_it_makes_a_model_more_robust_and_leaves_the_given_one_alone() -> None:
+    torch.manual_seed(0)
+    train, model = random_images(128), small_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    centers = CentralSimilarity(torch.from_numpy(hash_centers(4, 12, 0)), torch.ones(12), 1e-4).targets(train.labels)
+    method = csq(encode(model, train), train.labels)
+    defended = cgat(model, train, method, Threat(0.2), epochs=25)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not defended.training
+    attacked = [
+        (victim(inner_attack(victim, pixels(train), centers, Threat(0.2), 10, 0.2)) * centers).mean().item()
+        for victim in (model, defended)
+    ]
+    assert attacked[1] > attacked[0] + 0.2

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from toys import assert_near, golden, gradients
+
+from hashbench.methods.csq import CentralSimilarity, csq, hash_centers
+
+
+@pytest.mark.parametrize(("case", "labels"), [("csq_single", "y_single"), ("csq_multi", "y")])
+@pytest.mark.parametrize("double", [True, False])
+def test_loss_and_gradient_equal_the_reference(case: str, labels: str, double: bool) -> None:
+    arrays = golden("losses")
+    dtype, suffix = (torch.float64, "_f64") if double else (torch.float32, "")
+    random_center = torch.from_numpy(2.0 * arrays["csq_random_center"] - 1).to(dtype)
+    method = CentralSimilarity(torch.from_numpy(arrays["csq_targets"]).to(dtype), random_center, 1e-4)
+    codes = torch.from_numpy(arrays["u"]).to(dtype).requires_grad_()
+    batch = torch.from_numpy(arrays[labels]).to(dtype)
+    np.testing.assert_array_equal(method.targets(batch), arrays[f"{case}_center"])
+    value = method(codes, batch, torch.arange(len(batch)))
+    atol, rtol = (1e-11, 1e-9) if double else (3e-7, 3e-6)
+    for found, name in ((value, "value"), (gradients(value, codes)[0], "grad")):
+        assert_near(found, arrays[f"{case}_{name}{suffix}"], atol, rtol)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16, 24, 32, 48, 64])
+@pytest.mark.parametrize("classes", [4, 10, 38, 80])
+def test_centers_are_distinct_and_have_no_constant_bit(bits: int, classes: int) -> None:
+    centers = hash_centers(classes, bits, 0)
+    assert centers.shape == (classes, bits)
+    assert set(np.unique(centers)) == {-1, 1}
+    distances = (bits - centers @ centers.T)[np.triu_indices(classes, 1)] / 2
+    assert (np.abs(centers.sum(0)) < classes).all()
+    if classes <= 2 * bits and bits & (bits - 1) == 0:
+        assert distances.min() >= bits / 2
+    if bits >= 12:
+        assert distances.min() > 0
+
+
+def test_the_plain_first_rows_would_have_a_dead_bit() -> None:
+    from scipy.linalg import hadamard
+
+    assert (hadamard(32)[:10, 0] == 1).all()
+
+
+def test_an_odd_number_of_bits_works() -> None:
+    method = csq(torch.zeros(6, 13), torch.eye(3).repeat(2, 1))
+    assert method(torch.full((2, 13), 0.5), torch.eye(3)[:2], torch.arange(2)).isfinite()
+
+
+def test_two_classes_get_opposite_centers() -> None:
+    first, second = hash_centers(2, 16, 0)
+    assert (first == -second).all()
