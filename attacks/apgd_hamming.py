@@ -1,7 +1,7 @@
 """AutoPGD (Croce and Hein, ICML 2020) on the masked objective of SAAT (Yuan et al., TIFS 2023)."""
 
 from hashbench.autopgd import auto_pgd
-from hashbench.chase import alternating, best_of, guided
+from hashbench.chase import HALF, alternating, best_of, guided
 from hashbench.codes import encode, mainstay_code
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
@@ -34,7 +34,9 @@ def apgd_hamming(victim: Victim, threat: Threat, *, steps: Count = 50, restarts:
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         walks = [
-            guided(victim.model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha)
+            guided(
+                victim.model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha, margin=HALF
+            )
             for alpha in alternating(restarts)
         ]
 

@@ -1,6 +1,6 @@
 """The guided attack of SAAT (Yuan et al., TIFS 2023) and PgA (Wang et al., arXiv 2303.12658)."""
 
-from hashbench.chase import alternating, guided, search
+from hashbench.chase import HALF, alternating, guided, search
 from hashbench.codes import encode, mainstay_code
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
@@ -42,7 +42,9 @@ def pharos(
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         walks = [
-            guided(victim.model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha)
+            guided(
+                victim.model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha, margin=HALF
+            )
             for alpha in alternating(restarts)
         ]
         return search(queries, walks, threat, steps=steps, move=lambda start: rule)

@@ -1,6 +1,6 @@
 """The targeted form of the guided attack of SAAT (Yuan et al., TIFS 2023)."""
 
-from hashbench.chase import alternating, guided, search
+from hashbench.chase import HALF, alternating, guided, search
 from hashbench.codes import encode, mainstay_code
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
@@ -43,7 +43,15 @@ def pharos_targeted(
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.wanted)
         walks = [
-            guided(victim.model, guide, guide, loss=masked_disagreement, score=clipped_disagreement, alpha=alpha)
+            guided(
+                victim.model,
+                guide,
+                guide,
+                loss=masked_disagreement,
+                score=clipped_disagreement,
+                alpha=alpha,
+                margin=HALF,
+            )
             for alpha in alternating(restarts)
         ]
         return search(queries, walks, threat, steps=steps, move=lambda start: rule)

@@ -18,7 +18,8 @@ CodeLoss = Callable[[Codes, GuideCodes], Scores]
 
 # tanh(alpha * logits) by tenths of the way: DHTA's schedule, rescaled to any number of steps.
 ALPHA = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-MARGIN = 0.1  # of a relaxed bit that counts as moved; rounding to 8 bits does not undo it
+DONE = 0.995  # a relaxed bit this far is moved for good, within half a percent of any mean product
+HALF = 0.5  # where the masked objectives drop a bit
 
 
 def annealed(progress: float) -> float:
@@ -47,6 +48,7 @@ def guided(
     loss: CodeLoss,
     score: CodeLoss,
     alpha: Callable[[float], float] = plain,
+    margin: float = DONE,
 ) -> Guidance:
     """A guidance by functions of the relaxed codes [images, bits] and one guide code a query.
 
@@ -54,6 +56,7 @@ def guided(
         goal: the binary codes to end with; a query that has its own leaves. 0: any value will do.
         loss: drives the images, through tanh(alpha(progress) * logits).
         score: ranks iterates, on the model's own relaxed codes.
+        margin: how far a relaxed bit must be on its goal's side to have arrived.
     """
 
     def guidance(images: Images, rows: Index, progress: float) -> Outcome:
@@ -61,15 +64,15 @@ def guided(
         relaxed = torch.tanh(logits)
         scale = alpha(progress)
         driven = relaxed if scale == 1 else torch.tanh(scale * logits)
-        reached = arrived(relaxed.detach(), goal[rows])
+        reached = arrived(relaxed.detach(), goal[rows], margin)
         return Outcome(loss(driven, guide[rows]), score(relaxed.detach(), guide[rows]), reached)
 
     return guidance
 
 
-def arrived(codes: Codes, goal: GuideCodes) -> Tensor:
+def arrived(codes: Codes, goal: GuideCodes, margin: float) -> Tensor:
     """Which codes agree with the goal in every bit that has one, by a margin."""
-    return ((codes * goal > MARGIN) | (goal == 0)).all(1)
+    return ((codes * goal > margin) | (goal == 0)).all(1)
 
 
 def search(

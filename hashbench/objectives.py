@@ -72,34 +72,51 @@ def masked_departure(codes: Codes, own: Codes, weight: float = 1.0) -> Scores:
 
 
 def surrogate_distance(
-    codes: Codes, memory: BinaryCodes, relevant: Tensor, sharpness: float, power: float, offset: float = 1e-8
+    codes: Codes, memory: BinaryCodes, relevant: Tensor, sharpness: float = 5.0, power: float = -0.5
 ) -> Scores:
     """SDHA's weighted distance to the relevant codes (Lu et al., ICMR 2021, as SAAT implements it).
 
     The mean over relevant codes r of w d, where d sums 0.5 |q - r| sig(s q r) + 1 - sig(s q r) over the
-    bits and w = (Hamming distance + offset) ** power, without gradient.
+    bits and w = (Hamming distance + 1e-8) ** power, without gradient.
 
     Args:
         codes: [queries, bits].
         memory: [items, bits].
         relevant: [queries, items], 0 or 1, at least one 1 a row.
-        offset: with the published 1e-8 a code at distance 0 weighs 10,000 times one at distance 1, which
-            serves to get away from it but not to rank images.
     """
     gate = torch.sigmoid(sharpness * codes)  # sig(s q r) is gate where r = 1, and 1 - gate where r = -1
     ones = 0.5 * (1 - codes).abs() * gate + 1 - gate
     minus = 0.5 * (1 + codes).abs() * (1 - gate) + gate
-    return _weighted(codes, ones, minus, memory, relevant, power, offset)
+    weights = (hamming(codes, memory) + 1e-8) ** power
+    return _mean_over(relevant, weights * _chosen(ones, minus, memory))
 
 
 def surrogate_attraction(
-    codes: Codes, memory: BinaryCodes, relevant: Tensor, sharpness: float, power: float, offset: float = 1e-8
+    codes: Codes, memory: BinaryCodes, relevant: Tensor, sharpness: float = 10.0, power: float = 0.3
 ) -> Scores:
     """SDHA's targeted form: the mean of w d with d the sum of 0.5 |q - r| sig(-s q r)."""
     gate = torch.sigmoid(-sharpness * codes)
     ones = 0.5 * (1 - codes).abs() * gate
     minus = 0.5 * (1 + codes).abs() * (1 - gate)
-    return _weighted(codes, ones, minus, memory, relevant, power, offset)
+    weights = (hamming(codes, memory) + 1e-8) ** power
+    return _mean_over(relevant, weights * _chosen(ones, minus, memory))
+
+
+def weighted_distance(codes: Codes, memory: BinaryCodes, relevant: Tensor) -> Scores:
+    """What `surrogate_distance` stands for: the mean of D (D + 1) ** -0.5, D the Hamming distance.
+
+    The offset is 1 here: with the published 1e-8 a code at distance 0 weighs 10,000 times one at
+    distance 1, which serves to get away from it but not to rank images.
+    """
+    apart = hamming(codes, memory)
+    return _mean_over(relevant, apart * (apart + 1) ** -0.5)
+
+
+def hamming(codes: Codes, memory: BinaryCodes) -> Tensor:
+    """Hamming distances between the signs of codes and binary codes, [codes, memory], without gradient."""
+    signs = torch.where(codes.detach() >= 0, 1.0, -1.0).to(codes.dtype)
+    distances: Tensor = (codes.shape[1] - signs @ memory.T) / 2
+    return distances
 
 
 def relevant_rows(labels: Labels, code_labels: Labels) -> Tensor:
@@ -107,14 +124,13 @@ def relevant_rows(labels: Labels, code_labels: Labels) -> Tensor:
     return (labels @ code_labels.T > 0).to(labels.dtype)
 
 
-def _weighted(
-    codes: Codes, ones: Tensor, minus: Tensor, memory: BinaryCodes, relevant: Tensor, power: float, offset: float
-) -> Scores:
-    """Mean over relevant items of their weight times the sum of `ones` or `minus` by the item's bits."""
-    signs = torch.where(codes.detach() >= 0, 1.0, -1.0).to(codes.dtype)
-    apart = (codes.shape[1] - signs @ memory.T) / 2
-    weights = relevant * (apart + offset) ** power
+def _chosen(ones: Tensor, minus: Tensor, memory: BinaryCodes) -> Tensor:
+    """Sums over the bits of `ones` where an item's bit is +1 and of `minus` where it is -1."""
     positive = (memory + 1) / 2
-    distances = ones @ positive.T + minus @ (1 - positive).T
-    mean: Scores = (weights * distances).sum(1) / relevant.sum(1)
+    sums: Tensor = ones @ positive.T + minus @ (1 - positive).T
+    return sums
+
+
+def _mean_over(relevant: Tensor, values: Tensor) -> Scores:
+    mean: Scores = (relevant * values).sum(1) / relevant.sum(1)
     return mean
