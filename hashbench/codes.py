@@ -50,6 +50,12 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes
     return torch.sign((len(codes) - positives) * positive_sum - positives * negative_sum).to(codes.dtype)
 
 
+def class_codes(codes: Codes, code_labels: Labels) -> GuideCodes:
+    """The center code of each class that occurs, [classes, bits]."""
+    classes = torch.eye(code_labels.shape[1], device=codes.device, dtype=codes.dtype)[code_labels.any(0)]
+    return center_code(codes, code_labels, classes)
+
+
 def mainstay_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes:
     """The weighted center code, for each row of `labels`: [items, bits].
 

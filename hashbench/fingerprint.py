@@ -13,7 +13,7 @@ import hashbench
 
 # The modules whose code decides what a trained model is, what attacks do, and what is measured on it.
 TRAINING = ("cell", "clean", "codes", "data", "model", "moves", "normalise", "perturb", "seeds", "threat", "training")
-ATTACKING = ("autopgd", "chase", "gan", "keeping", "objectives", "prototype", "surrogate", "targets")
+ATTACKING = ("art", "autopgd", "chase", "gan", "keeping", "objectives", "prototype", "surrogate", "targets")
 JUDGING = ("evaluation", "hamming", "metrics")
 
 
