@@ -16,7 +16,7 @@ def clean_training(
     method: Method,
     *,
     epochs: Count = 20,
-    learning_rate: Positive = 0.01,
+    learning_rate: Positive = 0.02,
     batch_size: Count = 64,
 ) -> HashModel:
     """Train a model in place on a hashing method's loss of clean images.

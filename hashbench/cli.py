@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
 
 def main() -> None:
     """Run the command line; every error is one line on standard error."""
+    # Set before torch is loaded: its idle threads would spin, and two runs at once starve each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

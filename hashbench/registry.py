@@ -273,7 +273,7 @@ def _guarded(function: Attack, *, sees_weights: bool) -> Attack:
 
         def guarded(queries: Queries) -> Images:
             with frozen(victim.model):
-                return craft(queries).detach()
+                return craft(queries)
 
         return guarded
 

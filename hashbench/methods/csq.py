@@ -51,6 +51,8 @@ class CentralSimilarity(Method):
 
     def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch."""
+        if codes.isnan().any():
+            return codes.mean()  # binary_cross_entropy would raise, and on a GPU end the process
         probabilities, wanted = (codes + 1) / 2, (self.targets(labels) + 1) / 2
         likelihood = functional.binary_cross_entropy(probabilities, wanted)
         return likelihood + self.quantisation * ((codes.abs() - 1) ** 2).mean()
@@ -74,7 +76,11 @@ def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
     best, best_rank = rows[:classes, :bits], (-1.0, -1.0, -float("inf"))
     for _ in range(DRAWS):
         columns = random.permutation(order)[:bits] if order != bits else np.arange(bits)
-        drawn = rows[random.permutation(2 * order)[:classes]][:, columns]
+        if 2 < classes <= order:  # no opposite centers: an image of both classes would have no majority
+            picked = random.permutation(order)[:classes] + order * random.randint(0, 2, classes)
+        else:
+            picked = random.permutation(2 * order)[:classes]
+        drawn = rows[picked][:, columns]
         rank = _quality(drawn)
         if rank > best_rank:
             best, best_rank = drawn, rank

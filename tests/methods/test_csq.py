@@ -36,6 +36,8 @@ def test_centers_are_distinct_and_have_no_constant_bit(bits: int, classes: int) 
         assert distances.min() >= bits / 2
     if bits >= 12:
         assert distances.min() > 0
+    if classes <= bits:
+        assert distances.max() < bits  # opposite centers would leave images of both classes without a majority
 
 
 def test_the_plain_first_rows_would_have_a_dead_bit() -> None:

@@ -1,0 +1,33 @@
+# make run   installs hashbench into .venv and runs the main job on embedded real data
+# make test  runs the tests
+# make check formats, lints and types; make bench compares speeds
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: run test check bench clean
+
+run: .venv/installed
+	$(BIN)/hashbench run --defense cgat --attack noise --attack pgd-hamming
+
+test: .venv/installed-dev
+	$(BIN)/pytest
+
+check: .venv/installed-dev
+	scripts/check
+
+bench: .venv/installed-dev
+	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -m venv .venv || { echo "python3 lacks its venv module: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
+
+.venv/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ .venv/installed

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import gzip
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from toys import pixels
+
+from hashbench.data import ImageSet, RetrievalSplit
+from hashbench.datasets import cifar10 as cifar10_module
+from hashbench.datasets.cifar10 import cifar10, draw_roles
+from hashbench.datasets.digits import digit_pools, digits
+from hashbench.datasets.digits_collage import digits_collage
+from hashbench.datasets.fashion_mnist import DEBIAN, FILES, fashion_mnist
+from hashbench.errors import BadParameter, MissingData
+
+
+def images_of(role: ImageSet) -> set[bytes]:
+    return {image.numpy().tobytes() for image in pixels(role)}
+
+
+def assert_sound(split: RetrievalSplit) -> None:
+    for role in (split.train, split.queries, split.validation, split.database):
+        assert pixels(role).min() >= 0
+        assert pixels(role).max() <= 1
+        assert set(role.labels.flatten().tolist()) <= {0, 1}
+        assert pixels(role).shape[1:] == (split.channels, split.size, split.size)
+    assert images_of(split.train) <= images_of(split.database)
+    assert not images_of(split.queries) & images_of(split.validation)
+    assert not images_of(split.validation) & images_of(split.train)
+
+
+def test_digits() -> None:
+    split = digits()
+    assert_sound(split)
+    assert [len(role) for role in (split.train, split.queries, split.validation, split.database)] == [
+        1000,
+        300,
+        200,
+        1297,
+    ]
+    assert split.eps == 32 / 255
+    assert (split.queries.labels.sum(1) == 1).all()
+    assert split.digest == digits().digest
+
+
+def test_collages_hold_one_to_three_digits_of_disjoint_pools() -> None:
+    split = digits_collage()
+    assert_sound(split)
+    assert [len(role) for role in (split.train, split.queries, split.database)] == [2000, 300, 4000]
+    assert split.digest == digits_collage().digest
+    pools = [images_of(pool) for pool in digit_pools()]
+    for pool, role in zip(pools, (split.queries, split.validation, split.database), strict=True):
+        cells = pixels(role).unfold(2, 8, 8).unfold(3, 8, 8).reshape(len(role), 4, 8, 8)
+        filled = cells.flatten(2).amax(2) > 0
+        assert set(filled.sum(1).tolist()) == {1, 2, 3}
+        assert {cell.contiguous().numpy().tobytes() for cell in cells[filled]} <= pool
+        assert (role.labels.sum(1) <= filled.sum(1)).all()
+    relevant = (split.queries.labels @ split.database.labels.T > 0).float().mean()
+    assert 0.25 < relevant < 0.4
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+def test_fashion_mnist_reads_the_real_files() -> None:
+    split = fashion_mnist(train=200, database=500, queries=100, validation=50)
+    assert_sound(split)
+    assert [len(role) for role in (split.train, split.queries, split.validation, split.database)] == [200, 100, 50, 500]
+    assert split.eps == 8 / 255
+    again = fashion_mnist(root=DEBIAN, train=200, database=500, queries=100, validation=50)
+    assert again.digest == split.digest
+
+
+def write_fashion(root: Path, packed: bool, number: int = 30) -> None:
+    random = np.random.default_rng(0)
+    for part in FILES.values():
+        pixels = random.integers(0, 256, (number, 28, 28), dtype=np.uint8)
+        classes = random.integers(0, 10, number, dtype=np.uint8)
+        for name, array in zip(part, (pixels, classes), strict=True):
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+            content = header + array.tobytes()
+            path = root / (f"{name}.gz" if packed else name)
+            path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_fashion_mnist_reads_a_folder(tmp_path: Path, packed: bool) -> None:
+    write_fashion(tmp_path, packed)
+    sizes = {"train": 5, "database": 20, "queries": 10, "validation": 10}
+    assert_sound(fashion_mnist(root=tmp_path, **sizes))
+    with pytest.raises(BadParameter, match="train=21 is more than database=20"):
+        fashion_mnist(root=tmp_path, **(sizes | {"train": 21}))
+    with pytest.raises(BadParameter, match="31 images asked of the test part, it has 30"):
+        fashion_mnist(root=tmp_path, **(sizes | {"queries": 31}))
+
+
+def test_fashion_mnist_names_what_is_missing_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(MissingData, match="neither train-images-idx3"):
+        fashion_mnist(root=tmp_path)
+    with pytest.raises(MissingData, match="there is no folder"):
+        fashion_mnist(root=tmp_path / "absent")
+    write_fashion(tmp_path, packed=True)
+    damaged = tmp_path / "train-labels-idx1-ubyte.gz"
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    with pytest.raises(MissingData, match="train-labels-idx1-ubyte is damaged"):
+        fashion_mnist(root=tmp_path)
+
+
+def test_cifar10_draws_the_split_of_the_papers() -> None:
+    classes = np.random.RandomState(1).permutation(np.repeat(np.arange(10), 6000))
+    queries, train, database = draw_roles(classes)
+    assert [len(role) for role in (queries, train, database)] == [1000, 5000, 54_000]
+    assert len(set(queries) | set(train) | set(database)) == 60_000
+    for role, number in ((queries, 100), (train, 500), (database, 5400), (database[:1000], 100)):
+        assert (np.bincount(classes[role]) == number).all()
+
+
+def test_cifar10_reads_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real loading code on small files of the official layout; only their checksums differ."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+        data = random.integers(0, 256, (50, 3072), dtype=np.uint8)
+        (folder / name).write_bytes(pickle.dumps({"data": data, "labels": list(range(10)) * 5}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    with pytest.raises(MissingData, match="no intact"):
+        cifar10(root=tmp_path)
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(torchvision.datasets.cifar, "check_integrity", lambda *words: True)
+    for name, number in (("QUERIES", 3), ("TRAIN", 9), ("VALIDATION", 4)):
+        monkeypatch.setattr(cifar10_module, name, number)
+    split = cifar10(root=tmp_path)
+    roles = (split.train, split.queries, split.validation, split.database)
+    assert [len(role) for role in roles] == [90, 30, 40, 180]
+    assert split.channels == 3
+    assert not images_of(split.queries) & images_of(split.database)
+    assert torch.equal(pixels(split.validation), pixels(split.database)[:40])
+
+
+def test_cifar10_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MissingData, match="there is no folder"):
+        cifar10(root=tmp_path / "absent")
+
+    def offline(*words: object, **more: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", offline)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(MissingData, match="CIFAR10 can't be downloaded"):
+        cifar10()
