@@ -134,7 +134,7 @@ class Game:
         train: ImageSet = victim.train
         channels, size = train.images[torch.arange(1)].shape[1:3]
         self.victim, self.net, self.weights, self.threat = victim, net, weights, threat
-        self.generator = generator
+        self.generator, self.learning_rate = generator, learning_rate
         self.discriminator = Discriminator(train.labels.shape[1], channels, size, width).to(victim.gallery.codes.device)
         self.sets = label_sets(victim.gallery.labels)
         self.optimizers = [
@@ -144,17 +144,12 @@ class Game:
 
     def play(self, epochs: int, batch_size: int) -> Tensors:
         """Train for some epochs; returns the generator's weights."""
-        half = epochs / 2
-        schedules = [
-            torch.optim.lr_scheduler.LambdaLR(one, lambda epoch: 1 - max(0, epoch + 1 - half) / (half + 1))
-            for one in self.optimizers
-        ]
         turn = itertools.count(1)
-        for _ in track(range(epochs), "pros-gan generator"):
+        for epoch in track(range(epochs), "pros-gan generator"):
+            for optimizer in self.optimizers:
+                optimizer.param_groups[0]["lr"] = self.learning_rate * rate(epoch + 1, epochs)
             for index in torch.split(torch.randperm(len(self.victim.train)), batch_size):
                 self.step(index, judged=next(turn) % TURN == 0)
-            for schedule in schedules:
-                schedule.step()
         return dict(self.generator.state_dict())
 
     def step(self, index: Tensor, *, judged: bool) -> None:
@@ -183,3 +178,8 @@ class Game:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+
+
+def rate(epoch: int, epochs: int) -> float:
+    """The share of the learning rate in an epoch counted from 1: it falls linearly in the second half."""
+    return 1 - max(0.0, epoch - epochs / 2) / (epochs / 2 + 1)

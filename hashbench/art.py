@@ -80,6 +80,7 @@ class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
             device_type="cpu" if device.type == "cpu" else "gpu",
         )
         self.place, self.shape = device, shape
+        self.recent: dict[bytes, Array] = {}
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -87,9 +88,13 @@ class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
         return self.shape
 
     def predict(self, x: Array, batch_size: int = 128, **kwargs: Any) -> Array:
-        """Relaxed codes."""
-        with torch.no_grad():
-            return as_array(self._model(self._images(x)))
+        """Relaxed codes; the last few answers are remembered, since ART asks for the same images again."""
+        key = x.tobytes()
+        if key not in self.recent:
+            with torch.no_grad():
+                codes = as_array(self._model(self._images(x)))
+            self.recent = {**dict(list(self.recent.items())[-1:]), key: codes}
+        return self.recent[key]
 
     def loss_gradient(self, x: Array, y: Array, **kwargs: Any) -> Array:
         """Gradient of each image's own loss with respect to its pixels."""
@@ -127,15 +132,19 @@ class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
 
 
 class _Head(nn.Module):
-    """Scores of prototypes: how well a relaxed code agrees with each, times a sharpness."""
+    """Scores of prototypes: the relaxed code's inner product with each over the root of the code length.
+
+    The model is no part of it, since ART sets the modes and the gradients of what it is given.
+    """
 
     def __init__(self, model: HashModel, prototypes: Codes) -> None:
         super().__init__()
-        self.model = model
+        self.encode = lambda images: model(images)
+        self.bits = model.bits
         self.prototypes = nn.Parameter(prototypes, requires_grad=False)
 
     def forward(self, images: Images) -> Tensor:
-        scores: Tensor = self.model(images.float()) @ self.prototypes.T / self.model.bits**0.5
+        scores: Tensor = self.encode(images.float()) @ self.prototypes.T / self.bits**0.5
         return scores
 
 

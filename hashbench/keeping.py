@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ Tensors = dict[str, Tensor]
 Settings = Mapping[str, Any]
 
 
+@runtime_checkable
 class Keep(Protocol):
     """Gives the tensors of a helper: trained now, or kept from an earlier run."""
 
