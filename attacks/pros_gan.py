@@ -26,7 +26,7 @@ from hashbench.types import Codes, Images, Labels, Scalar
 TURN = 3  # the discriminator learns from every third batch
 PAPER: dict[str, Value] = {
     "epochs": 100, "width": 64, "batch_size": 24, "learning_rate": 1e-4, "net_steps": 30000,
-    "net_learning_rate": 1e-4, "bounded": False,
+    "reconstruction": 100.0, "net_learning_rate": 1e-4, "bounded": False,
 }  # fmt: skip
 
 
@@ -43,8 +43,8 @@ def pros_gan(
     epochs: Count = 10,
     width: Count = 16,
     batch_size: Count = 24,
-    learning_rate: Positive = 1e-3,
-    reconstruction: NonNegative = 100.0,
+    learning_rate: Positive = 5e-4,
+    reconstruction: NonNegative = 1.0,
     hashing: NonNegative = 5.0,
     realism: NonNegative = 1.0,
     net_steps: Count = 300,
@@ -62,7 +62,7 @@ def pros_gan(
         width: channels of the generator's and the discriminator's first layer (64 in the paper).
         batch_size: images of a step.
         learning_rate: of generator and discriminator.
-        reconstruction: weight of the squared change (100 for FLICKR-25K, 50 for others in the paper).
+        reconstruction: weight of the squared change (100 for FLICKR-25K, 50 for others in the paper, which has no other bound).
         hashing: weight of the distance to the prototype code.
         realism: weight of the discriminator's verdict.
         net_steps: batches that the prototype network is trained on.

@@ -139,7 +139,7 @@ class _Head(nn.Module):
 
     def __init__(self, model: HashModel, prototypes: Codes) -> None:
         super().__init__()
-        self.encode = lambda images: model(images)
+        self.encode: Callable[[Images], Codes] = lambda images: model(images)
         self.bits = model.bits
         self.prototypes = nn.Parameter(prototypes, requires_grad=False)
 
