@@ -62,7 +62,7 @@ def pros_gan(
         width: channels of the generator's and the discriminator's first layer (64 in the paper).
         batch_size: images of a step.
         learning_rate: of generator and discriminator.
-        reconstruction: weight of the squared change (100 for FLICKR-25K, 50 for others in the paper, which has no other bound).
+        reconstruction: weight of the squared change (50 or 100 in the paper, which has no other bound).
         hashing: weight of the distance to the prototype code.
         realism: weight of the discriminator's verdict.
         net_steps: batches that the prototype network is trained on.

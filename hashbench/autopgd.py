@@ -83,7 +83,7 @@ def check_points(steps: int) -> list[int]:
     while points[-1] < 1:
         interval = max(interval - SHRINK, SHORTEST)
         points.append(points[-1] + interval)
-    return [math.ceil(point * steps) for point in points[1:] if point <= 1]
+    return [math.ceil(round(point * steps, 6)) for point in points[1:] if point <= 1]
 
 
 def _begin(start: Images, threat: Threat) -> State:

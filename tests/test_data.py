@@ -4,6 +4,7 @@ import torch
 from toys import random_images
 
 from hashbench.data import Queries, split_of_tensors
+from hashbench.seeds import derive_seed
 
 
 def queries(number: int, seed: int = 0) -> Queries:
