@@ -1,19 +1,19 @@
 """Center-guided PGD, the attack inside CgAT (Wang et al., WWW 2023)."""
 
-import math
-
+from hashbench.chase import guided, search
 from hashbench.codes import center_code, encode
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
+from hashbench.moves import cosine, sign_steps
+from hashbench.objectives import agreement
 from hashbench.parameters import Count, Share
-from hashbench.perturb import better, descend
 from hashbench.protocols import Craft
 from hashbench.registry import attack
 from hashbench.threat import Threat
-from hashbench.types import Images, Scores
+from hashbench.types import Images
 
 
-@attack("pgd-hamming", paper="Wang et al., WWW 2023, center-guided PGD")
+@attack("pgd-hamming", paper="Wang et al., WWW 2023, center-guided PGD", presets={"quick": {"steps": 5}})
 def pgd_hamming(
     victim: Victim, threat: Threat, *, steps: Count = 20, restarts: Count = 5, step_ratio: Share = 1.0
 ) -> Craft:
@@ -30,23 +30,11 @@ def pgd_hamming(
         step_ratio: first step divided by eps, in [0, 1].
     """
     memory = binarize(encode(victim.model, victim.train))
-
-    def step_size(progress: float) -> float:
-        return threat.eps * step_ratio * (1 + math.cos(math.pi * progress)) / 2
+    rule = sign_steps(cosine(threat.eps * step_ratio))
 
     def craft(queries: Queries) -> Images:
         center = center_code(memory, victim.train.labels, queries.labels)
-
-        def agreement(images: Images) -> Scores:
-            return (victim.model(images) * center).mean(1)
-
-        def attempt(restart: int) -> tuple[Images, Scores]:
-            start = threat.project(queries.images + threat.eps * queries.random(restart), queries.images)
-            return descend(start, queries.images, agreement, threat, steps=steps, step_size=step_size)
-
-        images, scores = attempt(0)
-        for restart in range(1, restarts):
-            images, scores = better(images, scores, *attempt(restart))
-        return images
+        guidance = guided(victim.model, center, -center, loss=agreement, score=agreement)
+        return search(queries, [guidance] * restarts, threat, steps=steps, move=lambda start: rule)
 
     return craft

@@ -19,7 +19,7 @@ from hashbench.registry import defense
 from hashbench.tensors import load_strictly, read_tensors
 from hashbench.threat import Threat
 
-File = Annotated[Path | None, ContentFile()]
+File = Annotated[Path, ContentFile()] | None
 OURS = "network."  # every name in a checkpoint of hashbench begins so
 
 

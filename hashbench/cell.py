@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from hashbench.data import RetrievalSplit, derive_seed
-from hashbench.fingerprint import JUDGING, TRAINING, digest, modules_digest
+from hashbench.data import RetrievalSplit
+from hashbench.fingerprint import ATTACKING, JUDGING, TRAINING, code_digest, digest, modules_digest
+from hashbench.keeping import Settings, Tensors
 from hashbench.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry import Choice
+from hashbench.seeds import derive_seed
 from hashbench.threat import Threat
 
 PROTOCOL_VERSION = 1
@@ -49,7 +52,7 @@ class Cell:
             **self._defended_identity,
             "attack": self.attack.label,
             "attack_params": self.attack.visible,
-            "goal": self.attack.entry.tags["goal"],
+            "goal": self.attack.goal,
             "access": self.attack.entry.tags["access"],
             "norm": self.threat.norm,
             "eps": self.threat.eps,
@@ -59,7 +62,8 @@ class Cell:
     @functools.cached_property
     def key(self) -> str:
         """The cell's key: a digest of its identity and of the code that makes its number."""
-        return digest([self.identity, self.defended_key, modules_digest(JUDGING), self.attack.entry.source])
+        code = [modules_digest(ATTACKING), modules_digest(JUDGING), self.attack.source]
+        return digest([self.identity, self.defended_key, *code])
 
     @functools.cached_property
     def clean_key(self) -> str:
@@ -86,6 +90,20 @@ class Cell:
     def attack_seed(self) -> int:
         """Seeds the attack."""
         return derive_seed("attack", digest(self.identity))
+
+    @property
+    def target_seed(self) -> int:
+        """Seeds the draw of targets, which all attacks of a data set share."""
+        return derive_seed("targets", self.subject.split.digest, self.seed)
+
+    def helper_key(
+        self, name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool
+    ) -> tuple[str, int]:
+        """The key and the seed of a helper that an attack trains for the victim, or for its data set."""
+        owner = self.defended_key if of_victim else self.subject.split.digest
+        what = [name, dict(settings), self.seed, owner]
+        code = [modules_digest(TRAINING), modules_digest(ATTACKING), code_digest(Path(make.__code__.co_filename))]
+        return digest([what, code]), derive_seed("helper", digest(what))
 
     @functools.cached_property
     def _clean_identity(self) -> Config:

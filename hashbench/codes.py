@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
-from hashbench.data import ImageSet
+from hashbench.data import Gallery, ImageSet
 from hashbench.image_files import stream
 from hashbench.model import HashModel, frozen
-from hashbench.types import Codes, GuideCodes, Labels
+from hashbench.types import Codes, GuideCodes, Images, Labels
 
 BATCH = 256  # images that go through a model at once; part of what makes digits repeat
 PIXELS = 1 << 23  # values of the images of a batch; of larger images fewer go at once
@@ -29,7 +30,13 @@ def batch_size(images: ImageSet) -> int:
     return int(min(BATCH, 1 << (fitting.bit_length() - 1)))
 
 
-def shared_labels(labels: Labels, others: Labels) -> torch.Tensor:
+def encode_batch(model: HashModel, images: Images) -> Codes:
+    """The relaxed codes of a batch, [images, bits], from the model in eval mode, without gradient."""
+    with frozen(model), torch.no_grad():
+        return model(images)
+
+
+def shared_labels(labels: Labels, others: Labels) -> Tensor:
     """Whether two items share a label, [items, others], as 0 or 1 in double precision."""
     return (labels @ others.T > 0).double()
 
@@ -52,3 +59,62 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes
     positive_sum = relevant @ codes.double()
     negative_sum = codes.double().sum(0) - positive_sum
     return torch.sign((len(codes) - positives) * positive_sum - positives * negative_sum).to(codes.dtype)
+
+
+def class_codes(codes: Codes, code_labels: Labels) -> GuideCodes:
+    """The center code of each class that occurs, [classes, bits]."""
+    classes = torch.eye(code_labels.shape[1], device=codes.device, dtype=codes.dtype)[code_labels.any(0)]
+    return center_code(codes, code_labels, classes)
+
+
+def mainstay_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes:
+    """The weighted center code, for each row of `labels`: [items, bits].
+
+    Bit by bit sign(weighted mean of the relevant codes - mean of the irrelevant ones), the weights being
+    the cosine of the label vectors; a mean over nothing is left out (SAAT's mainstay code, Yuan et al.,
+    TIFS 2023; PgA's pharos code, Wang et al., 2023, is of this form).
+
+    Args:
+        codes: binary or relaxed codes [n, bits].
+        code_labels: their labels [n, classes].
+        labels: labels of the images that need a code [items, classes].
+    """
+    weights = label_cosine(labels, code_labels)
+    irrelevant = (weights == 0).double()
+    return torch.sign(_mean_code(weights, codes) - _mean_code(irrelevant, codes)).to(codes.dtype)
+
+
+def label_cosine(labels: Labels, others: Labels) -> Tensor:
+    """The cosine of label vectors [items, others] in double precision; 0 beside an empty label set."""
+    lengths = labels.double().norm(dim=1)[:, None] * others.double().norm(dim=1)
+    cosine: Tensor = labels.double() @ others.double().T / (lengths + 1e-8)
+    return cosine
+
+
+def anchor_code(gallery: Gallery, wanted: Labels, draws: Tensor, members: int) -> GuideCodes:
+    """The majority of the codes of database items with the wanted labels, for each row: [items, bits].
+
+    The items are drawn without replacement from those with exactly the wanted label set, or from those
+    whose labels come nearest if there is none; all of them if there are fewer than `members`
+    (component voting, Bai et al., ECCV 2020).
+
+    Args:
+        wanted: labels [items, classes].
+        draws: random numbers in [0, 1), [items, database items]; the highest are drawn.
+        members: how many codes vote; with an even number a bit can be 0.
+    """
+    likeness = label_cosine(wanted, gallery.labels)
+    candidates = likeness >= likeness.amax(1, keepdim=True) - 1e-6
+    ranked = draws.masked_fill(~candidates, -1).topk(min(members, draws.shape[1]), dim=1)
+    votes = gallery.codes[ranked.indices] * (ranked.values >= 0)[:, :, None]
+    return majority(votes)
+
+
+def majority(codes: Tensor) -> GuideCodes:
+    """The bitwise majority of binary codes [items, members, bits]; 0 where a vote is even."""
+    return codes.sum(1).sign()
+
+
+def _mean_code(weights: Tensor, codes: Codes) -> Tensor:
+    total = weights.sum(1, keepdim=True)
+    return weights @ codes.double() / total.masked_fill(total == 0, 1)

@@ -10,7 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from hashbench.errors import BadInput
+from hashbench.keeping import Keep, train_anew
 from hashbench.model import HashModel
+from hashbench.seeds import derive_seed
 from hashbench.types import BinaryCodes, Images, Index, Labels
 
 
@@ -95,25 +98,47 @@ class Queries:
     """A batch of queries to attack.
 
     `index` holds their positions in the query set; with `seed` it makes their random numbers.
+    `targets` holds the labels that a targeted attack shall make them retrieve; others get none.
     """
 
     images: Images
     labels: Labels
     index: Index
     seed: int = 0
+    targets: Labels | None = None
+
+    @property
+    def wanted(self) -> Labels:
+        """The target labels, for attacks that need them.
+
+        Raises:
+            BadInput: the queries have none.
+        """
+        if self.targets is None:
+            raise BadInput("these queries have no targets; a targeted attack needs Queries(..., targets=labels)")
+        return self.targets
 
     def random(self, stream: int = 0) -> Images:
-        """Uniform numbers in [-1, 1) of the images' shape.
+        """Uniform numbers in [-1, 1) of the images' shape, to be made anew for each `stream`."""
+        return 2 * self.draw(tuple(self.images.shape[1:]), stream) - 1
 
-        Each image's numbers depend on the seed, its position and the stream alone, so that neither
+    def draw(self, shape: tuple[int, ...], stream: int = 0) -> Tensor:
+        """Uniform numbers in [0, 1) of a shape for each query: [queries, *shape].
+
+        Each query's numbers depend on the seed, its position and the stream alone, so that neither
         the batch size nor the device changes them.
         """
         generator = torch.Generator()
         rows = []
         for position in self.index.tolist():
             generator.manual_seed(derive_seed(self.seed, position, stream))
-            rows.append(torch.rand(self.images.shape[1:], generator=generator))
-        return 2 * torch.stack(rows).to(self.images.device) - 1
+            rows.append(torch.rand(shape, generator=generator))
+        return torch.stack(rows).to(self.images.device)
+
+    def take(self, rows: Index) -> Queries:
+        """Some of the queries, by their positions in this batch."""
+        targets = None if self.targets is None else self.targets[rows]
+        return Queries(self.images[rows], self.labels[rows], self.index[rows], self.seed, targets)
 
 
 @dataclass(frozen=True)
@@ -126,14 +151,13 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Victim:
-    """What a white-box attacker is given."""
+    """What an attacker is given.
+
+    `keep` trains a helper of an attack, or takes it from the store; an attack that only sees codes
+    gets a model without gradients and weights.
+    """
 
     model: HashModel
     train: ImageSet
     gallery: Gallery
-
-
-def derive_seed(*parts: object) -> int:
-    """A 63-bit seed that depends on all parts and on nothing else."""
-    text = "/".join(map(str, parts))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    keep: Keep = train_anew

@@ -11,6 +11,7 @@ HashbenchError
 `-- InvalidCell            a cell of the matrix has no valid number; the others go on
     |-- CodeRaised         an attack or a defense raised; the next run tries again
     |-- BadOutput          an attack returned no batch of images, a defense no usable model
+    |-- NoTarget           a targeted attack on a data set where a query has no disjoint target
     |-- ThreatViolation    an adversarial image lies outside the budget
     `-- TrainingDiverged   the loss of a training is no longer finite
 """
@@ -58,6 +59,10 @@ class CodeRaised(InvalidCell):
 
 class BadOutput(InvalidCell):
     """An attack that returned no batch of images, or a defense that returned no usable model."""
+
+
+class NoTarget(InvalidCell):
+    """A query for which the database has no label set that is disjoint from its own."""
 
 
 class ThreatViolation(InvalidCell):

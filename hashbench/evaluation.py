@@ -51,8 +51,18 @@ def make_victim(model: HashModel, train: ImageSet, database: ImageSet) -> Victim
     return Victim(model, train, Gallery(binarize(codes), database.labels.to(codes.device)))
 
 
-def judge(attack: Choice[Attack], victim: Victim, queries: ImageSet, threat: Threat, seed: int) -> Verdict:
+def judge(
+    attack: Choice[Attack],
+    victim: Victim,
+    queries: ImageSet,
+    threat: Threat,
+    seed: int,
+    targets: Labels | None = None,
+) -> Verdict:
     """Attack all queries and measure what retrieval is left.
+
+    Args:
+        targets: target labels [queries, classes] of a targeted attack, which is then measured by them too.
 
     Raises:
         CodeRaised: the attack raised an exception.
@@ -67,13 +77,46 @@ def judge(attack: Choice[Attack], victim: Victim, queries: ImageSet, threat: Thr
     for index in track(queries.batches(batch_size(queries)), f"attack {attack.label}"):
         clean = queries.images[index].to(clean_codes.device)
         labels = queries.labels[index].to(clean_codes.device)
-        batch = Queries(clean.clone(), labels.clone(), index.to(clean_codes.device), seed)
+        wanted = None if targets is None else targets[index].to(clean_codes.device)
+        batch = Queries(clean.clone(), labels.clone(), index.to(clean_codes.device), seed, wanted)
         torch.manual_seed(seed + int(index[0]))
         with counted(victim.model, passes):
             crafted = explain(f"attack {attack.label}", craft, batch)
         batches.append(_audit(_images(crafted, clean), clean, victim.model, threat))
     merged = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-    return _verdict(victim, queries.labels, clean_codes, merged, passes)
+    verdict = _verdict(victim, queries.labels, clean_codes, merged, passes)
+    if targets is None:
+        return verdict
+    own, found = verdict.numbers, retrieved_targets(victim, targets, clean_codes, merged["codes"], verdict.arrays)
+    return Verdict({**own, "map_own": own["map"], **found.numbers}, {**verdict.arrays, **found.arrays})
+
+
+def retrieved_targets(
+    victim: Victim, targets: Labels, clean: BinaryCodes, attacked: BinaryCodes, own: Arrays
+) -> Verdict:
+    """How well codes retrieve the target labels: after the attack, and before it.
+
+    The success rate is the share of queries that retrieve their target better than their own labels.
+
+    Args:
+        own: the queries' arrays with respect to their own labels.
+    """
+    counts = _count(attacked, targets, victim)
+    ap, ap_clean = average_precision(counts), average_precision(_count(clean, targets, victim)).expected
+    numbers: Numbers = {
+        "t_map": float(ap.expected.mean()),
+        "t_map_low": float(ap.low.mean()),
+        "t_map_high": float(ap.high.mean()),
+        "t_map_clean": float(ap_clean.mean()),
+        "t_chance_map": float(chance(counts).mean()),
+        "success_rate": float((ap.expected > np.nan_to_num(own["average_precision"])).mean()),
+    }
+    arrays: Arrays = {
+        "targets": np.packbits(_bits(targets), axis=1),
+        "target_average_precision": ap.expected,
+        "target_average_precision_clean": ap_clean,
+    }
+    return Verdict(numbers, arrays)
 
 
 def explain(who: str, function: Any, *args: Any) -> Any:

@@ -11,20 +11,12 @@ from typing import Any
 
 import hashbench
 
-# The modules whose code decides what a trained model is, and those that decide what is measured on it.
+# The modules whose code decides what a trained model is, what attacks do, and what is measured on it.
 TRAINING = (
-    "cell",
-    "clean",
-    "codes",
-    "data",
-    "image_files",
-    "model",
-    "normalise",
-    "perturb",
-    "recipe",
-    "threat",
-    "training",
-)
+    "cell", "clean", "codes", "data", "image_files", "model", "moves", "normalise", "perturb", "recipe", "seeds",
+    "threat", "training",
+)  # fmt: skip
+ATTACKING = ("art", "autopgd", "chase", "gan", "keeping", "objectives", "prototype", "surrogate", "targets")
 JUDGING = ("evaluation", "hamming", "metrics")
 
 

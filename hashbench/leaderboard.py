@@ -26,11 +26,12 @@ QUALITY = [
     "map_clean", "map", "map_low", "map_high", "map_at_k", "k", "precision_radius_2", "bits_moved", "chance_map",
     "relevant_fraction", "distinct_codes", "bit_entropy",
 ]  # fmt: skip
+TARGETED = ["t_map", "t_map_low", "t_map_high", "t_map_clean", "t_chance_map", "map_own", "success_rate"]
 SIZES = ["n_queries", "n_without_relevant", "n_database"]
 AUDIT = ["linf_max", "l2_mean", "range_ok", "map_8bit", "status", "reason"]
-COST = ["forwards", "backwards", "train_forwards", "train_backwards"]
+COST = ["forwards", "backwards", "helper_forwards", "helper_backwards", "train_forwards", "train_backwards"]
 DIGESTS = ["config_digest", "model_digest", "codes_digest"]
-COLUMNS = [*KEY, *PARAMETERS, *QUALITY, *SIZES, *AUDIT, *COST, *DIGESTS]
+COLUMNS = [*KEY, *PARAMETERS, *QUALITY, *TARGETED, *SIZES, *AUDIT, *COST, *DIGESTS]
 HOST = [
     "attack_seconds", "train_seconds", "peak_memory_mb", "device", "threads", "package_version", "code_commit",
     "code_dirty", "python", "torch", "numpy", "platform", "created_utc", "command",
@@ -67,7 +68,10 @@ class Leaderboard:
         return pd.DataFrame(rows, columns=[*key, "config_digest", *HOST], dtype=object)
 
     def matrix(self) -> pd.DataFrame:
-        """Defenses by attacks: mAP with its tie bounds, averaged over seeds; then the chance level."""
+        """Defenses by attacks: mAP with its tie bounds, averaged over seeds; then the chance level.
+
+        Columns of targeted attacks hold t-MAP, the mAP with respect to the target labels, and say so.
+        """
         return pd.DataFrame([*map(self._matrix_row, self.defenses), self._chance_row()])
 
     @property
@@ -77,8 +81,9 @@ class Leaderboard:
 
     @property
     def attacks(self) -> list[str]:
-        """Column labels, `none` first."""
-        return _ordered(r.identity["attack"] for r in self.results)
+        """Column labels: `none` first, targeted attacks last."""
+        labels = _ordered(r.identity["attack"] for r in self.results)
+        return sorted(labels, key=self.targeted)
 
     @property
     def seeds(self) -> list[int]:
@@ -89,28 +94,44 @@ class Leaderboard:
         """The results of one square of the matrix, by seed."""
         return [r for r in self.results if (r.identity["defense"], r.identity["attack"]) == (defense, attack)]
 
+    def targeted(self, attack: str) -> bool:
+        """Whether an attack aims at target labels; its squares then hold t-MAP."""
+        return any(r.identity["goal"] == "targeted" for r in self.results if r.identity["attack"] == attack)
+
+    def column(self, attack: str) -> str:
+        """An attack's name, with the measure where that is not mAP."""
+        return f"{attack} t-MAP" if self.targeted(attack) else attack
+
     def values(self, defense: str, attack: str, number: str = "map") -> list[float]:
-        """A number of one square's cells, by seed; none if any of them is invalid."""
+        """A number of one square's cells, by seed; none if any of them is invalid.
+
+        `map`, `map_low` and `map_high` are with respect to the targets for a targeted attack.
+        """
+        number = f"t_{number}" if self.targeted(attack) and f"t_{number}" in TARGETED else number
         cells = self.cells(defense, attack)
         return [r.numbers[number] for r in cells] if all(r.status == "valid" for r in cells) else []
 
     @property
     def chance(self) -> float | None:
         """Mean AP of a ranking that knows nothing, and so of a constant code."""
-        levels = [r.numbers["chance_map"] for r in self.results if r.numbers]
-        return sum(levels) / len(levels) if levels else None
+        return _mean([r.numbers["chance_map"] for r in self.results if r.numbers])
+
+    def chance_of(self, attack: str) -> float | None:
+        """The chance level of an attack's squares: with respect to the targets for a targeted one."""
+        number = "t_chance_map" if self.targeted(attack) else "chance_map"
+        return _mean([r.numbers[number] for r in self.results if r.numbers and r.identity["attack"] == attack])
 
     def _matrix_row(self, defense: str) -> dict[str, Any]:
         row: dict[str, Any] = {"defense": defense, "seeds": len(self.seeds)}
         for attack in self.attacks:
-            for number, column in (("map", attack), ("map_low", f"{attack} low"), ("map_high", f"{attack} high")):
-                values = self.values(defense, attack, number)
-                row[column] = round(sum(values) / len(values), DIGITS) if values else None
+            name = self.column(attack)
+            for number, column in (("map", name), ("map_low", f"{name} low"), ("map_high", f"{name} high")):
+                row[column] = _plain(_mean(self.values(defense, attack, number)))
         return row
 
     def _chance_row(self) -> dict[str, Any]:
-        level = None if self.chance is None else round(self.chance, DIGITS)
-        return {"defense": "chance", "seeds": len(self.seeds)} | dict.fromkeys(self.attacks, level)
+        levels = {self.column(attack): _plain(self.chance_of(attack)) for attack in self.attacks}
+        return {"defense": "chance", "seeds": len(self.seeds)} | levels
 
 
 def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
@@ -186,6 +207,10 @@ def _row(result: Result, clean: float | None) -> dict[str, Any]:
     row |= {"steps": attack.get("steps"), "restarts": attack.get("restarts"), "config_digest": result.key}
     row["range_ok"] = True if numbers else None  # an image outside [0, 1] ends its cell
     return {name: _plain(row.get(name)) for name in COLUMNS}
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,8 @@ from torch import nn
 
 from hashbench.types import BinaryCodes, Codes, Images
 
+SATURATED = 30.0  # tanh(30) is 1 in single and in double precision
+
 
 @final
 class HashModel(nn.Module):
@@ -40,6 +42,29 @@ class HashModel(nn.Module):
 def binarize(codes: Codes) -> BinaryCodes:
     """The signs of relaxed codes; 0 becomes +1, here and everywhere in the project."""
     return torch.where(codes >= 0, 1.0, -1.0)
+
+
+def sealed(model: HashModel) -> HashModel:
+    """The model as a stranger sees it: images go in, binary codes come out.
+
+    It has none of the model's weights, and no gradient flows through it; its relaxed codes are the
+    binary ones.
+    """
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    return HashModel(_CodesOnly(lambda images: binarize(model(images)), device), model.bits)
+
+
+class _CodesOnly(nn.Module):
+    """Answers with logits that a tanh turns into exactly -1 and +1."""
+
+    def __init__(self, answer: Callable[[Images], BinaryCodes], device: torch.device) -> None:
+        super().__init__()
+        self.answer = answer
+        self.place = nn.Parameter(torch.zeros(0, device=device), requires_grad=False)
+
+    def forward(self, images: Images) -> Codes:
+        with torch.no_grad():
+            return SATURATED * self.answer(images)
 
 
 @contextmanager

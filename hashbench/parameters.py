@@ -156,14 +156,14 @@ def format_value(value: Value) -> str:
 
 
 def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any) -> Parameter:
-    interval = content = None
-    if get_origin(hint) is Annotated:
-        hint, *extras = get_args(hint)
-        interval = next((e for e in extras if isinstance(e, Interval)), None)
-        content = next((e for e in extras if isinstance(e, ContentFile)), None)
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     kinds = [m for m in members if m is not type(None)]
     optional = len(kinds) < len(members)
+    interval = content = None
+    if get_origin(kinds[0]) is Annotated:
+        kinds[0], *extras = get_args(kinds[0])
+        interval = next((e for e in extras if isinstance(e, Interval)), None)
+        content = next((e for e in extras if isinstance(e, ContentFile)), None)
     if get_origin(kinds[0]) is Literal:
         return Parameter(name, str, default, optional, choices=tuple(map(str, get_args(kinds[0]))))
     if default is inspect.Parameter.empty or len(kinds) != 1 or kinds[0] not in _READERS:

@@ -25,7 +25,7 @@ def save_matrix(board: Leaderboard, path: Path) -> None:
     """Save a heat map of mAP in percent, defenses by attacks.
 
     The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
-    chance has an asterisk, one without a valid number is hatched.
+    chance has an asterisk, one without a valid number is hatched; targeted attacks have t-MAP.
     """
     with mpl.rc_context(STYLE):
         width = 2.6 + 0.85 * len(board.attacks)
@@ -51,7 +51,8 @@ def _draw_squares(axes: Axes, board: Leaderboard) -> None:
                 continue
             level = sum(values) / len(values)
             axes.add_patch(Rectangle(corner, 1, 1, facecolor=colours(scale(level)), edgecolor="white", linewidth=0.8))
-            below = board.chance is not None and level <= 100 * board.chance
+            chance = board.chance_of(attack)
+            below = not board.targeted(attack) and chance is not None and level <= 100 * chance
             axes.text(
                 column, row, _annotation(level, values, below), ha="center", va="center",
                 color="black" if level > 55 else "white", linespacing=1.3,
@@ -71,7 +72,7 @@ def _deviation(values: list[float]) -> float:
 def _label_axes(axes: Axes, board: Leaderboard) -> None:
     axes.set_xlim(-0.5, len(board.attacks) - 0.5)
     axes.set_ylim(len(board.defenses) - 0.5, -0.5)
-    axes.set_xticks(range(len(board.attacks)), [_wrapped(label, "clean") for label in board.attacks])
+    axes.set_xticks(range(len(board.attacks)), [_wrapped(board.column(label), "clean") for label in board.attacks])
     axes.set_yticks(range(len(board.defenses)), [_wrapped(label, "undefended") for label in board.defenses])
     below = board.chance is not None and any("*" in text.get_text() for text in axes.texts)
     axes.set_xlabel("attack" + ("\n(* at or below chance)" if below else ""))

@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from hashbench.data import derive_seed
 from hashbench.errors import HashbenchError, PluginError
+from hashbench.seeds import derive_seed
 
 PACKAGES = ("attacks", "backbones", "datasets", "defenses", "methods")
 ENTRY_POINTS = "hashbench.plugins"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, Literal, TypeVar
 
 from hashbench import plugins
 from hashbench.data import Queries, Victim
-from hashbench.errors import PluginError, UnknownName
-from hashbench.fingerprint import source_digest
-from hashbench.model import frozen
+from hashbench.errors import BadParameter, PluginError, UnknownName
+from hashbench.fingerprint import digest, source_digest
+from hashbench.model import frozen, sealed
 from hashbench.parameters import Value, format_value, parameters, resolve, suggestion
 from hashbench.protocols import Attack, Backbone, Craft, Dataset, Defense, MethodFactory
 from hashbench.spec import Spec
@@ -34,6 +34,7 @@ class Entry(Generic[F]):
     tags: Mapping[str, str] = field(default_factory=dict)
     check: Callable[..., None] | None = None
     needs: Callable[..., str] | None = None
+    presets: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -76,6 +77,18 @@ class Choice(Generic[F]):
         defaults = {p.name: p.default for p in parameters(self.entry.function)}
         changed = [f"{k}={format_value(v)}" for k, v in self.visible.items() if v != defaults[k]]
         return self.name + (":" + ",".join(changed) if changed else "")
+
+    @property
+    def goal(self) -> str:
+        """What an attack aims at; that of the attack inside for one that wraps another."""
+        goal = self.entry.tags["goal"]
+        return attacks[str(self.params["attack"])].tags["goal"] if goal == "inner" else goal
+
+    @property
+    def source(self) -> str:
+        """A digest of the code of the entry and of the entries that its parameters name."""
+        named = [registry[str(self.params[registry.kind])] for registry in REGISTRIES if registry.kind in self.params]
+        return digest([self.entry.source, *(entry.source for entry in named)])
 
     def call(self, *args: Any) -> Any:
         """Call the function with its parameters."""
@@ -136,12 +149,22 @@ class Registry(Generic[F]):
     def choose(self, spec: Spec) -> Choice[F]:
         """The entry that a spec names, with all its parameters as values.
 
+        The word preset=NAME stands for the values that the entry lists under that name; values given
+        beside it win. A parameter called `attack`, `method` or `backbone` names another entry.
+
         Raises:
-            UnknownName: no entry has that name.
+            UnknownName: no entry, or none that a parameter names, has that name.
             BadParameter: a parameter is unknown, unreadable or out of range.
         """
         entry = self[spec.name]
-        return Choice(entry, resolve(entry.function, spec.params, f"{self.kind} {spec.name!r}"))
+        owner = f"{self.kind} {spec.name!r}"
+        words = dict(spec.params)
+        preset = _preset(entry, words.pop("preset", None), owner)
+        params = resolve(entry.function, words, owner)
+        params |= {name: value for name, value in preset.items() if name not in words}
+        choice = Choice(entry, params)
+        _ = choice.source  # refuses names that nothing has
+        return choice
 
 
 attacks: Registry[Attack] = Registry("attack")
@@ -182,18 +205,26 @@ def choose_clean(function: Callable[..., Any], text: str) -> Choice[Any]:
 def attack(
     name: str,
     *,
-    goal: Literal["untargeted", "targeted"] = "untargeted",
+    goal: Literal["untargeted", "targeted", "inner"] = "untargeted",
     access: Literal["none", "white", "score", "decision", "transfer"] = "white",
     paper: str = "",
+    presets: Mapping[str, Mapping[str, Value]] | None = None,
 ) -> Callable[[Attack], Attack]:
     """Register an attack: a function of a victim and a threat that returns a crafting function.
 
-    Both run with the victim in eval mode and its weights frozen; both are restored afterwards.
+    Both run with the victim in eval mode and its weights frozen; both are restored afterwards. An
+    attack without white access gets a victim that answers with binary codes only.
+
+    Args:
+        goal: `targeted` attacks find `queries.targets`; `inner`: the goal of the attack that the
+            parameter `attack` names.
+        presets: named sets of parameter values: `paper` for those of the publication, `quick` for
+            the cheapest that show that the attack runs.
     """
 
     def register(function: Attack) -> Attack:
-        guarded = _guarded(function)
-        attacks.add(Entry(name, guarded, paper, {"goal": goal, "access": access}))
+        guarded = _guarded(function, sees_weights=access == "white")
+        attacks.add(Entry(name, guarded, paper, {"goal": goal, "access": access}, presets=presets or {}))
         return guarded
 
     return register
@@ -210,7 +241,7 @@ def defense(
     """
 
     def register(function: Defense) -> Defense:
-        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}, check))
+        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}, check=check))
         return function
 
     return register
@@ -248,11 +279,21 @@ def _total() -> int:
     return sum(len(list(registry)) for registry in REGISTRIES)
 
 
-def _guarded(function: Attack) -> Attack:
+def _preset(entry: Entry[Any], name: str | None, owner: str) -> Mapping[str, Value]:
+    if name is None or name == "default":
+        return {}
+    if name not in entry.presets:
+        listed = ", ".join(["default", *entry.presets])
+        raise BadParameter(f"{owner} has no preset {name!r}; take one of {listed}")
+    return entry.presets[name]
+
+
+def _guarded(function: Attack, *, sees_weights: bool) -> Attack:
     @functools.wraps(function)
     def prepare(victim: Victim, threat: Threat, **params: Any) -> Craft:
+        given = victim if sees_weights else replace(victim, model=sealed(victim.model))
         with frozen(victim.model):
-            craft = function(victim, threat, **params)
+            craft = function(given, threat, **params)
 
         def guarded(queries: Queries) -> Images:
             with frozen(victim.model):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,12 +16,16 @@ from hashbench.codes import encode
 from hashbench.data import RetrievalSplit, Victim
 from hashbench.errors import BadOutput, BadParameter, CodeRaised, InvalidCell
 from hashbench.evaluation import explain, judge, make_victim, tensor_digest
+from hashbench.keeping import Settings, Tensors, on_cpu
 from hashbench.model import HashModel
 from hashbench.passes import Passes, counted
 from hashbench.progress import track
 from hashbench.protocols import Method
 from hashbench.provenance import host_facts
+from hashbench.seeds import seeded
 from hashbench.store import Result, Store, Weights
+from hashbench.targets import draw_targets
+from hashbench.types import Labels
 
 
 def run(
@@ -107,13 +111,17 @@ class Bench:
         try:
             if isinstance(victim, InvalidCell):
                 raise victim
-            verdict = judge(cell.attack, victim, self._split(cell).queries, cell.threat, cell.attack_seed)
+            queries, helpers = self._split(cell).queries, Helpers(self.store, cell, self.fresh, self.made, victim.model)
+            attacked = replace(victim, keep=helpers)
+            verdict = judge(cell.attack, attacked, queries, cell.threat, cell.attack_seed, self._targets(cell))
         except InvalidCell as failure:
             result = Result(cell.key, cell.identity, {}, host, "invalid", str(failure))
             return result if isinstance(failure, CodeRaised) else self.store.save_cell(result, {})
         facts = self._training_facts(cell)
         numbers = {
             **verdict.numbers,
+            "helper_forwards": helpers.passes.forwards / len(queries),
+            "helper_backwards": helpers.passes.backwards / len(queries),
             "train_forwards": facts["train_forwards"],
             "train_backwards": facts["train_backwards"],
             "model_digest": tensor_digest(victim.model.state_dict()),
@@ -122,6 +130,12 @@ class Bench:
         }
         seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": facts["train_seconds"]}
         return self.store.save_cell(Result(cell.key, cell.identity, numbers, {**seconds, **host}), verdict.arrays)
+
+    def _targets(self, cell: Cell) -> Labels | None:
+        """The target labels of a targeted attack: the same for all of a data set and seed."""
+        split = self._split(cell)
+        targeted = cell.attack.goal == "targeted"
+        return draw_targets(split.queries.labels, split.database.labels, cell.target_seed) if targeted else None
 
     def _split(self, cell: Cell) -> RetrievalSplit:
         split = cell.subject.split
@@ -198,3 +212,37 @@ class Bench:
         key = cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key
         weights = self.store.model(key)
         return weights.facts if weights else {"train_forwards": "", "train_backwards": "", "train_seconds": ""}
+
+
+@dataclass
+class Helpers:
+    """The helpers of one cell's attack, each trained once for its victim and kept in the store."""
+
+    store: Store
+    cell: Cell
+    fresh: bool
+    made: set[str]
+    model: HashModel
+    passes: Passes = field(default_factory=Passes)
+
+    def __call__(
+        self, name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True
+    ) -> Tensors:
+        """The helper's tensors from the store; where it is not there, it is trained and stored first.
+
+        Counts what its training took of the victim, now or when it took place.
+        """
+        key, seed = self.cell.helper_key(name, settings, make, of_victim=of_victim)
+        if key not in self.made and (self.fresh or self.store.model(key) is None):
+            passes = Passes()
+            with seeded(seed), counted(self.model, passes):
+                tensors = on_cpu(make())
+            facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}
+            self.store.save_model(key, Weights(tensors, facts))
+            self.made.add(key)
+        weights = self.store.model(key)
+        if weights is None:
+            raise BadOutput("a helper could not be read back; check the store's disk")
+        self.passes.forwards += weights.facts["forwards"]
+        self.passes.backwards += weights.facts["backwards"]
+        return weights.tensors

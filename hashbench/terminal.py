@@ -28,15 +28,17 @@ def print_matrix(board: Leaderboard) -> None:
     table = Table()
     table.add_column("defense")
     for attack in board.attacks:
-        table.add_column("clean" if attack == "none" else attack, justify="right")
+        table.add_column("clean" if attack == "none" else board.column(attack), justify="right")
     for defense in board.defenses:
         name = "undefended" if defense == "none" else defense
         table.add_row(name, *(_square(board, defense, attack) for attack in board.attacks))
     if board.chance is not None:
         table.add_section()
-        table.add_row("chance", *[f"{100 * board.chance:.1f}"] * len(board.attacks))
+        table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks))
     console.print(table)
     console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
+    if any(map(board.targeted, board.attacks)):
+        console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
     for result in board.results:
         if result.status != "valid":
             who = f"{result.identity['defense']} under {result.identity['attack']}, seed {result.identity['seed']}"
@@ -51,6 +53,10 @@ def _square(board: Leaderboard, defense: str, attack: str) -> str:
             return "invalid"
         means.append(100 * sum(values) / len(values))
     return rf"{means[0]:.1f} \[{means[1]:.1f}, {means[2]:.1f}]"
+
+
+def _percent(level: float | None) -> str:
+    return "" if level is None else f"{100 * level:.1f}"
 
 
 class Bars:

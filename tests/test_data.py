@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from toys import random_images
 
-from hashbench.data import Queries, derive_seed, split_of_tensors
+from hashbench.data import Queries, split_of_tensors
+from hashbench.seeds import derive_seed
 
 
 def queries(number: int, seed: int = 0) -> Queries:

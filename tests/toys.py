@@ -12,6 +12,7 @@ from torch import nn
 from hashbench.data import ImageSet, Queries, Victim
 from hashbench.evaluation import make_victim
 from hashbench.model import HashModel
+from hashbench.targets import draw_targets
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -83,8 +84,10 @@ def make_toy(model: HashModel, channels: int = 1, size: int = 8) -> tuple[Victim
     """A victim with random training and database images, and eight queries."""
     train = random_images(40, channels=channels, size=size, seed=1)
     queries = random_images(8, channels=channels, size=size, seed=2)
-    batch = Queries(pixels(queries), queries.labels, torch.arange(8), seed=3)
-    return make_victim(model, train, random_images(60, channels=channels, size=size, seed=4)), batch
+    database = random_images(60, channels=channels, size=size, seed=4)
+    targets = draw_targets(queries.labels, database.labels, seed=5)
+    batch = Queries(pixels(queries), queries.labels, torch.arange(8), seed=3, targets=targets)
+    return make_victim(model, train, database), batch
 
 
 def small_net(arrays: dict[str, torch.Tensor]) -> HashModel:

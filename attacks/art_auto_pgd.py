@@ -1,0 +1,48 @@
+"""ART's AutoPGD (Croce and Hein, ICML 2020), on a head of class prototypes."""
+
+import numpy as np
+
+from hashbench.codes import class_codes, encode
+from hashbench.data import Queries, Victim
+from hashbench.model import binarize
+from hashbench.parameters import Count
+from hashbench.protocols import Craft
+from hashbench.registry import attack
+from hashbench.threat import Threat
+from hashbench.types import Images
+
+
+@attack("art-auto-pgd", paper="Croce and Hein, ICML 2020, by ART on a surrogate head", presets={"quick": {"steps": 5}})
+def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 20) -> Craft:
+    """Leave the class whose prototype code the query's code agrees with most, by ART's AutoPGD.
+
+    The head of prototypes, one center code a class, is a surrogate of retrieval that ART needs; a code
+    that left its class can still be near its neighbours.
+
+    Args:
+        steps: gradients a query.
+    """
+    from hashbench import art  # slow to import
+
+    prototypes = class_codes(binarize(encode(victim.model, victim.train)), victim.train.labels)
+
+    def craft(queries: Queries) -> Images:
+        images = art.as_array(queries.images)
+        head = art.prototype_head(victim.model, prototypes, images.shape[1:])
+        size = art.budget(threat)
+        method = art.AutoProjectedGradientDescent(
+            head,
+            eps=size,
+            eps_step=2 * size,
+            max_iter=steps,
+            nb_random_init=1,
+            loss_type="cross_entropy",
+            verbose=False,
+        )
+
+        def one(place: int) -> art.Array:
+            return np.asarray(method.generate(x=images[place : place + 1]))
+
+        return art.each(queries, threat, one)
+
+    return craft

@@ -1,0 +1,60 @@
+"""ART's HopSkipJump (Chen et al., S&P 2020), on a head of class prototypes."""
+
+import numpy as np
+import torch
+
+from hashbench.codes import class_codes, encode, encode_batch
+from hashbench.data import Queries, Victim
+from hashbench.model import binarize
+from hashbench.parameters import Count
+from hashbench.protocols import Craft
+from hashbench.registry import attack
+from hashbench.threat import Threat
+from hashbench.types import Images
+
+POOL = 1000  # training images that a search may start from
+
+
+@attack(
+    "art-hopskipjump",
+    access="decision",
+    paper="Chen et al., S&P 2020, by ART on a surrogate head",
+    presets={"quick": {"steps": 1, "evaluations": 4}},
+)
+def art_hopskipjump(victim: Victim, threat: Threat, *, steps: Count = 2, evaluations: Count = 40) -> Craft:
+    """Walk along the border of the class whose prototype code the query agrees with most, by ART's HopSkipJump.
+
+    Sees decisions of a head of prototypes only, a surrogate of retrieval that ART needs. Starts from the
+    nearest training image of another class. The attack looks for the nearest image beyond the border,
+    wherever that is; what lies outside the budget is projected onto it as the last step.
+
+    Args:
+        steps: moves along the border.
+        evaluations: at most so many decisions estimate a direction.
+    """
+    from hashbench import art  # slow to import
+
+    prototypes = class_codes(binarize(encode(victim.model, victim.train)), victim.train.labels)
+    pool = victim.train.images[torch.arange(min(POOL, len(victim.train)))].to(prototypes.device)
+    pool_classes = (encode_batch(victim.model, pool) @ prototypes.T).argmax(1)
+
+    def craft(queries: Queries) -> Images:
+        images = art.as_array(queries.images)
+        head = art.prototype_head(victim.model, prototypes, images.shape[1:])
+        method = art.HopSkipJump(
+            head, norm=np.inf, max_iter=steps, init_eval=min(20, evaluations), max_eval=evaluations, verbose=False
+        )
+        classes = torch.from_numpy(head.predict(images)).argmax(1)
+        apart = torch.cdist(queries.images.flatten(1), pool.flatten(1)).cpu()
+        apart[classes[:, None] == pool_classes.cpu()] = torch.inf
+
+        def one(place: int) -> art.Array:
+            image = images[place : place + 1]
+            if torch.isinf(apart[place]).all():
+                return image
+            start = art.as_array(pool[apart[place].argmin()][None])
+            return np.asarray(method.generate(x=image, x_adv_init=start))
+
+        return art.each(queries, threat, one)
+
+    return craft

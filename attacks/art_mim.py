@@ -1,0 +1,37 @@
+"""ART's momentum iterative method (Dong et al., CVPR 2018), away from the center code."""
+
+from hashbench.codes import center_code, encode
+from hashbench.data import Queries, Victim
+from hashbench.model import binarize
+from hashbench.parameters import Count, NonNegative, Share
+from hashbench.protocols import Craft
+from hashbench.registry import attack
+from hashbench.threat import Threat
+from hashbench.types import Images
+
+
+@attack("art-mim", paper="Dong et al., CVPR 2018, by ART", presets={"quick": {"steps": 3}})
+def art_mim(
+    victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.1, decay: NonNegative = 1.0
+) -> Craft:
+    """Signed steps along accumulated gradients away from the center code, made by ART, from the clean image.
+
+    Args:
+        steps: gradients a query.
+        step_ratio: step divided by eps.
+        decay: of the accumulated gradient.
+    """
+    from hashbench import art  # slow to import
+
+    memory = binarize(encode(victim.model, victim.train))
+    size = art.budget(threat) * max(step_ratio, 1e-6)
+
+    def craft(queries: Queries) -> Images:
+        guide = center_code(memory, victim.train.labels, queries.labels)
+        host = art.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
+        method = art.MomentumIterativeMethod(
+            host, eps=art.budget(threat), eps_step=size, max_iter=steps, decay=decay, verbose=False
+        )
+        return art.together(queries, threat, method, guide)
+
+    return craft

@@ -1,0 +1,69 @@
+"""NAG: targeted transfer with noise against over-fitting to the surrogate (Xiao and Wang, CVPR 2021)."""
+
+import torch
+
+from hashbench.codes import anchor_code
+from hashbench.data import Queries, Victim
+from hashbench.moves import constant, sign_steps
+from hashbench.parameters import Count, NonNegative
+from hashbench.perturb import Outcome, walk
+from hashbench.protocols import Craft
+from hashbench.registry import attack
+from hashbench.surrogate import surrogate_victim
+from hashbench.threat import Threat
+from hashbench.types import Images, Index, Scores
+
+
+@attack(
+    "nag",
+    goal="targeted",
+    access="transfer",
+    paper="Xiao and Wang, CVPR 2021",
+    presets={"quick": {"steps": 4, "epochs": 1}},
+)
+def nag(
+    victim: Victim,
+    threat: Threat,
+    *,
+    steps: Count = 32,
+    weight: NonNegative = 1.0,
+    noise_ratio: NonNegative = 1.0,
+    backbone: str = "cnn",
+    method: str = "csq",
+    bits: Count | None = None,
+    epochs: Count = 20,
+) -> Craft:
+    """Drive the code of each query, with noise and without, to that of one item with the target labels.
+
+    Crafted on a surrogate model, by signed steps of eps / `steps` from the clean image, which end at the
+    edge of the budget, as 32 steps of 1/255 do in the paper. Minimises the distance of the relaxed code
+    to the item's plus `weight` times that of the noisy image's code; the noise is new in each step.
+
+    Args:
+        steps: gradients a query.
+        weight: of the noisy image's distance.
+        noise_ratio: half width of the uniform noise divided by eps.
+        backbone: the surrogate's network.
+        method: its hashing method.
+        bits: its code length; the victim's by default.
+        epochs: of its training.
+    """
+    own = surrogate_victim(victim, backbone=backbone, method=method, bits=bits, epochs=epochs)
+    rule = sign_steps(constant(threat.eps / steps))
+
+    def craft(queries: Queries) -> Images:
+        target = anchor_code(own.gallery, queries.wanted, queries.draw((len(own.gallery.codes),)), members=1)
+
+        def distance(images: Images, rows: Index) -> Scores:
+            return (own.model(images) - target[rows]).abs().mean(1)
+
+        def guidance(images: Images, rows: Index, progress: float) -> Outcome:
+            stream = 1 + round(progress * steps)
+            noise = noise_ratio * threat.eps * queries.take(rows).random(stream)
+            loss = distance(images, rows) + weight * distance(images + noise, rows)
+            return Outcome(loss, loss.detach(), torch.zeros_like(rows, dtype=torch.bool))
+
+        found, _ = walk(queries.images, queries.images, guidance, threat, steps=steps, move=rule, keep_best=False)
+        return found
+
+    return craft

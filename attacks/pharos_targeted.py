@@ -1,0 +1,59 @@
+"""The targeted form of the guided attack of SAAT (Yuan et al., TIFS 2023)."""
+
+from hashbench.chase import HALF, alternating, guided, search
+from hashbench.codes import encode, mainstay_code
+from hashbench.data import Queries, Victim
+from hashbench.model import binarize
+from hashbench.moves import cosine, sign_steps
+from hashbench.objectives import clipped_disagreement, masked_disagreement
+from hashbench.parameters import Count, Share
+from hashbench.protocols import Craft
+from hashbench.registry import attack
+from hashbench.threat import Threat
+from hashbench.types import Images
+
+
+@attack(
+    "pharos-targeted",
+    goal="targeted",
+    paper="Yuan et al., TIFS 2023",
+    presets={"paper": {"steps": 100}, "quick": {"steps": 5}},
+)
+def pharos_targeted(
+    victim: Victim,
+    threat: Threat,
+    *,
+    steps: Count = 50,
+    restarts: Count = 1,
+    step_ratio: Share = 0.5,
+) -> Craft:
+    """Drive each query's code to the weighted guide code of its target labels, bit by bit.
+
+    The guide code is made from the training images; the masked quadratic objective drops bits that
+    have arrived.
+
+    Args:
+        steps: gradients a restart.
+        restarts: random starts, with the tanh annealed and plain in turn.
+        step_ratio: first step divided by eps; it falls to zero along a cosine.
+    """
+    memory = binarize(encode(victim.model, victim.train))
+    rule = sign_steps(cosine(threat.eps * step_ratio))
+
+    def craft(queries: Queries) -> Images:
+        guide = mainstay_code(memory, victim.train.labels, queries.wanted)
+        walks = [
+            guided(
+                victim.model,
+                guide,
+                guide,
+                loss=masked_disagreement,
+                score=clipped_disagreement,
+                alpha=alpha,
+                margin=HALF,
+            )
+            for alpha in alternating(restarts)
+        ]
+        return search(queries, walks, threat, steps=steps, move=lambda start: rule)
+
+    return craft

@@ -1,0 +1,185 @@
+"""ProS-GAN: prototype-supervised adversarial network (Wang et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hashbench.codes import encode
+from hashbench.data import ImageSet, Queries, Victim
+from hashbench.gan import Discriminator, Generator, least_squares
+from hashbench.keeping import Tensors
+from hashbench.model import binarize
+from hashbench.parameters import Count, NonNegative, Positive, Value
+from hashbench.progress import track
+from hashbench.protocols import Craft
+from hashbench.prototype import BETAS, FEATURES, PrototypeNet, prototype_net_loss, train_prototypes
+from hashbench.registry import attack
+from hashbench.targets import label_sets
+from hashbench.threat import Threat
+from hashbench.types import Codes, Images, Labels, Scalar
+
+TURN = 3  # the discriminator learns from every third batch
+PAPER: dict[str, Value] = {
+    "epochs": 100, "width": 64, "batch_size": 24, "learning_rate": 1e-4, "net_steps": 30000,
+    "reconstruction": 100.0, "net_learning_rate": 1e-4, "bounded": False,
+}  # fmt: skip
+
+
+@attack(
+    "pros-gan",
+    goal="targeted",
+    paper="Wang et al., CVPR 2021",
+    presets={"paper": PAPER, "quick": {"epochs": 1, "width": 4, "net_steps": 3}},
+)
+def pros_gan(
+    victim: Victim,
+    threat: Threat,
+    *,
+    epochs: Count = 10,
+    width: Count = 16,
+    batch_size: Count = 24,
+    learning_rate: Positive = 5e-4,
+    reconstruction: NonNegative = 1.0,
+    hashing: NonNegative = 5.0,
+    realism: NonNegative = 1.0,
+    net_steps: Count = 300,
+    net_learning_rate: Positive = 1e-3,
+    bounded: bool = True,
+) -> Craft:
+    """Let a generator turn each query into an image with the code of its target labels.
+
+    A prototype network gives features and a code for labels; a generator, which sees the features, learns
+    against the victim and a discriminator. Both are trained once for each victim. The paper bounds the
+    change by a reconstruction loss only; here the output is projected onto the budget as the last step.
+
+    Args:
+        epochs: of the generator, over the training images; the rate falls linearly in their second half.
+        width: channels of the generator's and the discriminator's first layer (64 in the paper).
+        batch_size: images of a step.
+        learning_rate: of generator and discriminator.
+        reconstruction: weight of the squared change (50 or 100 in the paper, which has no other bound).
+        hashing: weight of the distance to the prototype code.
+        realism: weight of the discriminator's verdict.
+        net_steps: batches that the prototype network is trained on.
+        net_learning_rate: of its training.
+        bounded: let victim and discriminator see projected images in training too, which the paper does not.
+    """
+    memory = binarize(encode(victim.model, victim.train))
+    weights = Weights(reconstruction, hashing, realism)
+    net = _prototypes(victim, memory, net_steps, net_learning_rate)
+    channels, size = victim.train.images[torch.arange(1)].shape[1:3]
+    generator = Generator(FEATURES, channels, size, width).to(memory.device)
+
+    def make() -> Tensors:
+        game = Game(victim, net, generator, weights, threat if bounded else Threat(1.0), width, learning_rate)
+        return game.play(epochs, batch_size)
+
+    settings = {
+        "epochs": epochs, "width": width, "batch_size": batch_size, "learning_rate": learning_rate,
+        "net_steps": net_steps, "net_learning_rate": net_learning_rate, "eps": threat.eps if bounded else 1.0,
+        **asdict(weights),
+    }  # fmt: skip
+    generator.load_state_dict(victim.keep("pros-gan-generator", settings, make))
+    generator.eval()
+
+    def craft(queries: Queries) -> Images:
+        with torch.no_grad():
+            features, _, _ = net(queries.wanted)
+            return threat.project(generator(queries.images, features), queries.images)
+
+    return craft
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the generator's three terms."""
+
+    reconstruction: float
+    hashing: float
+    realism: float
+
+
+def _prototypes(victim: Victim, memory: Codes, steps: int, learning_rate: float) -> PrototypeNet:
+    """The victim's prototype network, trained or kept."""
+    net = PrototypeNet(victim.train.labels.shape[1], victim.model.bits).to(memory.device)
+
+    def make() -> Tensors:
+        return train_prototypes(
+            net, prototype_net_loss, victim, memory,
+            steps=steps, batch_size=64, learning_rate=learning_rate, name="pros-gan prototypes",
+        )  # fmt: skip
+
+    net.load_state_dict(victim.keep("pros-gan-prototypes", {"steps": steps, "learning_rate": learning_rate}, make))
+    return net.eval().requires_grad_(False)
+
+
+class Game:
+    """The training of a generator against a victim and a discriminator."""
+
+    def __init__(
+        self,
+        victim: Victim,
+        net: PrototypeNet,
+        generator: Generator,
+        weights: Weights,
+        threat: Threat,
+        width: int,
+        learning_rate: float,
+    ) -> None:
+        train: ImageSet = victim.train
+        channels, size = train.images[torch.arange(1)].shape[1:3]
+        self.victim, self.net, self.weights, self.threat = victim, net, weights, threat
+        self.generator, self.learning_rate = generator, learning_rate
+        self.discriminator = Discriminator(train.labels.shape[1], channels, size, width).to(victim.gallery.codes.device)
+        self.sets = label_sets(victim.gallery.labels)
+        self.optimizers = [
+            torch.optim.Adam(player.parameters(), lr=learning_rate, betas=BETAS)
+            for player in (self.generator, self.discriminator)
+        ]
+
+    def play(self, epochs: int, batch_size: int) -> Tensors:
+        """Train for some epochs; returns the generator's weights."""
+        turn = itertools.count(1)
+        for epoch in track(range(epochs), "pros-gan generator"):
+            for optimizer in self.optimizers:
+                optimizer.param_groups[0]["lr"] = self.learning_rate * rate(epoch + 1, epochs)
+            for index in torch.split(torch.randperm(len(self.victim.train)), batch_size):
+                self.step(index, judged=next(turn) % TURN == 0)
+        return dict(self.generator.state_dict())
+
+    def step(self, index: Tensor, *, judged: bool) -> None:
+        """One batch: the generator learns, and now and then the discriminator before it."""
+        train, device = self.victim.train, self.sets.device
+        images, labels = train.images[index].to(device), train.labels[index.to(train.labels.device)].to(device)
+        wanted = self.sets[torch.randint(len(self.sets), (len(index),)).to(device)]
+        features, codes, _ = self.net(wanted)
+        made = self.generator(images, features)
+        seen = made + (self.threat.project(made, images) - made).detach()
+        if judged:
+            real, fake = self.discriminator(images), self.discriminator(seen.detach())
+            self._learn(1, least_squares(real, labels, 0.0) + least_squares(fake, wanted, 1.0))
+        self._learn(0, self.generator_loss(images, made, seen, binarize(codes), wanted))
+
+    def generator_loss(self, images: Images, made: Images, seen: Images, codes: Codes, wanted: Labels) -> Scalar:
+        """Squared change of pixels in [-1, 1], distance of codes, and the discriminator's verdict."""
+        change = functional.mse_loss(2 * made, 2 * images)
+        distance = 1 - (self.victim.model(seen) * codes).mean()
+        verdict = least_squares(self.discriminator(seen), wanted, 0.0)
+        weights = self.weights
+        return weights.reconstruction * change + weights.hashing * distance + weights.realism * verdict
+
+    def _learn(self, player: int, loss: Scalar) -> None:
+        optimizer = self.optimizers[player]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def rate(epoch: int, epochs: int) -> float:
+    """The share of the learning rate in an epoch counted from 1: it falls linearly in the second half."""
+    return 1 - max(0.0, epoch - epochs / 2) / (epochs / 2 + 1)

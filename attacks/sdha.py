@@ -1,0 +1,93 @@
+"""SDHA: surrogate dimension-wise Hamming attack (Lu et al., ICMR 2021)."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hashbench.chase import alternating, search
+from hashbench.codes import encode, encode_batch
+from hashbench.data import Queries, Victim
+from hashbench.model import binarize
+from hashbench.moves import Move, adam_steps, cosine, sign_steps
+from hashbench.objectives import relevant_rows, surrogate_distance, weighted_distance
+from hashbench.parameters import Count, NonNegative, Share, Value
+from hashbench.perturb import Guidance, Outcome
+from hashbench.protocols import Craft
+from hashbench.registry import attack
+from hashbench.threat import Threat
+from hashbench.types import BinaryCodes, Codes, Images, Index, Scores
+
+TIE = 0.01  # weight of the surrogate where iterates are ranked; it decides between equal codes
+Distance = Callable[[Codes, BinaryCodes, Tensor], Scores]
+
+
+PAPER: dict[str, Value] = {"steps": 1500, "restarts": 1, "optimiser": "adam", "step_ratio": 0.32}
+
+
+@attack("sdha", paper="Lu et al., ICMR 2021", presets={"paper": PAPER, "quick": {"steps": 5}})
+def sdha(
+    victim: Victim,
+    threat: Threat,
+    *,
+    steps: Count = 50,
+    restarts: Count = 2,
+    optimiser: Literal["sign", "adam"] = "sign",
+    step_ratio: Share = 0.5,
+    weight: NonNegative = 25.0,
+) -> Craft:
+    """Drive each query's code away from all relevant training codes, the near ones most.
+
+    Minimises the squared change of the image minus `weight` / bits times the weighted surrogate
+    distance. Iterates are ranked by the Hamming distance that it stands for: the surrogate itself is
+    nearly content with bits at zero. SAAT's implementation, preset `paper`, uses Adam from the clean
+    image; signed steps need far fewer. A query without relevant training image is driven away from
+    its own code.
+
+    Args:
+        steps: gradients a walk.
+        restarts: walks, with the tanh annealed and plain in turn.
+        optimiser: signed steps along a cosine, or Adam.
+        step_ratio: first step, or Adam's learning rate (0.01 at 8/255 in SAAT), divided by eps.
+        weight: of the distance.
+    """
+    memory = binarize(encode(victim.model, victim.train))
+
+    def rule(start: Images) -> Move:
+        if optimiser == "adam":
+            return adam_steps(step_ratio * threat.eps, start)
+        return sign_steps(cosine(step_ratio * threat.eps))
+
+    def craft(queries: Queries) -> Images:
+        clean = queries.images
+        own = binarize(encode_batch(victim.model, clean))
+        relevant = relevant_rows(queries.labels, victim.train.labels)
+        lonely = relevant.sum(1) == 0
+
+        def gain(distance: Distance, codes: Codes, rows: Index) -> Scores:
+            some = relevant[rows] + lonely[rows, None].to(codes)
+            alone = distance(codes, own[rows], torch.eye(len(rows)).to(codes))
+            away = torch.where(lonely[rows], alone, distance(codes, memory, some))
+            return away * weight / codes.shape[1]
+
+        def guidance(alpha: Callable[[float], float]) -> Guidance:
+            def look(images: Images, rows: Index, progress: float) -> Outcome:
+                logits = victim.model.logits(images)
+                changed = ((images - clean[rows]) ** 2).flatten(1).mean(1)
+                codes = torch.tanh(logits).detach()
+                loss = changed - gain(surrogate_distance, torch.tanh(alpha(progress) * logits), rows)
+                score = changed.detach() - gain(hard_distance, codes, rows)
+                return Outcome(loss, score, torch.zeros_like(lonely[rows]))
+
+            return look
+
+        walks = [guidance(alpha) for alpha in alternating(restarts)]
+        return search(queries, walks, threat, steps=steps, move=rule, random_start=restarts > 1)
+
+    return craft
+
+
+def hard_distance(codes: Codes, memory: BinaryCodes, relevant: Tensor) -> Scores:
+    """Weighted Hamming distance to the relevant codes, with a trace of the unweighted surrogate."""
+    return weighted_distance(codes, memory, relevant) + TIE * surrogate_distance(codes, memory, relevant, power=0.0)

@@ -1,0 +1,81 @@
+"""Random search that sees binary codes only: the Square Attack (Andriushchenko et al., ECCV 2020)."""
+
+import torch
+from torch import Tensor
+
+from hashbench.codes import center_code, encode
+from hashbench.data import Queries, Victim
+from hashbench.parameters import Count, Share
+from hashbench.protocols import Craft
+from hashbench.registry import attack
+from hashbench.threat import Threat
+from hashbench.types import Images, Scores
+
+# Points of the way at which the area of the squares halves.
+HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+
+
+@attack(
+    "square-hamming",
+    access="decision",
+    paper="Andriushchenko et al., ECCV 2020, on binary codes",
+    presets={"paper": {"steps": 5000}, "quick": {"steps": 5}},
+)
+def square_hamming(victim: Victim, threat: Threat, *, steps: Count = 300, area: Share = 0.8) -> Craft:
+    """Change squares of pixels by +-eps, keep what brings the binary code no nearer to its center code.
+
+    The victim only answers with binary codes: those of the training images make the center code of each
+    query, those of changed queries are compared with it. Starts from vertical stripes. A change that
+    leaves the distance as it is stays too, since a distance in bits has plateaus.
+
+    Args:
+        steps: changes that are tried; each asks the victim once.
+        area: share of the image that the first squares cover; it halves nine times.
+    """
+    memory = encode(victim.model, victim.train)
+
+    def craft(queries: Queries) -> Images:
+        center = center_code(memory, victim.train.labels, queries.labels)
+        clean = queries.images
+        channels, height, width = clean.shape[1:]
+
+        def agreement(images: Images) -> Scores:
+            return (victim.model(images) * center).sum(1)
+
+        stripes = _signs(queries.draw((channels, 1, width), stream=1))
+        images = threat.project(clean + threat.eps * stripes, clean)
+        scores = agreement(images)
+        numbers = queries.draw((steps, 2 + channels), stream=2)
+        for step in range(steps):
+            side = _side(step / steps, area, height, width)
+            square = _squares(numbers[:, step, :2], side, height, width)
+            signs = _signs(numbers[:, step, 2:])[:, :, None, None]
+            tried = torch.where(square, threat.project(clean + threat.eps * signs, clean), images)
+            tried_scores = agreement(tried)
+            wins = tried_scores <= scores
+            images = torch.where(wins[:, None, None, None], tried, images)
+            scores = torch.where(wins, tried_scores, scores)
+        return images
+
+    return craft
+
+
+def _side(progress: float, area: float, height: int, width: int) -> int:
+    """The side of the squares at a point of the way, in pixels."""
+    share = area / 2 ** sum(progress > point for point in HALVINGS)
+    side: float = (share * height * width) ** 0.5
+    return min(max(round(side), 1), height, width)
+
+
+def _squares(numbers: Tensor, side: int, height: int, width: int) -> Tensor:
+    """Masks [queries, 1, height, width] of one square each, at places given by numbers in [0, 1)."""
+    top = (numbers[:, 0] * (height - side + 1)).long()[:, None]
+    left = (numbers[:, 1] * (width - side + 1)).long()[:, None]
+    rows, columns = torch.arange(height, device=top.device), torch.arange(width, device=top.device)
+    in_rows, in_columns = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
+    return (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
+
+
+def _signs(numbers: Tensor) -> Tensor:
+    """Numbers in [0, 1) as -1 or +1."""
+    return torch.where(numbers < 0.5, -1.0, 1.0)

@@ -1,0 +1,47 @@
+"""Any white-box attack, crafted on a surrogate and judged on the victim (Papernot et al., arXiv 1605.07277)."""
+
+from hashbench.data import Victim
+from hashbench.errors import BadParameter
+from hashbench.parameters import Count
+from hashbench.protocols import Craft
+from hashbench.registry import attack, attacks
+from hashbench.spec import Spec
+from hashbench.surrogate import surrogate_victim
+from hashbench.threat import Threat
+
+
+@attack(
+    "transfer",
+    goal="inner",
+    access="transfer",
+    paper="Papernot et al., arXiv 1605.07277",
+    presets={"quick": {"epochs": 1}},
+)
+def transfer(
+    victim: Victim,
+    threat: Threat,
+    *,
+    attack: str = "pgd-hamming",
+    backbone: str = "cnn",
+    method: str = "csq",
+    bits: Count | None = None,
+    epochs: Count = 20,
+) -> Craft:
+    """Craft with another attack on a surrogate model, which sees the same training images.
+
+    The surrogate is trained once for a data set and kept; the victim is never asked.
+
+    Args:
+        attack: a white-box attack, with its default parameters.
+        backbone: the surrogate's network.
+        method: its hashing method.
+        bits: its code length; the victim's by default.
+        epochs: of its training.
+    """
+    inner = attacks.choose(Spec(attack))
+    if inner.entry.tags["access"] != "white":
+        raise BadParameter(f"attack 'transfer' can't craft with {attack!r}; name an attack with white access")
+    craft: Craft = inner.call(
+        surrogate_victim(victim, backbone=backbone, method=method, bits=bits, epochs=epochs), threat
+    )
+    return craft

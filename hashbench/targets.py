@@ -1,0 +1,43 @@
+"""What targeted attacks aim at: labels that every attack of a data set shares."""
+
+from __future__ import annotations
+
+import torch
+
+from hashbench.errors import NoTarget
+from hashbench.seeds import derive_seed
+from hashbench.types import Labels
+
+
+def label_sets(labels: Labels) -> Labels:
+    """The different non-empty label sets among rows of labels, in a fixed order."""
+    sets: Labels = torch.unique(labels[labels.any(1)], dim=0)
+    return sets
+
+
+def draw_targets(labels: Labels, database_labels: Labels, seed: int) -> Labels:
+    """Target labels for each query: [queries, classes].
+
+    Drawn uniformly from the label sets that occur in the database, are not empty and share no label
+    with the query's own. Other draws exist in the papers (overlap allowed, uniform over images) and
+    are not comparable. A query's target depends on the seed, its position and these sets alone.
+
+    Raises:
+        NoTarget: a query shares a label with every label set of the database.
+    """
+    sets = label_sets(database_labels)
+    free = labels @ sets.T == 0
+    stuck = int((~free.any(1)).sum())
+    if stuck:
+        raise NoTarget(
+            f"{stuck} of {len(labels)} queries have no target: every label set of the database shares a label "
+            "with theirs; use an untargeted attack on this data set"
+        )
+    generator = torch.Generator()
+    rows = []
+    for position, choices in enumerate(free):
+        generator.manual_seed(derive_seed("target", seed, position))
+        candidates = choices.nonzero().flatten()
+        pick = torch.randint(len(candidates), (1,), generator=generator)
+        rows.append(sets[candidates[pick.to(candidates.device)]])
+    return torch.cat(rows)

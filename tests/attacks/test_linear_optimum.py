@@ -1,0 +1,98 @@
+"""On a linear model with disjoint pixels a bit, the best perturbation is known: gradient attacks find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from toys import layers, linear_model, make_toy
+
+from hashbench.codes import anchor_code, center_code, encode, mainstay_code
+from hashbench.data import Queries, Victim
+from hashbench.model import binarize
+from hashbench.objectives import agreement, clipped_agreement, relevant_rows, surrogate_distance
+from hashbench.registry import attacks
+from hashbench.spec import Spec
+from hashbench.threat import Threat
+
+Guide = Callable[[Victim, Queries], torch.Tensor]
+
+
+def memory(victim: Victim) -> torch.Tensor:
+    return binarize(encode(victim.model, victim.train))
+
+
+def center(victim: Victim, queries: Queries) -> torch.Tensor:
+    return center_code(memory(victim), victim.train.labels, queries.labels)
+
+
+def mainstay(victim: Victim, queries: Queries) -> torch.Tensor:
+    return mainstay_code(memory(victim), victim.train.labels, queries.labels)
+
+
+def own(victim: Victim, queries: Queries) -> torch.Tensor:
+    return binarize(victim.model(queries.images))
+
+
+def wanted(victim: Victim, queries: Queries) -> torch.Tensor:
+    return -mainstay_code(memory(victim), victim.train.labels, queries.wanted)
+
+
+def anchor(members: int) -> Guide:
+    def guide(victim: Victim, queries: Queries) -> torch.Tensor:
+        return -anchor_code(victim.gallery, queries.wanted, queries.draw((len(victim.gallery.codes),)), members)
+
+    return guide
+
+
+# The code that an attack moves away from (the negative of the one it moves to), and the objective it minimises.
+GUIDES: dict[str, tuple[Guide, Callable[..., torch.Tensor]]] = {
+    "pgd-hamming": (center, agreement),
+    "pgd-own": (own, agreement),
+    "hag": (own, agreement),
+    "pharos": (mainstay, clipped_agreement),
+    "apgd-hamming": (mainstay, clipped_agreement),
+    "pharos-targeted": (wanted, clipped_agreement),
+    "p2p": (anchor(1), agreement),
+    "dhta": (anchor(9), agreement),
+    "art-pgd": (center, agreement),
+    "art-mim": (center, agreement),
+}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+@pytest.mark.parametrize(("bits", "eps"), [(5, 0.02), (12, 0.1)])
+def test_gradient_attacks_reach_the_best_value_of_their_objective(name: str, bits: int, eps: float) -> None:
+    model = linear_model(bits, 1, 8)
+    victim, queries = make_toy(model)
+    guide_of, objective = GUIDES[name]
+    guide = guide_of(victim, queries)
+    push = (guide @ layers(model)[1].weight).sign().view(queries.images.shape)
+    best_images = (queries.images - eps * push).clamp(0, 1)
+
+    def value(images: torch.Tensor) -> torch.Tensor:
+        return objective(model(images), guide).detach()
+
+    start, best = value(queries.images), value(best_images)
+    found = value(attacks.choose(Spec(name)).call(victim, Threat(eps))(queries))
+    assert (start - found >= 0.99 * (start - best) - 1e-6).all()
+
+
+@pytest.mark.parametrize("eps", [0.02, 0.1])
+def test_sdha_reaches_the_best_surrogate_distance(eps: float) -> None:
+    """With one relevant code a query, every bit's best side is known."""
+    model = linear_model(8, 1, 8)
+    victim, queries = make_toy(model)
+    codes = memory(victim)
+    relevant = relevant_rows(queries.labels, victim.train.labels)
+    consistent = ((relevant @ codes).abs() == relevant.sum(1, keepdim=True)).float()  # bits all relevant codes share
+    side = (relevant @ codes).sign() * consistent
+    push = (side @ layers(model)[1].weight).sign().view(queries.images.shape)
+    found = attacks.choose(Spec("sdha")).call(victim, Threat(eps))(queries)
+    ideal = (queries.images - eps * push).clamp(0, 1)
+    mine, theirs, start = (
+        surrogate_distance(model(images), codes, relevant, power=0.0).detach().mean()
+        for images in (found, ideal, queries.images)
+    )
+    assert mine - start >= 0.99 * (theirs - start) - 1e-4
