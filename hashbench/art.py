@@ -152,12 +152,15 @@ def prototype_head(model: HashModel, prototypes: Codes, shape: tuple[int, ...]) 
     """A classifier for ART's attacks that need one: a code belongs to the prototype it agrees with most.
 
     It is a surrogate of retrieval: leaving the class takes fewer bits than leaving the neighbourhood.
+    A lone class gets its opposite beside it, since ART wants two.
 
     Args:
         prototypes: one code a class, [classes, bits].
         shape: channels, height, width.
     """
     device = prototypes.device
+    if len(prototypes) == 1:
+        prototypes = torch.cat([prototypes, -prototypes])
     return PyTorchClassifier(
         model=_Head(model, prototypes), loss=nn.CrossEntropyLoss(), input_shape=shape, nb_classes=len(prototypes),
         clip_values=(0.0, 1.0), device_type="cpu" if device.type == "cpu" else "gpu",
