@@ -13,6 +13,7 @@ from hashbench.model import HashModel, binarize, frozen
 from hashbench.parameters import Count, NonNegative, Positive, Share
 from hashbench.perturb import descend
 from hashbench.protocols import Method
+from hashbench.recipe import OptimiserName, Recipe, ScheduleName
 from hashbench.registry import defense
 from hashbench.threat import Threat
 from hashbench.training import fit
@@ -29,6 +30,10 @@ def cgat(
     epochs: Count = 20,
     learning_rate: Positive = 0.01,
     batch_size: Count = 64,
+    optimiser: OptimiserName = "adam",
+    schedule: ScheduleName = "one-cycle",
+    momentum: Share = 0.9,
+    weight_decay: NonNegative = 0.0,
     weight: NonNegative = 1.0,
     steps: Count = 7,
     step_ratio: Share = 0.25,
@@ -38,9 +43,11 @@ def cgat(
 
     For each batch: PGD away from the center codes, the batch's rows of the code memory are refreshed,
     center codes are taken again, and the model learns to put the adversarial images' codes on them.
-    The released code trains with SGD for 30 epochs; optimiser and schedule are ours.
+    The defaults of optimiser and schedule are ours; the released code trains for 30 epochs of 32 images with
+    `optimiser=sgd,schedule=halves,weight_decay=5e-4`.
 
     Args:
+        optimiser: as in the clean training; so are schedule, momentum and weight_decay.
         weight: of the adversarial term (lambda; 1 in the paper's code).
         steps: PGD steps of the inner attack, from a random start.
         step_ratio: their size divided by eps (2/255 of 8/255 in the paper's code).
@@ -55,7 +62,18 @@ def cgat(
         relaxed, attacked = student(torch.cat([images, adversarial])).chunk(2)
         return objective(relaxed, attacked, labels, index)
 
-    return fit(student, train, loss, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, name="cgat")
+    recipe = Recipe(optimiser, schedule, momentum, weight_decay)
+    return fit(
+        student,
+        train,
+        method,
+        loss,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        recipe=recipe,
+        name="cgat",
+    )
 
 
 class CenterGuided:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from hashbench.scoring import retrieval as retrieval
     from hashbench.threat import Threat as Threat
 
-__version__ = version("hashbench")
+__version__: str
 
 # Loaded on first use, so that `hashbench --help` answers without importing torch.
 _HOMES = {
@@ -41,6 +40,8 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("hashbench")
     if name not in _HOMES:
         raise AttributeError(f"module 'hashbench' has no attribute {name!r}")
     return getattr(importlib.import_module(f"hashbench.{_HOMES[name]}"), name)

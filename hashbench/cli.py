@@ -6,15 +6,19 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from hashbench.cli_data import data
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
 if TYPE_CHECKING:
     from hashbench.registry import Entry
+    from hashbench.request import Request
     from hashbench.scoring import Retrieval
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -86,6 +90,9 @@ def cli() -> None:
     """
 
 
+cli.add_command(data)
+
+
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
 @_options(
     click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
@@ -101,6 +108,11 @@ def cli() -> None:
     _out,
     _store,
     click.option("--fresh", is_flag=True, help="Train and attack again, whatever the store holds."),
+    click.option(
+        "--suite", metavar="NAME",
+        help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack add to each of them.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the cells, what they need and about how many passes."),
     _plugin,
 )  # fmt: skip
 def run(store: Path, **words: Any) -> None:
@@ -118,41 +130,57 @@ def run(store: Path, **words: Any) -> None:
 
 
 def _run(
-    *, defenses: Sequence[str], attacks: Sequence[str], dataset: str, method: str, backbone: str, bits: int,
-    training: str, eps: str | None, seeds: Sequence[int], device: str, out: Path, store: Path, fresh: bool,
-    plugins: Sequence[Path],
+    *, device: str, out: Path, store: Path, fresh: bool, suite: str | None, dry_run: bool, plugins: Sequence[Path],
+    **words: Any,
 ) -> None:  # fmt: skip
     from hashbench import leaderboard, registry
-    from hashbench.cell import Subject, plan
-    from hashbench.clean import clean_training
-    from hashbench.runner import choose_device, new_model
+    from hashbench.forecast import forecast
+    from hashbench.request import all_cells
+    from hashbench.runner import choose_device
     from hashbench.runner import run as measure
-    from hashbench.spec import Spec
     from hashbench.store import Store
     from hashbench.terminal import print_matrix, progress_bars
-    from hashbench.threat import Threat
 
     for path in plugins:
         registry.load_plugin(path)
-    rows = [registry.defenses.choose(Spec.parse(text)) for text in ("none", *defenses)]
-    columns = [registry.attacks.choose(Spec.parse(text)) for text in ("none", *attacks)]
-    data = registry.datasets.choose(Spec.parse(dataset))
-    network = registry.backbones.choose(Spec.parse(backbone))
-    objective = registry.methods.choose(Spec.parse(method))
-    clean = registry.choose_clean(clean_training, training)
-    budget = None if eps is None else Threat(_number("eps", eps))
+    requests = _requests(suite, words)
+    if dry_run:
+        for line in forecast(requests):
+            click.echo(line)
+        return
+    resolved = [request.resolve() for request in requests]
     target = choose_device(device)
     leaderboard.check_writable(out)
     kept = Store(store)
-    subject = Subject(data, data.call(), network, objective, clean, bits)
-    new_model(subject)
-    cells = plan(subject, budget or Threat(subject.split.eps), seeds, rows, columns)
+    cells = all_cells(resolved)
     command = shlex.join(["hashbench", *sys.argv[1:]])
     with progress_bars():
         results = list(measure(cells, kept, target, fresh=fresh, command=command))
     for board in leaderboard.leaderboards(results):
         print_matrix(board)
         click.echo(f"written to {leaderboard.write(board, out)}")
+
+
+def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
+    """The runs that the options ask for: one, or those of a suite with the defenses, attacks and seeds given."""
+    from hashbench.request import Request
+    from hashbench.suite import read_suite
+
+    if suite is None:
+        return [Request(**words)]
+    context = click.get_current_context()
+    given = {name for name in words if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if fixed := sorted(given - {"defenses", "attacks", "seeds"}):
+        raise BadParameter(f"--{fixed[0]} is fixed by --suite {suite}; leave one of them out")
+    return [
+        replace(
+            request,
+            defenses=(*request.defenses, *words["defenses"]),
+            attacks=(*request.attacks, *words["attacks"]),
+            seeds=words["seeds"] if "seeds" in given else request.seeds,
+        )
+        for request in read_suite(suite).requests
+    ]
 
 
 @cli.command("list", epilog="Example: hashbench list attacks")
@@ -227,12 +255,3 @@ def _scores(found: Retrieval, queries: bool) -> str:
         rows = zip(found.average_precision, found.low, found.high, strict=True)
         lines += [f"{i}," + ",".join("" if v != v else f"{v:.6f}" for v in row) for i, row in enumerate(rows)]
     return "\n".join(lines)
-
-
-def _number(name: str, text: str) -> float:
-    from hashbench.parameters import read_number
-
-    try:
-        return read_number(text)
-    except (ValueError, ZeroDivisionError):
-        raise BadParameter(f"can't read --{name} {text}; write a number such as 0.03 or 8/255") from None

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from hashbench.data import Gallery, ImageSet
+from hashbench.image_files import stream
 from hashbench.model import HashModel, frozen
 from hashbench.types import Codes, GuideCodes, Images, Labels
 
 BATCH = 256  # images that go through a model at once; part of what makes digits repeat
+PIXELS = 1 << 23  # values of the images of a batch; of larger images fewer go at once
 
 
 def encode(model: HashModel, images: ImageSet) -> Codes:
     """The relaxed codes of a whole set, [n, bits], from the model in eval mode."""
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     with frozen(model), torch.no_grad():
-        return torch.cat([model(images.images[index].to(device)) for index in images.batches(BATCH)])
+        batches = images.batches(batch_size(images))
+        return torch.cat([model(batch) for batch in stream(images.images, batches, device)])
+
+
+def batch_size(images: ImageSet) -> int:
+    """How many images of a set go through a model at once: 256, of images of 224 pixels 32."""
+    fitting = max(1, PIXELS // math.prod(images.images.shape[1:]))
+    return int(min(BATCH, 1 << (fitting.bit_length() - 1)))
 
 
 def encode_batch(model: HashModel, images: Images) -> Codes:

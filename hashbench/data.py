@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +20,10 @@ from hashbench.types import BinaryCodes, Images, Index, Labels
 @runtime_checkable
 class ImageSource(Protocol):
     """What images are drawn from: a tensor, or anything that decodes them when asked."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Images, channels, height, width."""
 
     def __len__(self) -> int: ...
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hashbench.codes import BATCH, encode
+from hashbench.codes import batch_size, encode
 from hashbench.data import Gallery, ImageSet, Queries, Victim
 from hashbench.errors import BadOutput, CodeRaised, HashbenchError, InvalidCell
 from hashbench.hamming import Counts, count
@@ -74,7 +74,7 @@ def judge(
     craft = explain(f"attack {attack.label}", attack.call, victim, threat)
     passes = Passes()
     batches: list[dict[str, Tensor]] = []
-    for index in track(queries.batches(BATCH), f"attack {attack.label}"):
+    for index in track(queries.batches(batch_size(queries)), f"attack {attack.label}"):
         clean = queries.images[index].to(clean_codes.device)
         labels = queries.labels[index].to(clean_codes.device)
         wanted = None if targets is None else targets[index].to(clean_codes.device)

@@ -53,7 +53,7 @@ class Leaderboard:
         parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
         if one["training"] != "clean":
             parts.append(one["training"])
-        return ", ".join(parts) + f"; {one['norm']} eps {format_eps(one['eps'])}"
+        return ", ".join(parts) + f"; l-inf eps {format_eps(one['eps'])}"
 
     def rows(self) -> pd.DataFrame:
         """One row a cell: everything that the same command gives again, digit by digit."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hashbench.errors import BadParameter, PluginError
+from hashbench.fingerprint import file_digest
 
 Value = bool | int | float | str | Path | None
 
@@ -42,6 +43,23 @@ Share = Annotated[float, Interval(0, 1)]
 
 
 @dataclass(frozen=True)
+class ContentFile:
+    """Marks a parameter that names a file which decides results.
+
+    Its content, not its path, is part of what the parameter's owner is. A plain Path only says where
+    something lies on this machine and is no part of it.
+
+    Args:
+        words: values that name no file.
+    """
+
+    words: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " | ".join([*self.words, "path of a file"])
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One keyword-only argument: its type, default, and the values it takes."""
 
@@ -51,6 +69,7 @@ class Parameter:
     optional: bool = False
     interval: Interval | None = None
     choices: tuple[str, ...] = ()
+    content: ContentFile | None = None
 
     def read(self, text: str) -> Value:
         """Turn text into a value of the parameter's type, in its range.
@@ -71,12 +90,25 @@ class Parameter:
             raise BadParameter(f"can't read {self.name}={text}; {wanted}") from None
         if self.interval and isinstance(value, int | float) and value not in self.interval:
             raise BadParameter(f"{self.name}={text} is out of range; take a number {self.interval}")
+        if self.content and text not in self.content.words and not Path(text).expanduser().is_file():
+            raise BadParameter(f"{self.name}={text} is no file; give {str(self.content).replace(' | ', ' or ')}")
         return value
+
+    @property
+    def visible(self) -> bool:
+        """Whether it is part of its owner's identity: all are but places on this machine."""
+        return self.kind is not Path or self.content is not None
+
+    def identify(self, value: Value) -> Value:
+        """What stands for a value in its owner's identity: a digest for a file, else the value."""
+        if self.content is None or value is None or value in self.content.words:
+            return value
+        return f"sha256-{file_digest(Path(str(value)).expanduser())}"
 
     @property
     def range(self) -> str:
         """The values it takes, for people; empty where its type says enough."""
-        return " | ".join(self.choices) or (str(self.interval) if self.interval else "")
+        return " | ".join(self.choices) or str(self.interval or self.content or "")
 
     def __str__(self) -> str:
         return f"{self.name}={format_value(self.default)}"
@@ -127,10 +159,11 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     kinds = [m for m in members if m is not type(None)]
     optional = len(kinds) < len(members)
-    interval = None
+    interval = content = None
     if get_origin(kinds[0]) is Annotated:
         kinds[0], *extras = get_args(kinds[0])
         interval = next((e for e in extras if isinstance(e, Interval)), None)
+        content = next((e for e in extras if isinstance(e, ContentFile)), None)
     if get_origin(kinds[0]) is Literal:
         return Parameter(name, str, default, optional, choices=tuple(map(str, get_args(kinds[0]))))
     if default is inspect.Parameter.empty or len(kinds) != 1 or kinds[0] not in _READERS:
@@ -138,7 +171,7 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
             f"{function.__name__}: parameter {name!r} needs a default and one of the types "
             "bool, int, float, str, Path or Literal"
         )
-    return Parameter(name, kinds[0], default, optional, interval)
+    return Parameter(name, kinds[0], default, optional, interval, content=content)
 
 
 def _listed(names: Iterable[str]) -> str:

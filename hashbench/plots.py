@@ -24,8 +24,8 @@ STYLE: dict[Any, Any] = {"font.size": 8, "axes.linewidth": 0.6, "font.family": "
 def save_matrix(board: Leaderboard, path: Path) -> None:
     """Save a heat map of mAP in percent, defenses by attacks.
 
-    The colour scale runs from 0 to 100, with the chance level marked on it; a square at or below
-    chance is underlined, squares of targeted attacks hold t-MAP, a square without a valid number is hatched.
+    The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
+    chance has an asterisk, one without a valid number is hatched; targeted attacks have t-MAP.
     """
     with mpl.rc_context(STYLE):
         width = 2.6 + 0.85 * len(board.attacks)
@@ -74,7 +74,8 @@ def _label_axes(axes: Axes, board: Leaderboard) -> None:
     axes.set_ylim(len(board.defenses) - 0.5, -0.5)
     axes.set_xticks(range(len(board.attacks)), [_wrapped(board.column(label), "clean") for label in board.attacks])
     axes.set_yticks(range(len(board.defenses)), [_wrapped(label, "undefended") for label in board.defenses])
-    axes.set_xlabel("attack")
+    below = board.chance is not None and any("*" in text.get_text() for text in axes.texts)
+    axes.set_xlabel("attack" + ("\n(* at or below chance)" if below else ""))
     axes.set_ylabel("defense")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

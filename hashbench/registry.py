@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from hashbench import plugins
 from hashbench.data import Queries, Victim
 from hashbench.errors import BadParameter, PluginError, UnknownName
-from hashbench.fingerprint import code_digest, digest
+from hashbench.fingerprint import digest, source_digest
 from hashbench.model import frozen, sealed
 from hashbench.parameters import Value, format_value, parameters, resolve, suggestion
 from hashbench.protocols import Attack, Backbone, Craft, Dataset, Defense, MethodFactory
@@ -32,6 +32,8 @@ class Entry(Generic[F]):
     function: F
     paper: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[..., None] | None = None
+    needs: Callable[..., str] | None = None
     presets: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
     @property
@@ -47,8 +49,8 @@ class Entry(Generic[F]):
 
     @property
     def source(self) -> str:
-        """A digest of the code in the function's file, comments and docstrings aside."""
-        return code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))
+        """A digest of the code in the function's file and in siblings it imports, comments and docstrings aside."""
+        return source_digest(Path(inspect.unwrap(self.function).__code__.co_filename))
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ class Choice(Generic[F]):
 
     @property
     def visible(self) -> dict[str, Value]:
-        """The parameters that are part of its identity: all but paths, which differ between machines."""
-        paths = {p.name for p in parameters(self.entry.function) if p.kind is Path}
-        return {name: value for name, value in self.params.items() if name not in paths}
+        """The parameters that are part of its identity: a file by its content, a folder not at all."""
+        known = parameters(self.entry.function)
+        return {p.name: p.identify(self.params[p.name]) for p in known if p.visible}
 
     @property
     def label(self) -> str:
@@ -91,6 +93,20 @@ class Choice(Generic[F]):
     def call(self, *args: Any) -> Any:
         """Call the function with its parameters."""
         return self.entry.function(*args, **self.params)
+
+    def check(self, *args: Any) -> None:
+        """Refuse what the function could not carry out, before anything is trained.
+
+        Raises:
+            UsageError: with the reason.
+        """
+        if self.entry.check:
+            self.entry.check(*args, **self.params)
+
+    @property
+    def needs(self) -> str:
+        """What the function would still have to fetch, for people; empty if nothing."""
+        return self.entry.needs(**self.params) if self.entry.needs else ""
 
 
 class Registry(Generic[F]):
@@ -208,21 +224,24 @@ def attack(
 
     def register(function: Attack) -> Attack:
         guarded = _guarded(function, sees_weights=access == "white")
-        attacks.add(Entry(name, guarded, paper, {"goal": goal, "access": access}, presets or {}))
+        attacks.add(Entry(name, guarded, paper, {"goal": goal, "access": access}, presets=presets or {}))
         return guarded
 
     return register
 
 
-def defense(name: str, *, trains: bool = True, paper: str = "") -> Callable[[Defense], Defense]:
+def defense(
+    name: str, *, trains: bool = True, paper: str = "", check: Callable[..., None] | None = None
+) -> Callable[[Defense], Defense]:
     """Register a defense: a function that makes a defended model from a trained one.
 
     A defense that `trains` must return a model of the same architecture, whose weights are kept;
-    one that does not is applied anew each time.
+    one that does not is applied anew each time. `check` is called with an untrained model and the
+    defense's parameters before anything is trained, and raises a UsageError if it can't work.
     """
 
     def register(function: Defense) -> Defense:
-        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}))
+        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}, check=check))
         return function
 
     return register
@@ -233,9 +252,14 @@ def method(name: str, *, paper: str = "") -> Callable[[MethodFactory], MethodFac
     return _adder(methods, name, paper)
 
 
-def backbone(name: str, *, paper: str = "") -> Callable[[Backbone], Backbone]:
-    """Register a backbone."""
-    return _adder(backbones, name, paper)
+def backbone(name: str, *, paper: str = "", needs: Callable[..., str] | None = None) -> Callable[[Backbone], Backbone]:
+    """Register a backbone; `needs` takes its parameters and says what it would have to fetch, if anything."""
+
+    def register(function: Backbone) -> Backbone:
+        backbones.add(Entry(name, function, paper, needs=needs))
+        return function
+
+    return register
 
 
 def dataset(name: str, *, paper: str = "") -> Callable[[Dataset], Dataset]:

@@ -18,7 +18,7 @@ from command import QUICK, Outcome, hashbench, start
 
 from hashbench import registry
 from hashbench.cli import cli
-from hashbench.fingerprint import code_digest
+from hashbench.fingerprint import code_digest, source_digest
 
 Command = Callable[..., Outcome]
 
@@ -253,6 +253,7 @@ def test_a_changed_plugin_is_a_new_cell(command: Command, tmp_path: Path) -> Non
         plugin = write_plugin(tmp_path, "mine", body)
         registry.attacks._entries.pop("mine", None)
         code_digest.cache_clear()
+        source_digest.cache_clear()
         command("run", *QUICK, "--attack", "mine", "--plugin", plugin)
         assert rows().set_index("attack").linf_max["mine"] == pytest.approx(moved, abs=1e-6)
     report = command("report")

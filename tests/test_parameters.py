@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
 from hashbench.errors import BadParameter, PluginError
-from hashbench.parameters import Count, Positive, Share, parameters, resolve
+from hashbench.parameters import ContentFile, Count, Positive, Share, parameters, resolve
 from hashbench.spec import Spec
 
 
@@ -72,3 +72,22 @@ def test_specs() -> None:
     for text in ("", ":steps=3", "pgd:steps", "pgd:steps=", "pgd:=3", "pgd:", "pgd:steps=1,steps=2"):
         with pytest.raises(BadParameter):
             Spec.parse(text)
+
+
+def with_file(*, weights: Annotated[str, ContentFile(("default",))] = "default", root: Path | None = None) -> None:
+    """Takes a file whose content counts, and a folder that does not."""
+
+
+def test_a_file_counts_by_its_content_and_a_folder_not_at_all(tmp_path: Path) -> None:
+    weights, root = parameters(with_file)
+    (tmp_path / "one").write_text("content")
+    (tmp_path / "two").write_text("content")
+    assert weights.visible
+    assert not root.visible
+    assert weights.identify("default") == "default"
+    assert weights.identify(str(tmp_path / "one")) == weights.identify(str(tmp_path / "two"))
+    (tmp_path / "two").write_text("another content")
+    assert weights.identify(str(tmp_path / "one")) != weights.identify(str(tmp_path / "two"))
+    assert weights.read(str(tmp_path / "one")) == str(tmp_path / "one")
+    with pytest.raises(BadParameter, match="is no file; give default or path of a file"):
+        weights.read(str(tmp_path / "three"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn import functional
-
+from hashbench.methods.memory import CodeMemory, pair_losses, pair_mean
 from hashbench.parameters import Positive
 from hashbench.protocols import Method
 from hashbench.registry import method
@@ -28,24 +26,13 @@ def hashnet(codes: Codes, labels: Labels, *, scale: Positive = 0.1) -> Method:
 class PairwiseLikelihood(Method):
     """Mean logistic loss over similar pairs plus mean logistic loss over dissimilar pairs."""
 
-    memory: Tensor
-    memory_labels: Tensor
-
     def __init__(self, codes: Codes, labels: Labels, scale: float) -> None:
         super().__init__()
-        self.register_buffer("memory", codes.detach().clone())
-        self.register_buffer("memory_labels", labels.clone())
+        self.memory = CodeMemory(codes, labels)
         self.scale = scale
 
     def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch, whose rows of the memory are refreshed first."""
-        self.memory[index] = codes.detach()
-        self.memory_labels[index] = labels
-        similar = labels @ self.memory_labels.T > 0
-        agreement = self.scale * codes @ self.memory.T
-        loss = functional.softplus(agreement) - similar * agreement
-        return _mean(loss, similar) + _mean(loss, ~similar)
-
-
-def _mean(values: Tensor, where: Tensor) -> Scalar:
-    return (values * where).sum() / where.sum().clamp(min=1)
+        similar = self.memory.refresh(codes, labels, index)
+        loss = pair_losses(self.scale * codes @ self.memory.codes.T, similar)
+        return 2 * pair_mean(loss, similar, balance=True)

@@ -26,8 +26,8 @@ def test_the_memory_follows_the_batches_and_leaves_its_source_alone() -> None:
     method = PairwiseLikelihood(start, torch.eye(4), 0.1)
     batch = torch.full((2, 3), 0.5)
     method(batch, torch.eye(4)[:2], torch.tensor([3, 1]))
-    assert method.memory[[3, 1]].equal(batch)
-    assert method.memory[[0, 2]].equal(torch.zeros(2, 3))
+    assert method.memory.codes[[3, 1]].equal(batch)
+    assert method.memory.codes[[0, 2]].equal(torch.zeros(2, 3))
     assert start.equal(torch.zeros(4, 3))
 
 

@@ -1,0 +1,79 @@
+"""A model that was trained elsewhere."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Annotated
+
+from torch import nn
+
+from hashbench.backbones.torchvision_models import Channels, last_linear
+from hashbench.data import ImageSet
+from hashbench.errors import BadInput, BadParameter
+from hashbench.layouts import pools_without_relu, torchvision_names
+from hashbench.model import HashModel
+from hashbench.parameters import ContentFile
+from hashbench.protocols import Method
+from hashbench.registry import defense
+from hashbench.tensors import load_strictly, read_tensors
+from hashbench.threat import Threat
+
+File = Annotated[Path, ContentFile()] | None
+OURS = "network."  # every name in a checkpoint of hashbench begins so
+
+
+def check(model: HashModel, *, file: Path | None, normalise: bool) -> None:
+    """Refuse a file that does not fit the model, before anything is trained.
+
+    Raises:
+        BadParameter: no file is named.
+        BadInput: the file is damaged, carries code, or is of another model.
+    """
+    restored(model, file, normalise)
+
+
+@defense("checkpoint", trains=False, check=check)
+def checkpoint(
+    model: HashModel, train: ImageSet, method: Method, threat: Threat, *, file: File = None, normalise: bool = True
+) -> HashModel:
+    """The model in a file: a checkpoint of hashbench, or a state dict in the layout of published code.
+
+    The backbone and the code length are those of the command line. Published layouts are those of the
+    code of CgAT, SAAT and DeepHash-pytorch for AlexNet, VGG, ResNet and DenseNet.
+
+    Args:
+        file: *.safetensors, or a state dict saved by torch.save; read without running code in it.
+        normalise: the model was trained on pixels with ImageNet's mean and deviation taken off, inside it or in
+            its data loader; no: on pixels in [0, 1]. A checkpoint of hashbench brings its own.
+
+    Raises:
+        BadParameter: no file is named.
+        BadInput: the file is damaged, carries code, or is of another model.
+    """
+    return restored(model, file, normalise)
+
+
+def restored(model: HashModel, file: Path | None, normalise: bool) -> HashModel:
+    """A copy of a model with the weights of a file."""
+    if file is None:
+        raise BadParameter("defense 'checkpoint' needs a file: checkpoint:file=PATH")
+    tensors = read_tensors(file)
+    found = copy.deepcopy(model)
+    if all(name.startswith(OURS) for name in tensors):
+        load_strictly(found, tensors, str(file))
+        return found.eval()
+    parts = list(found.network.children())
+    if len(parts) != 3 or not isinstance(parts[0], Channels):
+        raise BadInput(
+            f"{file} is no checkpoint of hashbench, and published layouts are read for torchvision's networks only; "
+            "name the one it was trained with by --backbone"
+        )
+    channels, normaliser, network = parts
+    last, _ = last_linear(network)
+    load_strictly(network, torchvision_names(tensors, last, str(file)), str(file))
+    if pools_without_relu(tensors):
+        features, hash_layer = network.get_submodule("features"), network.get_submodule(last)
+        network = nn.Sequential(features, nn.AvgPool2d(7), nn.Flatten(), hash_layer)
+    whole = [channels, normaliser if normalise else nn.Identity(), network]
+    return HashModel(nn.Sequential(*whole), model.bits).eval()

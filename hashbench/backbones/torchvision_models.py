@@ -1,0 +1,193 @@
+"""The classification networks of torchvision, their last layer replaced by a hash layer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from hashbench.errors import BadParameter, MissingData
+from hashbench.normalise import Normalise
+from hashbench.parameters import ContentFile
+from hashbench.protocols import Backbone
+from hashbench.registry import backbone
+from hashbench.tensors import load_strictly, read_tensors
+
+Weights = Annotated[str, ContentFile(("default", "none"))]
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean and standard deviation of each channel
+SIDE = 224  # pixels, the size these networks are made for
+SPREAD = 0.01  # standard deviation of the hash layer's first weights, as published
+PAPERS = {
+    "alexnet": "Krizhevsky, arXiv 1404.5997",
+    **dict.fromkeys(
+        [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")],
+        "Simonyan and Zisserman, ICLR 2015",
+    ),
+    **dict.fromkeys([f"resnet{depth}" for depth in (18, 34, 50, 101, 152)], "He et al., CVPR 2016"),
+    "densenet161": "Huang et al., CVPR 2017",
+    "vit_b_16": "Dosovitskiy et al., ICLR 2021",
+}
+
+
+def _register(name: str, paper: str) -> None:
+    def build(bits: int, channels: int, size: int, *, weights: Weights = "default") -> nn.Module:
+        return hash_network(name, bits, channels, size, weights)
+
+    build.__name__ = name
+    build.__doc__ = (
+        f"torchvision's {name} with a hash layer as its last one, for images of {SIDE} pixels.\n\n"
+        "Published models start from ImageNet and are fine-tuned with\n"
+        "--training optimiser=sgd,schedule=thirds,weight_decay=5e-4,epochs=100."
+    )
+    typed: Backbone = build
+    backbone(name, paper=paper, needs=lambda weights: needed(name, weights))(typed)
+
+
+for _name, _paper in PAPERS.items():
+    _register(_name, _paper)
+
+
+@backbone("torchvision", needs=lambda model, weights: needed(model, weights))
+def torchvision(
+    bits: int, channels: int, size: int, *, model: str = "convnext_tiny", weights: Weights = "default"
+) -> nn.Module:
+    """Any other classification network of torchvision with a hash layer as its last one.
+
+    Args:
+        model: torchvision's name of it.
+        weights: default (ImageNet, the first version of torchvision's), none (random), or a file.
+    """
+    return hash_network(model, bits, channels, size, weights)
+
+
+def hash_network(name: str, bits: int, channels: int, size: int, weights: str) -> nn.Module:
+    """A network from pixels in [0, 1] to logits; pixels are normalised inside.
+
+    The hash layer's weights are drawn from N(0, 0.01^2), its bias is 0. A file of weights holds those of
+    torchvision's network with any number of classes; its last layer is not used.
+
+    Raises:
+        BadParameter: torchvision has no such network, or it takes no such images.
+        MissingData: the ImageNet weights are not here and can't be downloaded.
+        BadInput: the file of weights is damaged or of another network.
+    """
+    network = _untrained(name, size)
+    adapted = nn.Sequential(Channels(channels), Normalise(*IMAGENET), network)
+    if size != SIDE:
+        _try(adapted, name, channels, size)
+    path, last = last_linear(network)
+    if weights != "none":
+        source = imagenet_file(name) if weights == "default" else Path(weights).expanduser()
+        _load(network, read_tensors(source), path, f"weights={weights}" if weights != "default" else str(source))
+    hash_layer = nn.Linear(last.in_features, bits)
+    nn.init.normal_(hash_layer.weight, std=SPREAD)
+    nn.init.zeros_(hash_layer.bias)
+    network.set_submodule(path, hash_layer)
+    return adapted
+
+
+class Channels(nn.Module):
+    """Grey images become three equal channels; images with three stay as they are."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        if channels not in (1, 3):
+            raise BadParameter(f"torchvision's networks take images with 1 or 3 channels, not {channels}")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images with three channels."""
+        return images.expand(-1, 3, -1, -1)
+
+
+def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer of a network, which classifies, with its name."""
+    found = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not found:
+        raise BadParameter("this network does not end in a linear layer; choose another")
+    return found[-1]
+
+
+def imagenet_file(name: str) -> Path:
+    """The file of a network's ImageNet weights in torch's cache, downloaded if need be.
+
+    It is torchvision's first version, which the papers used, even where there is a newer one.
+
+    Raises:
+        MissingData: it can't be downloaded; the message says where to put which file.
+    """
+    url, path = imagenet_place(name)
+    if path.is_file():
+        return path
+    checked = re.search(r"-([a-f0-9]{8,})\.", path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), checked and checked[1], progress=False)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:60]
+        raise MissingData(
+            f"the ImageNet weights of {name} can't be downloaded ({reason}); put {url} at {path}, or choose "
+            f"{name}:weights=none or {name}:weights=FILE"
+        ) from None
+    return path
+
+
+def imagenet_place(name: str) -> tuple[str, Path]:
+    """Where a network's ImageNet weights come from, and the file that keeps them.
+
+    Raises:
+        BadParameter: torchvision has no such network, or no such weights of it.
+    """
+    from torchvision.models import get_model_weights
+
+    try:
+        url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
+    except (KeyError, ValueError):
+        raise BadParameter(f"torchvision has no ImageNet weights of {name!r}; choose weights=none or a file") from None
+    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def needed(name: str, weights: str) -> str:
+    """What has to be fetched for a choice of weights; empty if nothing."""
+    if weights != "default":
+        return ""
+    url, path = imagenet_place(name)
+    return "" if path.is_file() else f"{url} at {path} (downloaded at first use)"
+
+
+def _untrained(name: str, size: int) -> nn.Module:
+    from torchvision import models
+
+    if name not in models.list_models(module=models):
+        raise BadParameter(f"torchvision has no classification network {name!r}; see torchvision.models.list_models")
+    if name in ("googlenet", "inception_v3"):
+        raise BadParameter(f"{name} has further classifiers inside, which hashing does not use; choose another")
+    if name.startswith("vit_") and size != SIDE:
+        raise BadParameter(f"{name} takes images of {SIDE} pixels, not {size}; choose another backbone")
+    network: nn.Module = models.get_model(name, weights=None)
+    return network
+
+
+def _load(network: nn.Module, tensors: dict[str, Tensor], last: str, source: str) -> None:
+    """Put a classifier's tensors into a network, all but those of the last layer."""
+    kept = {new_name(n): t for n, t in tensors.items() if not n.startswith(f"{last}.")}
+    own = {n: t for n, t in network.state_dict().items() if n.startswith(f"{last}.")}
+    load_strictly(network, {**kept, **own}, source)
+
+
+def new_name(name: str) -> str:
+    """A tensor's name as torchvision writes it today: old files of DenseNet have another dot in it."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
+
+
+def _try(network: nn.Module, name: str, channels: int, size: int) -> None:
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, channels, size, size))
+    except RuntimeError:
+        raise BadParameter(f"{name} takes no images of {size} pixels; choose another backbone, such as cnn") from None
+    finally:
+        network.train()

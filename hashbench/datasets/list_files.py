@@ -1,0 +1,206 @@
+"""The folder format of the field: images, and for each role a list of files and one of label rows.
+
+`database_img.txt`, `train_img.txt` and `test_img.txt` hold one path a line, relative to the folder;
+`database_label.txt`, `train_label.txt` and `test_label.txt` hold a row of 0 and 1 for each of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hashbench.data import ImageSet, RetrievalSplit
+from hashbench.errors import BadInput, MissingData
+from hashbench.image_files import ImageFiles
+from hashbench.types import Labels
+
+DATA_VARIABLE = "HASHBENCH_DATA"
+ROLES = ("database", "train", "test")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a data set should hold, and from whom its parts come."""
+
+    name: str
+    images: str
+    lists: str
+    classes: int | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Role:
+    """The lines of one role's lists: paths relative to the folder, and labels [lines, classes]."""
+
+    name: str
+    names: list[str]
+    labels: Labels
+
+
+ORIGINS: dict[str, Origin] = {}
+
+
+def known(origin: Origin) -> Origin:
+    """Make a data set known to `hashbench data`, by its name."""
+    ORIGINS[origin.name] = origin
+    return origin
+
+
+def list_split(origin: Origin, root: Path | None, size: int, eps: float) -> RetrievalSplit:
+    """A data set in its roles, whose images are decoded when they are asked for.
+
+    Queries are the `test` lists. As many validation queries are drawn with a fixed seed from the database
+    images that are neither trained on nor queries; there may be none. A file that is listed twice
+    counts twice, as published. The digest covers size, paths, labels and the length of every image
+    file; images that differ at equal length would go unnoticed.
+
+    Raises:
+        MissingData: the folder, a list or an image is not there.
+        BadInput: a list has another form.
+    """
+    folder = checked_folder(origin.name, root)
+    roles = {role: read_role(folder, role, origin) for role in ROLES}
+    check_classes(folder, list(roles.values()))
+    lengths = [file_lengths(folder, role) for role in roles.values()]
+    digest = hashlib.sha256(f"{size} {list_digest(roles.values())} {lengths}".encode()).hexdigest()[:16]
+    sets = {
+        role.name: ImageSet(ImageFiles([folder / n for n in role.names], size), role.labels) for role in roles.values()
+    }
+    held_out = validation_lines(roles)
+    validation = ImageSet(
+        ImageFiles([folder / roles["database"].names[line] for line in held_out], size),
+        roles["database"].labels[held_out],
+    )
+    return RetrievalSplit(sets["train"], sets["test"], validation, sets["database"], 3, size, eps, digest)
+
+
+def checked_folder(name: str, root: Path | None) -> Path:
+    """The folder of a data set: the one named, or the one of its name in $HASHBENCH_DATA.
+
+    Raises:
+        MissingData: it was not named or is not there.
+    """
+    if root is None and (data := os.environ.get(DATA_VARIABLE)):
+        root = Path(data).expanduser() / name
+    if root is None:
+        lists = ", ".join(name for role in ROLES for name in list_names(role))
+        raise MissingData(
+            f"{name} needs its folder: {name}:root=DIR, or the folder {name} in ${DATA_VARIABLE}, with the images and "
+            f"{lists}; 'hashbench data {name} --root DIR' says what is there and what is missing"
+        )
+    if not root.is_dir():
+        raise MissingData(f"there is no folder {root}; give root= the folder with the lists and images of {name}")
+    return root
+
+
+def list_names(role: str) -> tuple[str, str]:
+    """The names of a role's two list files."""
+    return f"{role}_img.txt", f"{role}_label.txt"
+
+
+def read_role(folder: Path, role: str, origin: Origin) -> Role:
+    """Read the two lists of a role.
+
+    Raises:
+        MissingData: a list is not there.
+        BadInput: the lists do not fit together or have another form; the message names file and line.
+    """
+    images, labels = (folder / name for name in list_names(role))
+    for path in (images, labels):
+        if not path.is_file():
+            raise MissingData(f"there is no {path}; get it from {origin.lists}")
+    names = _lines(images)
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise BadInput(f"{images}, line {number} is empty; each line names an image")
+    rows = [line.split() for line in _lines(labels)]
+    if len(names) != len(rows):
+        longer, shorter = (images, labels) if len(names) > len(rows) else (labels, images)
+        raise BadInput(
+            f"{images} has {len(names)} lines and {labels} has {len(rows)}; line {min(len(names), len(rows)) + 1} of "
+            f"{longer} has no partner in {shorter.name}"
+        )
+    wanted = origin.sizes.get(role, len(names))
+    if not names or len(names) != wanted:
+        raise BadInput(
+            f"{images} has {len(names)} lines instead of {wanted or 'any'}; fetch it from {origin.lists}, or call a "
+            "split of your own 'lists'"
+        )
+    return Role(role, [name.strip() for name in names], _label_matrix(labels, rows, origin.classes))
+
+
+def check_classes(folder: Path, roles: Sequence[Role]) -> None:
+    """Refuse lists whose label rows differ in length.
+
+    Raises:
+        BadInput: naming the two files.
+    """
+    first = roles[0]
+    for role in roles[1:]:
+        if role.labels.shape[1] != first.labels.shape[1]:
+            one, two = (folder / list_names(r.name)[1] for r in (first, role))
+            raise BadInput(
+                f"{one} has {first.labels.shape[1]} classes and {two} has {role.labels.shape[1]}; they must agree"
+            )
+
+
+def list_digest(roles: Iterable[Role]) -> str:
+    """Sixteen hexadecimal digits that identify roles, paths and labels."""
+    found = hashlib.sha256()
+    for role in roles:
+        found.update("\n".join([role.name, *role.names]).encode())
+        found.update(role.labels.numpy().astype(np.uint8).tobytes())
+    return found.hexdigest()[:16]
+
+
+def file_lengths(folder: Path, role: Role) -> list[int]:
+    """The length in bytes of each image file of a role.
+
+    Raises:
+        MissingData: an image is not there; the message names list and line.
+    """
+    lengths = []
+    for line, name in enumerate(role.names, 1):
+        try:
+            lengths.append(os.stat(folder / name).st_size)  # noqa: PTH116
+        except OSError:
+            raise MissingData(
+                f"{folder / list_names(role.name)[0]}, line {line}: there is no image {folder / name}"
+            ) from None
+    return lengths
+
+
+def validation_lines(roles: dict[str, Role]) -> list[int]:
+    """Lines of the database list that serve as validation queries, in their order."""
+    taken = {*roles["train"].names, *roles["test"].names}
+    free = [line for line, name in enumerate(roles["database"].names) if name not in taken]
+    drawn = np.random.RandomState(0).permutation(len(free))[: len(roles["test"].names)]
+    return sorted(free[position] for position in drawn)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} can't be read as text ({error}); fetch it again") from None
+
+
+def _label_matrix(path: Path, rows: list[list[str]], classes: int | None) -> Labels:
+    width = classes or len(rows[0])
+    for line, row in enumerate(rows, 1):
+        if len(row) != width:
+            raise BadInput(f"{path}, line {line} has {len(row)} values instead of {width}, one for each class")
+        if not _BINARY.issuperset(row):
+            odd = next(value for value in row if value not in _BINARY)
+            raise BadInput(f"{path}, line {line} holds {odd!r}; labels are 0 and 1")
+    return torch.from_numpy(np.array([[value == "1" for value in row] for row in rows], dtype=np.float32))
+
+
+_BINARY = frozenset("01")

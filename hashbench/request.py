@@ -1,0 +1,120 @@
+"""What a command or a suite asks for: words first, then registry entries with their parameters, then cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hashbench import registry
+from hashbench.cell import Cell, Subject, plan
+from hashbench.clean import clean_training
+from hashbench.data import RetrievalSplit
+from hashbench.errors import BadParameter
+from hashbench.parameters import read_number
+from hashbench.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.registry import Choice
+from hashbench.spec import Spec
+from hashbench.threat import Threat
+
+Load = Callable[[Choice[Dataset]], RetrievalSplit]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of one matrix: one subject, its defenses and its attacks."""
+
+    dataset: str = "digits"
+    backbone: str = "cnn"
+    method: str = "csq"
+    bits: int = 32
+    training: str = ""
+    eps: str | None = None
+    defenses: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+
+    def resolve(self) -> Resolved:
+        """The registry entries that the words name.
+
+        Raises:
+            UnknownName: a name that nothing has.
+            BadParameter: a parameter that does not exist, or a value that it can't take.
+        """
+        return Resolved(
+            tuple(registry.defenses.choose(Spec.parse(text)) for text in ("none", *self.defenses)),
+            tuple(registry.attacks.choose(Spec.parse(text)) for text in ("none", *self.attacks)),
+            registry.datasets.choose(Spec.parse(self.dataset)),
+            registry.backbones.choose(Spec.parse(self.backbone)),
+            registry.methods.choose(Spec.parse(self.method)),
+            registry.choose_clean(clean_training, self.training),
+            self.bits,
+            None if self.eps is None else Threat(read_eps(self.eps)),
+            self.seeds,
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request whose words are entries with their parameters; no data is loaded yet."""
+
+    defenses: tuple[Choice[Defense], ...]
+    attacks: tuple[Choice[Attack], ...]
+    dataset: Choice[Dataset]
+    backbone: Choice[Backbone]
+    method: Choice[MethodFactory]
+    training: Choice[Any]
+    bits: int
+    threat: Threat | None
+    seeds: tuple[int, ...]
+
+    def cells(self, load: Load) -> list[Cell]:
+        """The cells of the matrix, after the defenses were checked against an untrained model.
+
+        Raises:
+            UsageError: the data, the weights or a file are not there or do not fit.
+        """
+        from hashbench.runner import new_model
+
+        split = load(self.dataset)
+        subject = Subject(self.dataset, split, self.backbone, self.method, self.training, self.bits)
+        untrained = new_model(subject)
+        for choice in self.defenses:
+            choice.check(untrained)
+        return plan(subject, self.threat or Threat(split.eps), self.seeds, self.defenses, self.attacks)
+
+
+def load_once() -> Load:
+    """A function that loads each data set at most once."""
+    loaded: dict[str, RetrievalSplit] = {}
+
+    def load(choice: Choice[Dataset]) -> RetrievalSplit:
+        words = f"{choice.name} {sorted(choice.params.items())}"
+        if words not in loaded:
+            loaded[words] = choice.call()
+        return loaded[words]
+
+    return load
+
+
+def all_cells(matrices: Sequence[Resolved]) -> list[Cell]:
+    """The cells of several matrices, each once, in their order.
+
+    Raises:
+        UsageError: data, weights or a file are not there or do not fit.
+    """
+    load = load_once()
+    cells = [cell for matrix in matrices for cell in matrix.cells(load)]
+    return list({cell.key: cell for cell in cells}.values())
+
+
+def read_eps(text: str) -> float:
+    """A budget from the command line.
+
+    Raises:
+        BadParameter: the text is no number.
+    """
+    try:
+        return read_number(text)
+    except (ValueError, ZeroDivisionError):
+        raise BadParameter(f"can't read --eps {text}; write a number such as 0.03 or 8/255") from None

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.image
+import pandas as pd
+import pytest
+
+from hashbench.leaderboard import COLUMNS, HOST, Leaderboard, folder_name, format_eps, leaderboards, write
+from hashbench.store import Result
+
+NUMBERS = {"map_low": 0.1, "map_high": 0.9, "chance_map": 0.3, "n_queries": 10, "n_database": 50}
+
+
+def result(defense: str, attack: str, value: float | None, seed: int = 0, **changes: object) -> Result:
+    identity = {
+        "dataset": "digits", "split_digest": "d" * 16, "backbone": "cnn", "method": "csq", "training": "clean",
+        "bits": 32, "norm": "linf", "eps": 8 / 255, "seed": seed, "defense": defense, "attack": attack,
+        "attack_params": {"steps": 5} if attack == "pgd" else {}, "goal": "untargeted", "access": "white",
+    } | changes  # fmt: skip
+    key = f"{defense}-{attack}-{seed}-{len(changes)}"
+    host = {"created_utc": "2026-01-01T00:00:00+00:00"}
+    if value is None:
+        return Result(key, identity, {}, host, "invalid", "it broke")
+    return Result(key, identity, {**NUMBERS, "map": value}, host)
+
+
+def board() -> Leaderboard:
+    values = {("none", "none"): 0.9, ("none", "pgd"): 0.2, ("mine", "none"): 0.8, ("mine", "pgd"): 0.6}
+    results = [result(d, a, v + 0.02 * seed, seed) for (d, a), v in values.items() for seed in (0, 1)]
+    results += [result(d, "broken", None, seed) for d in ("none", "mine") for seed in (0, 1)]
+    (made,) = leaderboards(results)
+    return made
+
+
+def test_rows_have_all_columns_and_the_clean_map_of_their_own_model() -> None:
+    rows = board().rows()
+    assert list(rows.columns) == COLUMNS
+    assert list(board().provenance().columns)[4:] == HOST
+    attacked = rows[(rows.attack == "pgd") & (rows.seed == 1)].set_index("defense")
+    assert attacked.map_clean.to_dict() == {"none": pytest.approx(0.92), "mine": pytest.approx(0.82)}
+    assert attacked.steps.tolist() == [5, 5]
+    invalid = rows[rows.attack == "broken"]
+    assert invalid["map"].isna().all()
+    assert (invalid.reason == "it broke").all()
+
+
+def test_the_matrix_averages_seeds_and_starts_with_none() -> None:
+    matrix = board().matrix().set_index("defense")
+    assert list(matrix.index) == ["none", "mine", "chance"]
+    assert matrix.pgd.to_dict() == {"none": pytest.approx(0.21), "mine": pytest.approx(0.61), "chance": 0.3}
+    assert matrix.broken[:2].isna().all()
+    assert list(matrix.columns[:4]) == ["seeds", "none", "none low", "none high"]
+
+
+def test_only_comparable_results_share_a_board() -> None:
+    base = result("none", "none", 0.5)
+    others = [replace(result("none", "none", 0.5, 0, **{name: value}), key=name) for name, value in (
+        ("bits", 16), ("eps", 0.1), ("training", "clean:epochs=3"), ("dataset", "other"), ("split_digest", "e" * 16),
+    )]  # fmt: skip
+    boards = leaderboards([base, *others])
+    assert len(boards) == len({made.name for made in boards}) == 6
+
+
+def test_of_two_measurements_of_one_cell_the_newer_counts() -> None:
+    old, new = result("none", "none", 0.5), result("none", "none", 0.6)
+    new = replace(new, key="new", host={"created_utc": "2026-02-01T00:00:00+00:00"})
+    for order in ([old, new], [new, old]):
+        (made,) = leaderboards(order)
+        assert made.results == (new,)
+
+
+def test_names_of_folders() -> None:
+    identity = result("none", "none", 0.5).identity
+    assert folder_name(identity) == "digits-cnn-csq-32bit-linf-8-255"
+    assert folder_name(identity | {"dataset": "fashion-mnist:train=100", "eps": 0.05}) == (
+        "fashion-mnist-train-100-cnn-csq-32bit-linf-0.05"
+    )
+    assert [format_eps(eps) for eps in (8 / 255, 0.05, 0.0, 1.0)] == ["8/255", "0.05", "0", "255/255"]
+
+
+def test_writes_the_same_files_twice(tmp_path: Path) -> None:
+    folder = write(board(), tmp_path)
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(first) == {"results.csv", "matrix.csv", "provenance.csv", "matrix.png"}
+    write(board(), tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert pd.read_csv(folder / "results.csv")["map"].notna().sum() == 8
+
+
+def test_the_picture_has_the_resolution_of_a_paper(tmp_path: Path) -> None:
+    picture = matplotlib.image.imread(write(board(), tmp_path) / "matrix.png")
+    assert picture.shape[1] > 1000
+    assert picture.std() > 0.05
+
+
+def test_a_board_without_any_number_is_still_written(tmp_path: Path) -> None:
+    (made,) = leaderboards([result("none", attack, None) for attack in ("none", "pgd")])
+    assert made.chance is None
+    assert (write(made, tmp_path) / "matrix.png").is_file()
