@@ -33,8 +33,8 @@ def forecast(requests: Sequence[Request]) -> Iterator[str]:
     """Lines about requests; nothing is trained, downloaded or written.
 
     A pass is one image going through the network once, with a gradient or without. Trainings are
-    counted by their `epochs`, and by their inner `steps`; attacks by `steps` and `restarts`. What has
-    no such parameters counts one pass an image, so that the sum is an estimate.
+    counted by their `epochs`, and by their inner `steps`; attacks by `steps` and `restarts`, and by `epochs`
+    where they train first. What has no such parameters counts one pass an image: the sum is an estimate.
     """
     load, total, cells, idle = load_once(), 0, 0, 0
     for number, request in enumerate(requests, 1):
@@ -55,6 +55,7 @@ def forecast(requests: Sequence[Request]) -> Iterator[str]:
                 for column in columns:
                     attack, unknown = _parameters_of("attack", column)
                     passes = max(1, _times(attack, "steps", "restarts")) * sizes.queries
+                    passes += _times(attack, "epochs") * sizes.train
                     cell = f"{_title(row)} under {_title(column)}"
                     yield f"    cell {cell} {_written(attack)}{unknown}; {passes:,} passes"
                     total, cells, idle = total + passes, cells + 1, idle + bool(wrong or unknown)
