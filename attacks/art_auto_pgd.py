@@ -1,7 +1,5 @@
 """ART's AutoPGD (Croce and Hein, ICML 2020), on a head of class prototypes."""
 
-import numpy as np
-
 from hashbench.codes import class_codes, encode
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
@@ -13,7 +11,7 @@ from hashbench.types import Images
 
 
 @attack("art-auto-pgd", paper="Croce and Hein, ICML 2020, by ART on a surrogate head", presets={"quick": {"steps": 5}})
-def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 20) -> Craft:
+def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft:
     """Leave the class whose prototype code the query's code agrees with most, by ART's AutoPGD.
 
     The head of prototypes, one center code a class, is a surrogate of retrieval that ART needs; a code
@@ -27,8 +25,7 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 20) -> Craft:
     prototypes = class_codes(binarize(encode(victim.model, victim.train)), victim.train.labels)
 
     def craft(queries: Queries) -> Images:
-        images = art.as_array(queries.images)
-        head = art.prototype_head(victim.model, prototypes, images.shape[1:])
+        head = art.prototype_head(victim.model, prototypes, tuple(queries.images.shape[1:]))
         size = art.budget(threat)
         method = art.AutoProjectedGradientDescent(
             head,
@@ -40,9 +37,7 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 20) -> Craft:
             verbose=False,
         )
 
-        def one(place: int) -> art.Array:
-            return np.asarray(method.generate(x=images[place : place + 1]))
-
-        return art.each(queries, threat, one)
+        with art.started_at(threat.eps * queries.random()):
+            return art.together(queries, threat, method)
 
     return craft

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from hashbench.codes import class_codes, encode, encode_batch
+from hashbench.codes import class_codes, encode
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
 from hashbench.parameters import Count
@@ -36,17 +36,20 @@ def art_hopskipjump(victim: Victim, threat: Threat, *, steps: Count = 2, evaluat
 
     prototypes = class_codes(binarize(encode(victim.model, victim.train)), victim.train.labels)
     pool = victim.train.images[torch.arange(min(POOL, len(victim.train)))].to(prototypes.device)
-    pool_classes = (encode_batch(victim.model, pool) @ prototypes.T).argmax(1)
+    head = art.prototype_head(victim.model, prototypes, tuple(pool.shape[1:]))
+
+    def classes(images: Images) -> torch.Tensor:
+        return torch.from_numpy(head.predict(art.as_array(images)).argmax(1))
+
+    pool_classes = classes(pool)
 
     def craft(queries: Queries) -> Images:
         images = art.as_array(queries.images)
-        head = art.prototype_head(victim.model, prototypes, images.shape[1:])
         method = art.HopSkipJump(
             head, norm=np.inf, max_iter=steps, init_eval=min(20, evaluations), max_eval=evaluations, verbose=False
         )
-        classes = torch.from_numpy(head.predict(images)).argmax(1)
         apart = torch.cdist(queries.images.flatten(1), pool.flatten(1)).cpu()
-        apart[classes[:, None] == pool_classes.cpu()] = torch.inf
+        apart[classes(queries.images)[:, None] == pool_classes] = torch.inf
 
         def one(place: int) -> art.Array:
             image = images[place : place + 1]

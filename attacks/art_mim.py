@@ -12,7 +12,7 @@ from hashbench.types import Images
 
 @attack("art-mim", paper="Dong et al., CVPR 2018, by ART", presets={"quick": {"steps": 3}})
 def art_mim(
-    victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.1, decay: NonNegative = 1.0
+    victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.125, decay: NonNegative = 1.0
 ) -> Craft:
     """Signed steps along accumulated gradients away from the center code, made by ART, from the clean image.
 

@@ -11,7 +11,7 @@ from hashbench.types import Images
 
 
 @attack("art-pgd", paper="Madry et al., ICLR 2018, by ART", presets={"quick": {"steps": 3}})
-def art_pgd(victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.1) -> Craft:
+def art_pgd(victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.125) -> Craft:
     """Signed gradient steps of one size away from the center code, made by ART, from a random start.
 
     Args:

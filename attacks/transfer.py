@@ -1,7 +1,6 @@
 """Any white-box attack, crafted on a surrogate and judged on the victim (Papernot et al., arXiv 1605.07277)."""
 
 from hashbench.data import Victim
-from hashbench.errors import BadParameter
 from hashbench.parameters import Count
 from hashbench.protocols import Craft
 from hashbench.registry import attack, attacks
@@ -39,8 +38,6 @@ def transfer(
         epochs: of its training.
     """
     inner = attacks.choose(Spec(attack))
-    if inner.entry.tags["access"] != "white":
-        raise BadParameter(f"attack 'transfer' can't craft with {attack!r}; name an attack with white access")
     craft: Craft = inner.call(
         surrogate_victim(victim, backbone=backbone, method=method, bits=bits, epochs=epochs), threat
     )

@@ -2,8 +2,8 @@
 
 Imported by the attacks that need it, since ART is slow to import. What its attacks get wrong for codes is
 taken care of here: they take float32 in and out, get their random start and their final projection from
-us, get one query at a time where they draw random numbers for a batch, and never see class labels
-where codes are meant.
+us, see random numbers that no other query of the batch has a part in, and never see class labels where
+codes are meant.
 """
 
 from __future__ import annotations
@@ -51,13 +51,27 @@ with _elsewhere():
         MomentumIterativeMethod,
         ProjectedGradientDescentNumpy,
         SquareAttack,
+        auto_projected_gradient_descent,
     )
     from art.estimators.classification import PyTorchClassifier
     from art.estimators.pytorch import PyTorchEstimator
 
 __all__ = [
-    "AutoProjectedGradientDescent", "FastGradientMethod", "HashEstimator", "HopSkipJump", "MomentumIterativeMethod",
-    "ProjectedGradientDescentNumpy", "SquareAttack", "budget", "each", "prototype_head", "stepwise", "together",
+    "AutoProjectedGradientDescent",
+    "FastGradientMethod",
+    "HashEstimator",
+    "HopSkipJump",
+    "MomentumIterativeMethod",
+    "ProjectedGradientDescentNumpy",
+    "SquareAttack",
+    "budget",
+    "each",
+    "kept_state",
+    "prototype_head",
+    "seed_numpy",
+    "started_at",
+    "stepwise",
+    "together",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -152,26 +166,29 @@ def prototype_head(model: HashModel, prototypes: Codes, shape: tuple[int, ...]) 
     """A classifier for ART's attacks that need one: a code belongs to the prototype it agrees with most.
 
     It is a surrogate of retrieval: leaving the class takes fewer bits than leaving the neighbourhood.
+    A lone class gets its opposite beside it, since ART wants two.
 
     Args:
         prototypes: one code a class, [classes, bits].
         shape: channels, height, width.
     """
     device = prototypes.device
+    if len(prototypes) == 1:
+        prototypes = torch.cat([prototypes, -prototypes])
     return PyTorchClassifier(
         model=_Head(model, prototypes), loss=nn.CrossEntropyLoss(), input_shape=shape, nb_classes=len(prototypes),
         clip_values=(0.0, 1.0), device_type="cpu" if device.type == "cpu" else "gpu",
     )  # fmt: skip
 
 
-def together(queries: Queries, threat: Threat, attack: Any, guide: Codes) -> Images:
-    """Run an attack that draws no random numbers on a whole batch, and project what comes out.
+def together(queries: Queries, threat: Threat, attack: Any, guide: Codes | None = None) -> Images:
+    """Run an attack on a whole batch, and project what comes out.
 
     Args:
-        guide: the target code of each query [queries, bits].
+        guide: the target code of each query [queries, bits]; a classifier's own decision if it is None.
     """
-    attack.set_params(batch_size=len(guide))  # some attacks take momentum for one batch only
-    made = attack.generate(x=as_array(queries.images), y=as_array(guide))
+    attack.set_params(batch_size=len(queries.images))  # some attacks take momentum for one batch only
+    made = attack.generate(x=as_array(queries.images), y=None if guide is None else as_array(guide))
     return threat.project(_tensor(made, queries.images), queries.images)
 
 
@@ -191,20 +208,41 @@ def stepwise(queries: Queries, threat: Threat, attack: Any, guide: Codes, steps:
 def each(queries: Queries, threat: Threat, craft: Callable[[int], Array]) -> Images:
     """Run an attack that draws random numbers on one query after another, and project what comes out.
 
-    NumPy's global state, from which ART draws, is seeded for each query and restored afterwards.
-
     Args:
-        craft: position in the batch -> image [1, channels, height, width].
+        craft: position in the batch -> image [1, channels, height, width]; NumPy is seeded for it.
     """
-    state = np.random.get_state()  # noqa: NPY002
     made = []
-    try:
+    with kept_state():
         for place, position in enumerate(queries.index.tolist()):
-            np.random.seed(derive_seed("art", queries.seed, position) % 2**32)  # noqa: NPY002
+            seed_numpy("art", queries.seed, position)
             made.append(_tensor(craft(place), queries.images))
+    return threat.project(torch.cat(made), queries.images)
+
+
+@contextlib.contextmanager
+def kept_state() -> Iterator[None]:
+    """Restore NumPy's global random state, from which ART draws, at the end of a block."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
-    return threat.project(torch.cat(made), queries.images)
+
+
+def seed_numpy(*parts: object) -> None:
+    """Seed NumPy's global random state by what the next numbers shall depend on."""
+    np.random.seed(derive_seed(*parts) % 2**32)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def started_at(noise: Images) -> Iterator[None]:
+    """Let AutoPGD start from given noise: its own is drawn for a whole batch."""
+    drawn = auto_projected_gradient_descent.random_sphere
+    auto_projected_gradient_descent.random_sphere = lambda *sizes: as_array(noise.flatten(1))
+    try:
+        yield
+    finally:
+        auto_projected_gradient_descent.random_sphere = drawn
 
 
 def budget(threat: Threat) -> float:

@@ -204,6 +204,7 @@ def _describe(entry: Entry[Any]) -> str:
 
     facts = [f"{key}: {value}" for key, value in entry.tags.items()]
     facts += [f"paper: {entry.paper}"] if entry.paper else []
+    facts += [f"presets: {', '.join(entry.presets)}"] if entry.presets else []
     lines = [f"  {entry.name:<16} {entry.summary}"]
     lines += [f"{'':19}{'; '.join(facts)}"] if facts else []
     lines += [f"{'':19}{p}{f'  ({p.range})' if p.range else ''}" for p in parameters(entry.function)]

@@ -98,6 +98,10 @@ class Leaderboard:
         """Whether an attack aims at target labels; its squares then hold t-MAP."""
         return any(r.identity["goal"] == "targeted" for r in self.results if r.identity["attack"] == attack)
 
+    def access(self, attack: str) -> str:
+        """What an attack knows of the victim."""
+        return next(str(r.identity["access"]) for r in self.results if r.identity["attack"] == attack)
+
     def column(self, attack: str) -> str:
         """An attack's name, with the measure where that is not mAP."""
         return f"{attack} t-MAP" if self.targeted(attack) else attack

@@ -80,9 +80,18 @@ class Choice(Generic[F]):
 
     @property
     def goal(self) -> str:
-        """What an attack aims at; that of the attack inside for one that wraps another."""
-        goal = self.entry.tags["goal"]
-        return attacks[str(self.params["attack"])].tags["goal"] if goal == "inner" else goal
+        """What an attack aims at; that of the attack inside for one that wraps another.
+
+        Raises:
+            BadParameter: the attack inside has no white access.
+        """
+        goal = self.entry.tags.get("goal", "")
+        if goal != "inner":
+            return goal
+        inner = attacks[str(self.params["attack"])]
+        if inner.tags["access"] != "white":
+            raise BadParameter(f"attack {self.name!r} can't craft with {inner.name!r}; name one with white access")
+        return inner.tags["goal"]
 
     @property
     def source(self) -> str:
@@ -163,7 +172,7 @@ class Registry(Generic[F]):
         params = resolve(entry.function, words, owner)
         params |= {name: value for name, value in preset.items() if name not in words}
         choice = Choice(entry, params)
-        _ = choice.source  # refuses names that nothing has
+        _ = choice.source, choice.goal  # refuse names that nothing has, and attacks that can't be wrapped
         return choice
 
 

@@ -14,6 +14,7 @@ from hashbench.leaderboard import Leaderboard
 from hashbench.progress import shown_on
 
 WIDE = 200  # columns of a file or a pipe
+BROAD = 6  # attacks that stand beside each other
 
 
 def print_matrix(board: Leaderboard) -> None:
@@ -25,17 +26,7 @@ def print_matrix(board: Leaderboard) -> None:
     queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
     seeds = ", ".join(map(str, board.seeds))
     console.print(Text(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
-    table = Table()
-    table.add_column("defense")
-    for attack in board.attacks:
-        table.add_column("clean" if attack == "none" else board.column(attack), justify="right")
-    for defense in board.defenses:
-        name = "undefended" if defense == "none" else defense
-        table.add_row(name, *(_square(board, defense, attack) for attack in board.attacks))
-    if board.chance is not None:
-        table.add_section()
-        table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks))
-    console.print(table)
+    console.print(_by_defense(board) if len(board.attacks) <= BROAD else _by_attack(board))
     console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
     if any(map(board.targeted, board.attacks)):
         console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
@@ -43,6 +34,43 @@ def print_matrix(board: Leaderboard) -> None:
         if result.status != "valid":
             who = f"{result.identity['defense']} under {result.identity['attack']}, seed {result.identity['seed']}"
             console.print(Text(f"invalid: {who}: {result.reason}"), soft_wrap=True)
+
+
+def _by_defense(board: Leaderboard) -> Table:
+    """Defenses by attacks."""
+    table = Table()
+    table.add_column("defense")
+    for attack in board.attacks:
+        table.add_column(_attack_name(board, attack), justify="right")
+    for defense in board.defenses:
+        table.add_row(_defense_name(defense), *(_square(board, defense, attack) for attack in board.attacks))
+    if board.chance is not None:
+        table.add_section()
+        table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks))
+    return table
+
+
+def _by_attack(board: Leaderboard) -> Table:
+    """Attacks by defenses, for more attacks than fit beside each other; with what each attack knows."""
+    table = Table()
+    for name in ("attack", "access"):
+        table.add_column(name)
+    for defense in board.defenses:
+        table.add_column(_defense_name(defense), justify="right")
+    table.add_column("chance", justify="right")
+    for attack in board.attacks:
+        squares = (_square(board, defense, attack) for defense in board.defenses)
+        chance = _percent(board.chance_of(attack))
+        table.add_row(_attack_name(board, attack), board.access(attack), *squares, chance)
+    return table
+
+
+def _attack_name(board: Leaderboard, attack: str) -> str:
+    return "clean" if attack == "none" else board.column(attack)
+
+
+def _defense_name(defense: str) -> str:
+    return "undefended" if defense == "none" else defense
 
 
 def _square(board: Leaderboard, defense: str, attack: str) -> str:

@@ -11,7 +11,7 @@ from toys import layers, linear_model, make_toy
 from hashbench.codes import anchor_code, center_code, encode, mainstay_code
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
-from hashbench.objectives import agreement, clipped_agreement, relevant_rows, surrogate_distance
+from hashbench.objectives import agreement, clipped_agreement, masked_departure, relevant_rows, surrogate_distance
 from hashbench.registry import attacks
 from hashbench.spec import Spec
 from hashbench.threat import Threat
@@ -35,6 +35,10 @@ def own(victim: Victim, queries: Queries) -> torch.Tensor:
     return binarize(victim.model(queries.images))
 
 
+def relaxed(victim: Victim, queries: Queries) -> torch.Tensor:
+    return victim.model(queries.images).detach()
+
+
 def wanted(victim: Victim, queries: Queries) -> torch.Tensor:
     return -mainstay_code(memory(victim), victim.train.labels, queries.wanted)
 
@@ -50,7 +54,7 @@ def anchor(members: int) -> Guide:
 GUIDES: dict[str, tuple[Guide, Callable[..., torch.Tensor]]] = {
     "pgd-hamming": (center, agreement),
     "pgd-own": (own, agreement),
-    "hag": (own, agreement),
+    "hag": (relaxed, masked_departure),
     "pharos": (mainstay, clipped_agreement),
     "apgd-hamming": (mainstay, clipped_agreement),
     "pharos-targeted": (wanted, clipped_agreement),
@@ -76,7 +80,7 @@ def test_gradient_attacks_reach_the_best_value_of_their_objective(name: str, bit
 
     start, best = value(queries.images), value(best_images)
     found = value(attacks.choose(Spec(name)).call(victim, Threat(eps))(queries))
-    assert (start - found >= 0.99 * (start - best) - 1e-6).all()
+    assert (found <= best + 0.01 * torch.maximum(best.abs(), start - best) + 1e-6).all()
 
 
 @pytest.mark.parametrize("eps", [0.02, 0.1])

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import torch
+from toys import make_toy, small_model
+
+from hashbench.attacks.square_hamming import square_hamming
+from hashbench.attacks.uap_hamming import uap_hamming
+from hashbench.codes import center_code, encode, encode_batch, mainstay_code
+from hashbench.model import binarize
+from hashbench.objectives import masked_agreement
+from hashbench.passes import Passes, counted
+from hashbench.threat import Threat
+
+
+def test_the_square_attack_never_loses_ground_and_asks_once_a_step() -> None:
+    victim, queries = make_toy(small_model(48))
+    center = center_code(binarize(encode(victim.model, victim.train)), victim.train.labels, queries.labels)
+    craft = {steps: square_hamming(victim, Threat(0.2), steps=steps) for steps in (1, 100)}
+    passes = Passes()
+    with counted(victim.model, passes):
+        found = {steps: crafted(queries) for steps, crafted in craft.items()}
+    scores = {s: (binarize(encode_batch(victim.model, images)) * center).sum() for s, images in found.items()}
+    assert scores[100] < scores[1]
+    assert passes.forwards == (1 + 1 + 100 + 1) * len(queries.index)
+    assert passes.backwards == 0
+
+
+def test_the_universal_perturbation_is_one_for_all_and_lowers_the_objective() -> None:
+    victim, queries = make_toy(small_model(48))
+    threat = Threat(0.1)
+    inside = queries.take(torch.arange(8))
+    images = inside.images.clamp(0.2, 0.8)
+    inside = type(inside)(images, inside.labels, inside.index, inside.seed)
+    found = uap_hamming(victim, threat, epochs=5, batch_size=10)(inside)
+    changes = found - images
+    torch.testing.assert_close(changes, changes[:1].expand_as(changes))
+    guides = mainstay_code(binarize(encode(victim.model, victim.train)), victim.train.labels, inside.labels)
+    before, after = (masked_agreement(victim.model(i), guides).mean() for i in (images, found))
+    assert after < before
