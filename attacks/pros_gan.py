@@ -85,12 +85,15 @@ def pros_gan(
         **asdict(weights),
     }  # fmt: skip
     generator.load_state_dict(victim.keep("pros-gan-generator", settings, make))
-    generator.eval()
+    # In double precision: instance norm would enlarge the rounding by which batch sizes differ.
+    generator.eval().double()
+    net.double()
 
     def craft(queries: Queries) -> Images:
         with torch.no_grad():
-            features, _, _ = net(queries.wanted)
-            return threat.project(generator(queries.images, features), queries.images)
+            features, _, _ = net(queries.wanted.double())
+            made = generator(queries.images.double(), features).to(queries.images)
+        return threat.project(made, queries.images)
 
     return craft
 

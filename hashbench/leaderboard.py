@@ -36,6 +36,7 @@ HOST = [
     "attack_seconds", "train_seconds", "peak_memory_mb", "device", "threads", "package_version", "code_commit",
     "code_dirty", "python", "torch", "numpy", "platform", "created_utc", "command",
 ]  # fmt: skip
+BROAD = 6  # attacks that stand beside each other
 DIGITS = 6  # decimals in the files
 
 
@@ -84,6 +85,11 @@ class Leaderboard:
         """Column labels: `none` first, targeted attacks last."""
         labels = _ordered(r.identity["attack"] for r in self.results)
         return sorted(labels, key=self.targeted)
+
+    @property
+    def tall(self) -> bool:
+        """Whether there are too many attacks to stand beside each other; they go down the page then."""
+        return len(self.attacks) > BROAD
 
     @property
     def seeds(self) -> list[int]:

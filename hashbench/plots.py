@@ -22,16 +22,20 @@ STYLE: dict[Any, Any] = {"font.size": 8, "axes.linewidth": 0.6, "font.family": "
 
 
 def save_matrix(board: Leaderboard, path: Path) -> None:
-    """Save a heat map of mAP in percent, defenses by attacks.
+    """Save a heat map of mAP in percent, defenses by attacks; attacks by defenses where they are many.
 
     The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
     chance has an asterisk, one without a valid number is hatched; targeted attacks have t-MAP.
     """
+    columns, rows = (board.defenses, board.attacks) if board.tall else (board.attacks, board.defenses)
     with mpl.rc_context(STYLE):
-        width = 2.6 + 0.85 * len(board.attacks)
-        figure = Figure(figsize=(width, 1.55 + 0.42 * len(board.defenses)), layout="constrained", dpi=300)
+        size = (2.6 + 0.85 * len(columns), 1.55 + (0.26 if board.tall else 0.42) * len(rows))
+        figure = Figure(figsize=size, layout="constrained", dpi=300)
         axes = figure.subplots()
-        _draw_squares(axes, board)
+        for row, down in enumerate(rows):
+            for column, across in enumerate(columns):
+                pair = (across, down) if board.tall else (down, across)
+                _draw_square(axes, board, pair, (column, row))
         _label_axes(axes, board)
         _draw_scale(figure, axes, board)
         draft = path.with_name(f".{path.name}")
@@ -39,24 +43,22 @@ def save_matrix(board: Leaderboard, path: Path) -> None:
     draft.replace(path)
 
 
-def _draw_squares(axes: Axes, board: Leaderboard) -> None:
-    scale, colours = Normalize(0, 100), mpl.colormaps[COLOURS]
-    for row, defense in enumerate(board.defenses):
-        for column, attack in enumerate(board.attacks):
-            values = [100 * value for value in board.values(defense, attack)]
-            corner = (column - 0.5, row - 0.5)
-            if not values:
-                axes.add_patch(Rectangle(corner, 1, 1, facecolor="0.92", edgecolor="0.6", hatch="////", linewidth=0))
-                axes.text(column, row, "invalid", ha="center", va="center", color="0.2", fontstyle="italic")
-                continue
-            level = sum(values) / len(values)
-            axes.add_patch(Rectangle(corner, 1, 1, facecolor=colours(scale(level)), edgecolor="white", linewidth=0.8))
-            chance = board.chance_of(attack)
-            below = not board.targeted(attack) and chance is not None and level <= 100 * chance
-            axes.text(
-                column, row, _annotation(level, values, below), ha="center", va="center",
-                color="black" if level > 55 else "white", linespacing=1.3,
-            )  # fmt: skip
+def _draw_square(axes: Axes, board: Leaderboard, pair: tuple[str, str], place: tuple[int, int]) -> None:
+    """Draw the square of a defense and an attack at a column and row."""
+    values = [100 * value for value in board.values(*pair)]
+    corner = (place[0] - 0.5, place[1] - 0.5)
+    centered: dict[str, Any] = {"ha": "center", "va": "center"}
+    if not values:
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor="0.92", edgecolor="0.6", hatch="////", linewidth=0))
+        paper = {"facecolor": "0.92", "edgecolor": "none", "pad": 1.5}
+        axes.text(*place, "invalid", color="0.2", fontstyle="italic", bbox=paper, **centered)
+        return
+    level, chance = sum(values) / len(values), board.chance_of(pair[1])
+    colour = mpl.colormaps[COLOURS](Normalize(0, 100)(level))
+    axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8))
+    below = not board.targeted(pair[1]) and chance is not None and level <= 100 * chance
+    ink = "black" if level > 50 else "white"
+    axes.text(*place, _annotation(level, values, below), color=ink, linespacing=1.3, **centered)
 
 
 def _annotation(level: float, values: list[float], below: bool) -> str:
@@ -70,20 +72,26 @@ def _deviation(values: list[float]) -> float:
 
 
 def _label_axes(axes: Axes, board: Leaderboard) -> None:
-    axes.set_xlim(-0.5, len(board.attacks) - 0.5)
-    axes.set_ylim(len(board.defenses) - 0.5, -0.5)
-    axes.set_xticks(range(len(board.attacks)), [_wrapped(board.column(label), "clean") for label in board.attacks])
-    axes.set_yticks(range(len(board.defenses)), [_wrapped(label, "undefended") for label in board.defenses])
-    below = board.chance is not None and any("*" in text.get_text() for text in axes.texts)
-    axes.set_xlabel("attack" + ("\n(* at or below chance)" if below else ""))
-    axes.set_ylabel("defense")
+    attacks = [_wrapped(board.column(label), "clean", board.tall) for label in board.attacks]
+    defenses = [_wrapped(label, "undefended", False) for label in board.defenses]
+    across, down = (defenses, attacks) if board.tall else (attacks, defenses)
+    axes.set_xlim(-0.5, len(across) - 0.5)
+    axes.set_ylim(len(down) - 0.5, -0.5)
+    axes.set_xticks(range(len(across)), across)
+    axes.set_yticks(range(len(down)), down)
+    note = "\n(* at or below chance)" if any("*" in text.get_text() for text in axes.texts) else ""
+    axes.set_xlabel(("defense" if board.tall else "attack") + note)
+    axes.set_ylabel("attack" if board.tall else "defense")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("\n".join(textwrap.wrap(board.title, 24 + 12 * len(board.attacks))), fontsize=8)
+    axes.set_title("\n".join(textwrap.wrap(board.title, 24 + 12 * len(across))), fontsize=8)
 
 
-def _wrapped(label: str, plain: str) -> str:
-    return plain if label == "none" else label.replace(":", ":\n").replace(",", ",\n")
+def _wrapped(label: str, plain: str, whole: bool) -> str:
+    """A label for people, on several lines unless it may stay whole."""
+    if label == "none":
+        return plain
+    return label if whole else label.replace(":", ":\n").replace(",", ",\n").replace(" t-MAP", "\nt-MAP")
 
 
 def _draw_scale(figure: Figure, axes: Axes, board: Leaderboard) -> None:

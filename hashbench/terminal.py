@@ -14,7 +14,6 @@ from hashbench.leaderboard import Leaderboard
 from hashbench.progress import shown_on
 
 WIDE = 200  # columns of a file or a pipe
-BROAD = 6  # attacks that stand beside each other
 
 
 def print_matrix(board: Leaderboard) -> None:
@@ -26,7 +25,7 @@ def print_matrix(board: Leaderboard) -> None:
     queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
     seeds = ", ".join(map(str, board.seeds))
     console.print(Text(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
-    console.print(_by_defense(board) if len(board.attacks) <= BROAD else _by_attack(board))
+    console.print(_by_attack(board) if board.tall else _by_defense(board))
     console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
     if any(map(board.targeted, board.attacks)):
         console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
