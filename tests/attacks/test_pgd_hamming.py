@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from toys import golden, layers, linear_model, make_toy, small_net
 
 from hashbench.attacks.pgd_hamming import pgd_hamming
+from hashbench.chase import DONE
 from hashbench.codes import center_code, encode
 from hashbench.model import binarize
 from hashbench.perturb import descend
@@ -52,7 +53,7 @@ def test_on_a_linear_model_it_reaches_the_best_loss(bits: int, seed: int, eps: f
 
     worst, best = agreement(queries.images), agreement(best_images)
     found = agreement(pgd_hamming(victim, Threat(eps))(queries))
-    assert (found <= best + 0.01 * torch.maximum(best.abs(), worst - best) + 1e-6).all()
+    assert (found <= best + torch.maximum(0.01 * (worst - best), torch.tensor(1 - DONE))).all()
 
 
 def test_more_restarts_never_raise_the_loss() -> None:
