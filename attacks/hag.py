@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from hashbench.chase import annealed, guided, search
+from hashbench.chase import alternating, guided, search
 from hashbench.codes import encode_batch
 from hashbench.data import Queries, Victim
 from hashbench.moves import Move, cosine, momentum_steps, sign_steps
@@ -13,7 +13,7 @@ from hashbench.registry import attack
 from hashbench.threat import Threat
 from hashbench.types import Images
 
-PAPER: dict[str, Value] = {"steps": 2000, "optimiser": "momentum"}
+PAPER: dict[str, Value] = {"steps": 2000, "restarts": 1, "optimiser": "momentum"}
 
 
 @attack("hag", paper="Yang et al., TCYB 2020", presets={"paper": PAPER, "quick": {"steps": 5}})
@@ -22,6 +22,7 @@ def hag(
     threat: Threat,
     *,
     steps: Count = 50,
+    restarts: Count = 2,
     optimiser: Literal["sign", "momentum"] = "sign",
     step_ratio: Share = 0.5,
     learning_rate: Positive = 100 / 128,
@@ -31,11 +32,11 @@ def hag(
 
     The masked objective leaves bits that are already flipped alone; its second term keeps the rest
     balanced. Follows SAAT's re-implementation, whose momentum steps of 100 times a gradient averaged
-    over 128 images are the preset `paper`; signed steps need far fewer. The tanh is annealed. Starts
-    from the clean image.
+    over 128 images, from the clean image, are the preset `paper`; signed steps need far fewer.
 
     Args:
-        steps: gradients a query.
+        steps: gradients a walk.
+        restarts: walks, with the tanh annealed and plain in turn; more than one start from noise.
         optimiser: signed steps along a cosine, or SGD with momentum 0.9 on the raw gradient.
         step_ratio: first signed step divided by eps.
         learning_rate: of the momentum steps, for the gradient of one query's own objective.
@@ -49,14 +50,17 @@ def hag(
 
     def craft(queries: Queries) -> Images:
         own = encode_batch(victim.model, queries.images)
-        guidance = guided(
-            victim.model,
-            own,
-            -own.sign(),
-            loss=lambda codes, guide: masked_departure(codes, guide, weight),
-            score=agreement,
-            alpha=annealed,
-        )
-        return search(queries, [guidance], threat, steps=steps, move=rule, random_start=False)
+        walks = [
+            guided(
+                victim.model,
+                own,
+                -own.sign(),
+                loss=lambda codes, guide: masked_departure(codes, guide, weight),
+                score=agreement,
+                alpha=alpha,
+            )
+            for alpha in alternating(restarts)
+        ]
+        return search(queries, walks, threat, steps=steps, move=rule, random_start=restarts > 1)
 
     return craft

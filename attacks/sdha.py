@@ -47,7 +47,7 @@ def sdha(
 
     Args:
         steps: gradients a walk.
-        restarts: walks, with the tanh annealed and plain in turn.
+        restarts: walks, with the tanh annealed and plain in turn; more than one start from noise.
         optimiser: signed steps along a cosine, or Adam.
         step_ratio: first step, or Adam's learning rate (0.01 at 8/255 in SAAT), divided by eps.
         weight: of the distance.

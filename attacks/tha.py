@@ -43,7 +43,7 @@ def tha(
 
     Args:
         steps: gradients a walk.
-        restarts: random starts, with the tanh annealed and plain in turn.
+        restarts: walks, with the tanh annealed and plain in turn; more than one start from noise.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
         net_steps: batches that the prototype network is trained on.
         batch_size: label sets in one of them.

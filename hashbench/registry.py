@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, Literal, TypeVar
 
 from hashbench import plugins
-from hashbench.data import Queries, Victim
 from hashbench.errors import BadParameter, PluginError, UnknownName
 from hashbench.fingerprint import digest, source_digest
-from hashbench.model import frozen, sealed
+from hashbench.guard import guarded
 from hashbench.parameters import Value, format_value, parameters, resolve, suggestion
-from hashbench.protocols import Attack, Backbone, Craft, Dataset, Defense, MethodFactory
+from hashbench.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.spec import Spec
-from hashbench.threat import Threat
-from hashbench.types import Images
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -232,9 +228,9 @@ def attack(
     """
 
     def register(function: Attack) -> Attack:
-        guarded = _guarded(function, sees_weights=access == "white")
-        attacks.add(Entry(name, guarded, paper, {"goal": goal, "access": access}, presets=presets or {}))
-        return guarded
+        prepare = guarded(function, sees_weights=access == "white")
+        attacks.add(Entry(name, prepare, paper, {"goal": goal, "access": access}, presets=presets or {}))
+        return prepare
 
     return register
 
@@ -295,19 +291,3 @@ def _preset(entry: Entry[Any], name: str | None, owner: str) -> Mapping[str, Val
         listed = ", ".join(["default", *entry.presets])
         raise BadParameter(f"{owner} has no preset {name!r}; take one of {listed}")
     return entry.presets[name]
-
-
-def _guarded(function: Attack, *, sees_weights: bool) -> Attack:
-    @functools.wraps(function)
-    def prepare(victim: Victim, threat: Threat, **params: Any) -> Craft:
-        given = victim if sees_weights else replace(victim, model=sealed(victim.model))
-        with frozen(victim.model):
-            craft = function(given, threat, **params)
-
-        def guarded(queries: Queries) -> Images:
-            with frozen(victim.model):
-                return craft(queries)
-
-        return guarded
-
-    return prepare
