@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 
 from hashbench.leaderboard import Leaderboard
 
+LETTER = 0.07  # inches a letter
 COLOURS = "cividis"  # even in lightness, so it survives grey print and colour-blind eyes
 STYLE: dict[Any, Any] = {"font.size": 8, "axes.linewidth": 0.6, "font.family": "DejaVu Sans"}
 
@@ -29,8 +30,7 @@ def save_matrix(board: Leaderboard, path: Path) -> None:
     """
     columns, rows = (board.defenses, board.attacks) if board.tall else (board.attacks, board.defenses)
     with mpl.rc_context(STYLE):
-        size = (2.6 + 0.85 * len(columns), 1.55 + (0.26 if board.tall else 0.42) * len(rows))
-        figure = Figure(figsize=size, layout="constrained", dpi=300)
+        figure = Figure(figsize=_size(board), layout="constrained", dpi=300)
         axes = figure.subplots()
         for row, down in enumerate(rows):
             for column, across in enumerate(columns):
@@ -41,6 +41,14 @@ def save_matrix(board: Leaderboard, path: Path) -> None:
         draft = path.with_name(f".{path.name}")
         figure.savefig(draft, format="png", metadata={"Software": "hashbench"})
     draft.replace(path)
+
+
+def _size(board: Leaderboard) -> tuple[float, float]:
+    """Inches of the whole picture, so that no label touches another."""
+    across, down = _labels(board)
+    column = max(0.7, LETTER * _longest(across) + 0.12)
+    row = 0.26 if board.tall else 0.42
+    return 1.5 + LETTER * _longest(down) + column * len(across), 1.55 + row * len(down)
 
 
 def _draw_square(axes: Axes, board: Leaderboard, pair: tuple[str, str], place: tuple[int, int]) -> None:
@@ -72,9 +80,7 @@ def _deviation(values: list[float]) -> float:
 
 
 def _label_axes(axes: Axes, board: Leaderboard) -> None:
-    attacks = [_wrapped(board.column(label), "clean", board.tall) for label in board.attacks]
-    defenses = [_wrapped(label, "undefended", False) for label in board.defenses]
-    across, down = (defenses, attacks) if board.tall else (attacks, defenses)
+    across, down = _labels(board)
     axes.set_xlim(-0.5, len(across) - 0.5)
     axes.set_ylim(len(down) - 0.5, -0.5)
     axes.set_xticks(range(len(across)), across)
@@ -85,6 +91,17 @@ def _label_axes(axes: Axes, board: Leaderboard) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title("\n".join(textwrap.wrap(board.title, 24 + 12 * len(across))), fontsize=8)
+
+
+def _labels(board: Leaderboard) -> tuple[list[str], list[str]]:
+    """What stands below the columns and beside the rows."""
+    attacks = [_wrapped(board.column(label), "clean", board.tall) for label in board.attacks]
+    defenses = [_wrapped(label, "undefended", False) for label in board.defenses]
+    return (defenses, attacks) if board.tall else (attacks, defenses)
+
+
+def _longest(labels: list[str]) -> int:
+    return max(len(line) for label in labels for line in label.split("\n"))
 
 
 def _wrapped(label: str, plain: str, whole: bool) -> str:
