@@ -38,8 +38,7 @@ def run(
     each training and each attack is seeded by what it is, not by when it runs.
     """
     make_deterministic(device)
-    bench = Bench(store, device, fresh)
-    host = host_facts(device, command)
+    bench = Bench(store, device, fresh, command)
     for _, row in itertools.groupby(track(cells, "total"), key=lambda cell: cell.defended_key):
         victim: Victim | InvalidCell | None = None
         for cell in row:
@@ -49,7 +48,7 @@ def run(
                 continue
             if victim is None:
                 victim = bench.victim(cell)
-            yield bench.measure(cell, victim, host)
+            yield bench.measure(cell, victim)
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,6 +93,7 @@ class Bench:
     store: Store
     device: torch.device
     fresh: bool
+    command: str = ""
     made: set[str] = field(default_factory=set)
     splits: dict[str, RetrievalSplit] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class Bench:
         except InvalidCell as failure:
             return failure
 
-    def measure(self, cell: Cell, victim: Victim | InvalidCell, host: dict[str, Any]) -> Result:
+    def measure(self, cell: Cell, victim: Victim | InvalidCell) -> Result:
         """Attack the victim and store what comes out."""
         began = time.perf_counter()
         try:
@@ -115,7 +115,8 @@ class Bench:
             attacked = replace(victim, keep=helpers)
             verdict = judge(cell.attack, attacked, queries, cell.threat, cell.attack_seed, self._targets(cell))
         except InvalidCell as failure:
-            result = Result(cell.key, cell.identity, {}, host, "invalid", str(failure))
+            facts = host_facts(self.device, self.command)
+            result = Result(cell.key, cell.identity, {}, facts, "invalid", str(failure))
             return result if isinstance(failure, CodeRaised) else self.store.save_cell(result, {})
         facts = self._training_facts(cell)
         numbers = {
@@ -129,7 +130,8 @@ class Bench:
             "config_digest": cell.key,
         }
         seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": facts["train_seconds"]}
-        return self.store.save_cell(Result(cell.key, cell.identity, numbers, {**seconds, **host}), verdict.arrays)
+        host = {**seconds, **host_facts(self.device, self.command)}
+        return self.store.save_cell(Result(cell.key, cell.identity, numbers, host), verdict.arrays)
 
     def _targets(self, cell: Cell) -> Labels | None:
         """The target labels of a targeted attack: the same for all of a data set and seed."""
