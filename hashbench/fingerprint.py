@@ -16,7 +16,7 @@ TRAINING = (
     "cell", "clean", "codes", "data", "image_files", "model", "moves", "normalise", "perturb", "recipe", "seeds",
     "threat", "training",
 )  # fmt: skip
-ATTACKING = ("art", "autopgd", "chase", "gan", "keeping", "objectives", "prototype", "surrogate", "targets")
+ATTACKING = ("art", "autopgd", "chase", "gan", "guard", "keeping", "objectives", "prototype", "surrogate", "targets")
 JUDGING = ("evaluation", "hamming", "metrics")
 
 
