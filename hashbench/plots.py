@@ -90,7 +90,7 @@ def _label_axes(axes: Axes, board: Leaderboard) -> None:
     axes.set_ylabel("attack" if board.tall else "defense")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("\n".join(textwrap.wrap(board.title, 24 + 12 * len(across))), fontsize=8)
+    axes.set_title("\n".join(textwrap.wrap(board.title, int(_size(board)[0] / LETTER))), fontsize=8)
 
 
 def _labels(board: Leaderboard) -> tuple[list[str], list[str]]:
