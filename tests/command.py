@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,9 +37,10 @@ def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 
 def start(words: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
-    """Start the command in a process of its own."""
+    """Start the command in a process of its own, which hears Ctrl-C even if the tests run in the background."""
     program = "from hashbench.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
