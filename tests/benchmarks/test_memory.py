@@ -38,7 +38,7 @@ def peak(folder: Path, lines: int) -> int:
 def test_memory_does_not_grow_with_the_database(
     benchmark: BenchmarkFixture, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    if request.config.getoption("benchmark_disable"):
+    if not request.config.getoption("benchmark_enable"):
         pytest.skip("a benchmark; enable it with --benchmark-enable")
     small = peak(tmp_path, SMALL)
     large: int = benchmark.pedantic(  # type: ignore[no-untyped-call]
