@@ -38,17 +38,17 @@ def run(
     each training and each attack is seeded by what it is, not by when it runs.
     """
     make_deterministic(device)
-    bench = Bench(store, device, fresh, command)
-    for _, row in itertools.groupby(track(cells, "total"), key=lambda cell: cell.defended_key):
-        victim: Victim | InvalidCell | None = None
-        for cell in row:
+    bench = Bench(store, device, Checkpoints(store, fresh), command)
+    for _, members in itertools.groupby(track(cells, "total"), key=lambda cell: cell.defended_key):
+        row: Row | InvalidCell | None = None
+        for cell in members:
             stored = None if fresh else store.cell(cell.key)
             if stored:
                 yield stored
                 continue
-            if victim is None:
-                victim = bench.victim(cell)
-            yield bench.measure(cell, victim)
+            if row is None:
+                row = bench.row(cell)
+            yield bench.measure(cell, row)
 
 
 def choose_device(name: str) -> torch.device:
@@ -87,49 +87,89 @@ def new_model(subject: Subject) -> HashModel:
 
 
 @dataclass
+class Checkpoints:
+    """Trained tensors of one run, each from the store, or made and stored first.
+
+    A `fresh` run makes each once, whatever the store holds.
+    """
+
+    store: Store
+    fresh: bool
+    made: set[str] = field(default_factory=set)
+
+    def get(self, key: str, make: Callable[[], Weights]) -> Weights:
+        """The tensors of a key, as the store gives them back.
+
+        Raises:
+            BadOutput: they can't be read back.
+        """
+        known = not self.fresh or key in self.made
+        weights = self.store.model(key) if known else None
+        if weights is None:
+            self.store.save_model(key, make())
+            self.made.add(key)
+            weights = self.store.model(key)
+        if weights is None:
+            raise BadOutput("a checkpoint could not be read back; check the store's disk")
+        return weights
+
+
+@dataclass(frozen=True)
+class Row:
+    """A defended model ready to be attacked, with the facts that its cells share."""
+
+    victim: Victim
+    facts: dict[str, Any]
+    train_seconds: float | str
+
+
+@dataclass
 class Bench:
     """Models and data of one run, each made at most once."""
 
     store: Store
     device: torch.device
-    fresh: bool
+    checkpoints: Checkpoints
     command: str = ""
-    made: set[str] = field(default_factory=set)
     splits: dict[str, RetrievalSplit] = field(default_factory=dict)
 
-    def victim(self, cell: Cell) -> Victim | InvalidCell:
+    def row(self, cell: Cell) -> Row | InvalidCell:
         """The defended model of a cell with the codes of its database, or why there is none."""
         split = self._split(cell)
         try:
-            return make_victim(self._defended(cell), split.train, split.database)
+            victim = make_victim(self._defended(cell), split.train, split.database)
         except InvalidCell as failure:
             return failure
+        trained = self.store.facts(cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key)
+        facts = {
+            "train_forwards": trained.get("train_forwards", ""),
+            "train_backwards": trained.get("train_backwards", ""),
+            "model_digest": tensor_digest(victim.model.state_dict()),
+            "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
+        }
+        return Row(victim, facts, trained.get("train_seconds", ""))
 
-    def measure(self, cell: Cell, victim: Victim | InvalidCell) -> Result:
+    def measure(self, cell: Cell, row: Row | InvalidCell) -> Result:
         """Attack the victim and store what comes out."""
         began = time.perf_counter()
         try:
-            if isinstance(victim, InvalidCell):
-                raise victim
-            queries, helpers = self._split(cell).queries, Helpers(self.store, cell, self.fresh, self.made, victim.model)
-            attacked = replace(victim, keep=helpers)
+            if isinstance(row, InvalidCell):
+                raise row
+            queries, helpers = self._split(cell).queries, Helpers(self.checkpoints, cell, row.victim.model)
+            attacked = replace(row.victim, keep=helpers)
             verdict = judge(cell.attack, attacked, queries, cell.threat, cell.attack_seed, self._targets(cell))
         except InvalidCell as failure:
             facts = host_facts(self.device, self.command)
             result = Result(cell.key, cell.identity, {}, facts, "invalid", str(failure))
             return result if isinstance(failure, CodeRaised) else self.store.save_cell(result, {})
-        facts = self._training_facts(cell)
         numbers = {
             **verdict.numbers,
+            **row.facts,
             "helper_forwards": helpers.passes.forwards / len(queries),
             "helper_backwards": helpers.passes.backwards / len(queries),
-            "train_forwards": facts["train_forwards"],
-            "train_backwards": facts["train_backwards"],
-            "model_digest": tensor_digest(victim.model.state_dict()),
-            "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
             "config_digest": cell.key,
         }
-        seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": facts["train_seconds"]}
+        seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": row.train_seconds}
         host = {**seconds, **host_facts(self.device, self.command)}
         return self.store.save_cell(Result(cell.key, cell.identity, numbers, host), verdict.arrays)
 
@@ -180,12 +220,13 @@ class Bench:
         method: Method = cell.subject.method.call(encode(model, train), train.labels.to(self.device))
         return method.to(self.device)
 
-    def _kept(self, cell: Cell, key: str, start: HashModel, make: Any) -> HashModel:
+    def _kept(self, cell: Cell, key: str, start: HashModel, make: Callable[[], HashModel]) -> HashModel:
         """A model from the store; where it is not there, it is made and stored first.
 
         What comes back always went through the store, so that a resumed run sees the same weights.
         """
-        if key not in self.made and (self.fresh or self.store.model(key) is None):
+
+        def train() -> Weights:
             passes, began = Passes(), time.perf_counter()
             with counted(start, passes):
                 model = make()
@@ -196,12 +237,10 @@ class Bench:
                 "train_forwards": passes.forwards / size,
                 "train_backwards": passes.backwards / size,
             }
-            self.store.save_model(key, Weights(model.state_dict(), facts))
-            self.made.add(key)
-        weights = self.store.model(key)
+            return Weights(model.state_dict(), facts)
+
+        weights = self.checkpoints.get(key, train)
         model = new_model(cell.subject).to(self.device)
-        if weights is None:
-            raise BadOutput("the checkpoint could not be read back; check the store's disk")
         try:
             model.load_state_dict(weights.tensors)
         except RuntimeError:
@@ -210,20 +249,13 @@ class Bench:
             ) from None
         return model.eval()
 
-    def _training_facts(self, cell: Cell) -> dict[str, Any]:
-        key = cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key
-        weights = self.store.model(key)
-        return weights.facts if weights else {"train_forwards": "", "train_backwards": "", "train_seconds": ""}
-
 
 @dataclass
 class Helpers:
     """The helpers of one cell's attack, each trained once for its victim and kept in the store."""
 
-    store: Store
+    checkpoints: Checkpoints
     cell: Cell
-    fresh: bool
-    made: set[str]
     model: HashModel
     passes: Passes = field(default_factory=Passes)
 
@@ -235,16 +267,15 @@ class Helpers:
         Counts what its training took of the victim, now or when it took place.
         """
         key, seed = self.cell.helper_key(name, settings, make, of_victim=of_victim)
-        if key not in self.made and (self.fresh or self.store.model(key) is None):
+
+        def train() -> Weights:
             passes = Passes()
             with seeded(seed), counted(self.model, passes):
                 tensors = on_cpu(make())
             facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}
-            self.store.save_model(key, Weights(tensors, facts))
-            self.made.add(key)
-        weights = self.store.model(key)
-        if weights is None:
-            raise BadOutput("a helper could not be read back; check the store's disk")
+            return Weights(tensors, facts)
+
+        weights = self.checkpoints.get(key, train)
         self.passes.forwards += weights.facts["forwards"]
         self.passes.backwards += weights.facts["backwards"]
         return weights.tensors

@@ -112,6 +112,13 @@ class Store:
         except (OSError, ValueError, KeyError, SafetensorError):
             return None
 
+    def facts(self, key: str) -> dict[str, Any]:
+        """What is known of a stored model's training, without its weights; empty where it is not known."""
+        try:
+            return dict(json.loads((self.root / "models" / key / "model.json").read_text()))
+        except (OSError, ValueError):
+            return {}
+
     def save_model(self, key: str, weights: Weights) -> None:
         """Keep a model's weights, in place of those with the same key."""
 
