@@ -36,12 +36,17 @@ def encode_batch(model: HashModel, images: Images) -> Codes:
         return model(images)
 
 
+def draw_rows(count: int, wanted: int, device: torch.device) -> Tensor:
+    """Positions of some of `count` items without replacement, by the global random state; all if there are fewer."""
+    return torch.randperm(count)[:wanted].to(device)
+
+
 def shared_labels(labels: Labels, others: Labels) -> Tensor:
     """Whether two items share a label, [items, others], as 0 or 1 in double precision."""
     return (labels @ others.T > 0).double()
 
 
-def center_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes:
+def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: bool = False) -> GuideCodes:
     """The code nearest to the relevant codes and farthest from the others, for each row of `labels`.
 
     Bit by bit sign(n_neg * sum_pos - n_pos * sum_neg), which is sign(mean_pos - mean_neg) where both
@@ -53,11 +58,14 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes
         codes: binary or relaxed codes [n, bits].
         code_labels: their labels [n, classes].
         labels: labels of the images that need a code [items, classes].
+        weighted: a relevant code counts by the Jaccard likeness of the two label sets instead of 1.
     """
     relevant = shared_labels(labels, code_labels)
     positives = relevant.sum(1, keepdim=True)
     positive_sum = relevant @ codes.double()
     negative_sum = codes.double().sum(0) - positive_sum
+    if weighted:
+        positive_sum = label_jaccard(labels, code_labels) @ codes.double()
     return torch.sign((len(codes) - positives) * positive_sum - positives * negative_sum).to(codes.dtype)
 
 
@@ -89,6 +97,13 @@ def label_cosine(labels: Labels, others: Labels) -> Tensor:
     lengths = labels.double().norm(dim=1)[:, None] * others.double().norm(dim=1)
     cosine: Tensor = labels.double() @ others.double().T / (lengths + 1e-8)
     return cosine
+
+
+def label_jaccard(labels: Labels, others: Labels) -> Tensor:
+    """Shared labels over all labels of two items, [items, others] in double precision; 0 for two empty sets."""
+    shared = labels.double() @ others.double().T
+    together = labels.double().sum(1, keepdim=True) + others.double().sum(1) - shared
+    return shared / together.clamp(min=1)
 
 
 def anchor_code(gallery: Gallery, wanted: Labels, draws: Tensor, members: int) -> GuideCodes:

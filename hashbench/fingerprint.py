@@ -13,8 +13,8 @@ import hashbench
 
 # The modules whose code decides what a trained model is, what attacks do, and what is measured on it.
 TRAINING = (
-    "cell", "clean", "codes", "data", "image_files", "model", "moves", "normalise", "perturb", "recipe", "seeds",
-    "threat", "training",
+    "adversarial", "cell", "clean", "codes", "data", "image_files", "model", "moves", "normalise", "perturb", "recipe",
+    "seeds", "soft_ap", "threat", "training",
 )  # fmt: skip
 ATTACKING = ("art", "autopgd", "chase", "gan", "guard", "keeping", "objectives", "prototype", "surrogate", "targets")
 JUDGING = ("evaluation", "hamming", "metrics")

@@ -7,7 +7,7 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -117,13 +117,32 @@ class Parameter:
 def parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """The keyword-only arguments of a function, in the order of its signature.
 
+    An argument whose type is a dataclass stands for the fields of it, with the values of its default.
+
     Raises:
         PluginError: an argument lacks a default or a type that the command line can read.
     """
-    hints = get_type_hints(function, include_extras=True)
-    signature = inspect.signature(function)
-    keyword_only = (p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
-    return tuple(_parameter(function, p.name, p.default, hints.get(p.name)) for p in keyword_only)
+    found: list[Parameter] = []
+    for argument, hint in _keyword_only(function):
+        if is_dataclass(hint) and isinstance(hint, type):
+            fields = get_type_hints(hint, include_extras=True)
+            found += [
+                _parameter(function, n, getattr(argument.default, n, argument.empty), h) for n, h in fields.items()
+            ]
+        else:
+            found.append(_parameter(function, argument.name, argument.default, hint))
+    return tuple(found)
+
+
+def arguments(function: Callable[..., Any], values: Mapping[str, Value]) -> dict[str, Any]:
+    """The keyword arguments of a call: the values of all parameters, those of a dataclass gathered in one."""
+    called: dict[str, Any] = {}
+    for argument, hint in _keyword_only(function):
+        if is_dataclass(hint) and isinstance(hint, type):
+            called[argument.name] = hint(**{name: values[name] for name in get_type_hints(hint)})
+        else:
+            called[argument.name] = values[argument.name]
+    return called
 
 
 def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) -> dict[str, Value]:
@@ -153,6 +172,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def format_value(value: Value) -> str:
     """A value as the command line reads it back."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _keyword_only(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:
+    """The keyword-only arguments of a function with their types."""
+    hints = get_type_hints(function, include_extras=True)
+    known = inspect.signature(function).parameters.values()
+    return [(p, hints.get(p.name)) for p in known if p.kind is p.KEYWORD_ONLY]
 
 
 def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any) -> Parameter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 from torch.nn import functional
 
 from hashbench.data import Victim
@@ -50,18 +50,24 @@ class CodeNet(nn.Module):
         return codes
 
 
-def circle_loss(outputs: Codes, labels: Labels, codes: BinaryCodes, code_labels: Labels) -> Scalar:
+def circle_loss(
+    outputs: Codes, labels: Labels, codes: BinaryCodes, code_labels: Labels, *, upper: bool = False
+) -> Scalar:
     """THA's circle loss over all pairs of an output and a training code.
 
     With s the mean product of a pair, LSE(-[2 - s]+ s) over the pairs that share a label plus
     LSE([2 + s]+ s) over the others, brackets without gradient. A kind of pair that is missing is left
-    out. The released code drops the pairs of output i with training item j <= i by an oversight.
+    out.
+
+    Args:
+        upper: drop the pairs of output i with training item j <= i, as the released code does by an oversight.
     """
     likeness = outputs @ codes.T / codes.shape[1]
     similar = labels @ code_labels.T > 0
+    taken = torch.ones_like(similar).triu(1) if upper else torch.ones_like(similar)
     pull = -(2 - likeness.detach()).clamp(min=0) * likeness
     push = (2 + likeness.detach()).clamp(min=0) * likeness
-    return _log_sum_exp(pull[similar]) + _log_sum_exp(push[~similar])
+    return _log_sum_exp(pull[similar & taken]) + _log_sum_exp(push[~similar & taken])
 
 
 def likelihood_loss(outputs: Codes, labels: Labels, codes: BinaryCodes, code_labels: Labels) -> Scalar:
@@ -76,10 +82,20 @@ def quantisation(outputs: Codes) -> Scalar:
     return QUANTISATION * ((outputs.detach().sign() - outputs) ** 2).sum() / len(outputs)
 
 
-def code_net_loss(net: CodeNet, labels: Labels, codes: BinaryCodes, code_labels: Labels) -> Scalar:
-    """THA's objective: circle loss divided by the batch, and quantisation."""
+def code_net_loss(
+    net: CodeNet, labels: Labels, codes: BinaryCodes, code_labels: Labels, *, upper: bool = False
+) -> Scalar:
+    """THA's objective: circle loss (which see for `upper`) divided by the batch, and quantisation."""
     outputs = net(labels)
-    return circle_loss(outputs, labels, codes, code_labels) / len(labels) + quantisation(outputs)
+    return circle_loss(outputs, labels, codes, code_labels, upper=upper) / len(labels) + quantisation(outputs)
+
+
+def new_optimiser(
+    net: nn.Module, learning_rate: float, steps: int
+) -> tuple[optim.Adam, optim.lr_scheduler.MultiStepLR]:
+    """Adam as both papers set it; its rate falls to a tenth at half and at three quarters of the steps."""
+    optimiser = optim.Adam(net.parameters(), lr=learning_rate, betas=BETAS)
+    return optimiser, optim.lr_scheduler.MultiStepLR(optimiser, [steps // 2, steps * 3 // 4])
 
 
 def prototype_net_loss(net: PrototypeNet, labels: Labels, codes: BinaryCodes, code_labels: Labels) -> Scalar:
@@ -102,14 +118,11 @@ def train_prototypes(
 ) -> Tensors:
     """Train a prototype net on label sets of the database, and return its weights.
 
-    Adam; the rate falls to a tenth at half and at three quarters of the steps.
-
     Args:
         loss: (net, label sets of a batch, memory, labels of the memory) -> value.
         memory: the codes of the training images [n, bits].
     """
-    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate, betas=BETAS)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [steps // 2, steps * 3 // 4])
+    optimizer, schedule = new_optimiser(net, learning_rate, steps)
     labels = victim.train.labels
     for batch in _batches(victim.gallery.labels, steps, batch_size, name):
         optimizer.zero_grad(set_to_none=True)

@@ -10,6 +10,8 @@ from typing import Literal
 from torch import nn, optim
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from hashbench.parameters import Count, NonNegative, Positive, Share
+
 OptimiserName = Literal["adam", "sgd"]
 ScheduleName = Literal["one-cycle", "thirds", "halves"]
 
@@ -21,39 +23,44 @@ DROP = 0.1  # factor of the learning rate at each drop
 
 @dataclass(frozen=True)
 class Recipe:
-    """An optimiser and its learning-rate schedule.
+    """How long a training runs, its batches, its optimiser and its learning-rate schedule.
 
-    The default suits networks that are trained from scratch in few epochs. The papers fine-tune with
+    The defaults suit networks that are trained from scratch in few epochs. The papers fine-tune with
     SGD: hashing models with drops by 0.1 each third of the epochs (`thirds`), adversarial trainings with
     drops at 1/2 and 3/4 of all steps (`halves`).
 
     Args:
-        momentum: of SGD, the first beta of Adam; `one-cycle` moves it between 0.85 and 0.95 itself.
+        learning_rate: the highest rate of the schedule.
+        optimiser: adam, or sgd as in the papers.
+        schedule: one-cycle, thirds (x 0.1 each third of the epochs) or halves (x 0.1 at 1/2 and 3/4).
+        momentum: of sgd, or the first beta of adam; one-cycle moves it between 0.85 and 0.95 itself.
         weight_decay: factor of the weights that is added to their gradients.
     """
 
+    epochs: Count = 20
+    learning_rate: Positive = 0.02
+    batch_size: Count = 64
     optimiser: OptimiserName = "adam"
     schedule: ScheduleName = "one-cycle"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    momentum: Share = 0.9
+    weight_decay: NonNegative = 0.0
 
     @property
     def longest_gradient(self) -> float:
         """The norm to which a longer gradient is cut; SGD runs as published, without a cut."""
         return GRADIENT_NORM if self.optimiser == "adam" else math.inf
 
-    def build(
-        self, weights: Sequence[nn.Parameter], learning_rate: float, epochs: int, steps: int
-    ) -> tuple[optim.Optimizer, LRScheduler]:
+    def build(self, weights: Sequence[nn.Parameter], steps: int) -> tuple[optim.Optimizer, LRScheduler]:
         """The optimiser of some weights and the schedule to step after each of `steps` batches an epoch."""
+        rate, decay = self.learning_rate, self.weight_decay
         optimiser: optim.Optimizer
         if self.optimiser == "sgd":
-            optimiser = optim.SGD(weights, learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+            optimiser = optim.SGD(weights, rate, momentum=self.momentum, weight_decay=decay)
         else:
-            optimiser = optim.Adam(weights, learning_rate, (self.momentum, 0.999), weight_decay=self.weight_decay)
+            optimiser = optim.Adam(weights, rate, (self.momentum, 0.999), weight_decay=decay)
         if self.schedule == "one-cycle":
-            return optimiser, OneCycleLR(optimiser, learning_rate, total_steps=epochs * steps)
-        drops = drop_steps(self.schedule, epochs, steps)
+            return optimiser, OneCycleLR(optimiser, rate, total_steps=self.epochs * steps)
+        drops = drop_steps(self.schedule, self.epochs, steps)
         return optimiser, LambdaLR(optimiser, lambda step: DROP ** sum(step >= drop for drop in drops))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +13,12 @@ from hashbench import plugins
 from hashbench.errors import BadParameter, PluginError, UnknownName
 from hashbench.fingerprint import digest, source_digest
 from hashbench.guard import guarded
-from hashbench.parameters import Value, format_value, parameters, resolve, suggestion
+from hashbench.parameters import Value, arguments, format_value, parameters, resolve, suggestion
 from hashbench.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.spec import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
+Grid = Mapping[str, Sequence[Value]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Entry(Generic[F]):
     check: Callable[..., None] | None = None
     needs: Callable[..., str] | None = None
     presets: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    grid: Grid = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -97,7 +99,7 @@ class Choice(Generic[F]):
 
     def call(self, *args: Any) -> Any:
         """Call the function with its parameters."""
-        return self.entry.function(*args, **self.params)
+        return self.entry.function(*args, **arguments(self.entry.function, self.params))
 
     def check(self, *args: Any) -> None:
         """Refuse what the function could not carry out, before anything is trained.
@@ -106,7 +108,7 @@ class Choice(Generic[F]):
             UsageError: with the reason.
         """
         if self.entry.check:
-            self.entry.check(*args, **self.params)
+            self.entry.check(*args, **arguments(self.entry.function, self.params))
 
     @property
     def needs(self) -> str:
@@ -236,17 +238,24 @@ def attack(
 
 
 def defense(
-    name: str, *, trains: bool = True, paper: str = "", check: Callable[..., None] | None = None
+    name: str,
+    *,
+    trains: bool = True,
+    paper: str = "",
+    check: Callable[..., None] | None = None,
+    grid: Grid | None = None,
 ) -> Callable[[Defense], Defense]:
     """Register a defense: a function that makes a defended model from a trained one.
 
     A defense that `trains` must return a model of the same architecture, whose weights are kept;
     one that does not is applied anew each time. `check` is called with an untrained model and the
     defense's parameters before anything is trained, and raises a UsageError if it can't work.
+    `grid` holds the values of the parameters that `hashbench tune` tries, all combinations of them.
     """
 
     def register(function: Defense) -> Defense:
-        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}, check=check))
+        tags = {"trains": "yes" if trains else "no"}
+        defenses.add(Entry(name, function, paper, tags, check=check, grid=grid or {}))
         return function
 
     return register

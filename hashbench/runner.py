@@ -22,6 +22,7 @@ from hashbench.passes import Passes, counted
 from hashbench.progress import track
 from hashbench.protocols import Method
 from hashbench.provenance import host_facts
+from hashbench.savepoint import Savepoint, kept_at
 from hashbench.seeds import seeded
 from hashbench.store import Result, Store, Weights
 from hashbench.targets import draw_targets
@@ -227,13 +228,15 @@ class Bench:
         """
 
         def train() -> Weights:
-            passes, began = Passes(), time.perf_counter()
-            with counted(start, passes):
+            savepoint = Savepoint(self.store, key, Passes(), self.checkpoints.fresh)
+            passes = savepoint.passes
+            with counted(start, passes), kept_at(savepoint):
                 model = make()
+            savepoint.finish()
             size = len(cell.subject.split.train)
             facts = {
                 "key": key,
-                "train_seconds": time.perf_counter() - began,
+                "train_seconds": savepoint.seconds,
                 "train_forwards": passes.forwards / size,
                 "train_backwards": passes.backwards / size,
             }

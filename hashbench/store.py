@@ -21,7 +21,8 @@ from torch import Tensor
 from hashbench.errors import StoreUnusable
 from hashbench.evaluation import Arrays
 
-RECORD, ARRAYS, WEIGHTS = "cell.json", "queries.npz", "weights.safetensors"
+RECORD, ARRAYS = "cell.json", "queries.npz"
+FACTS, WEIGHTS = "model.json", "weights.safetensors"
 _PREFIX = ".writing-"
 ABANDONED = 3600  # seconds
 
@@ -66,7 +67,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            for name in ("cells", "models"):
+            for name in ("cells", "models", "trainings"):
                 (root / name).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
                 pass
@@ -103,31 +104,30 @@ class Store:
 
     def model(self, key: str) -> Weights | None:
         """A stored model's weights, or None where there are none or they are damaged."""
-        folder = self.root / "models" / key
-        try:
-            facts = json.loads((folder / "model.json").read_text())
-            if facts.pop("weights_digest") != _file_digest(folder / WEIGHTS):
-                return None
-            return Weights(load_file(folder / WEIGHTS), facts)
-        except (OSError, ValueError, KeyError, SafetensorError):
-            return None
+        return _read_weights(self.root / "models" / key)
 
     def facts(self, key: str) -> dict[str, Any]:
         """What is known of a stored model's training, without its weights; empty where it is not known."""
         try:
-            return dict(json.loads((self.root / "models" / key / "model.json").read_text()))
+            return dict(json.loads((self.root / "models" / key / FACTS).read_text()))
         except (OSError, ValueError):
             return {}
 
     def save_model(self, key: str, weights: Weights) -> None:
         """Keep a model's weights, in place of those with the same key."""
+        _publish(self.root / "models" / key, lambda folder: _write_weights(folder, weights))
 
-        def write(folder: Path) -> None:
-            save_file({name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}, folder / WEIGHTS)
-            facts = {**weights.facts, "weights_digest": _file_digest(folder / WEIGHTS)}
-            (folder / "model.json").write_text(json.dumps(facts, indent=1) + "\n")
+    def training(self, name: str) -> Weights | None:
+        """The state of an unfinished training, or None where there is none or it is damaged."""
+        return _read_weights(self.root / "trainings" / name)
 
-        _publish(self.root / "models" / key, write)
+    def save_training(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Keep the state of an unfinished training, in place of an earlier one."""
+        _publish(self.root / "trainings" / name, lambda folder: _write_weights(folder, Weights(tensors, facts)))
+
+    def drop_training(self, name: str) -> None:
+        """Forget a training that has ended."""
+        shutil.rmtree(self.root / "trainings" / name, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Remove what processes were writing an hour or longer ago: they were killed."""
@@ -163,6 +163,22 @@ def _read_cell(folder: Path) -> Result | None:
         return result if result.key == folder.name else None
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _read_weights(folder: Path) -> Weights | None:
+    try:
+        facts = json.loads((folder / FACTS).read_text())
+        if facts.pop("weights_digest") != _file_digest(folder / WEIGHTS):
+            return None
+        return Weights(load_file(folder / WEIGHTS), facts)
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return None
+
+
+def _write_weights(folder: Path, weights: Weights) -> None:
+    save_file({name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}, folder / WEIGHTS)
+    facts = {**weights.facts, "weights_digest": _file_digest(folder / WEIGHTS)}
+    (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _file_digest(path: Path) -> str:

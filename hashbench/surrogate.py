@@ -9,6 +9,7 @@ from hashbench.codes import encode
 from hashbench.data import Gallery, Victim
 from hashbench.keeping import Tensors
 from hashbench.model import HashModel, binarize
+from hashbench.recipe import Recipe
 from hashbench.registry import backbones, methods
 from hashbench.spec import Spec
 
@@ -36,7 +37,7 @@ def surrogate_victim(victim: Victim, *, backbone: str, method: str, bits: int | 
     def make() -> Tensors:
         model = untrained()
         loss = objective.call(encode(model, train), train.labels.to(device)).to(device)
-        return clean_training(model, train, loss, epochs=epochs).state_dict()
+        return clean_training(model, train, loss, recipe=Recipe(epochs=epochs)).state_dict()
 
     settings = {
         "backbone": network.label, "backbone_source": network.source, "method": objective.label,

@@ -14,19 +14,20 @@ from hashbench.model import HashModel, binarize
 from hashbench.passes import Passes, counted
 from hashbench.progress import shown_on, track
 from hashbench.protocols import MethodFactory
+from hashbench.recipe import Recipe
 from hashbench.scoring import retrieval
 from hashbench.training import fit
 
 
-def trained(factory: MethodFactory, seed: int, **params: float) -> tuple[HashModel, ImageSet]:
+def trained(factory: MethodFactory, seed: int, recipe: Recipe) -> tuple[HashModel, ImageSet]:
     torch.manual_seed(seed)
     train, model = random_images(200), small_model()
-    return clean_training(model, train, factory(encode(model, train), train.labels), **params), train  # type: ignore[arg-type]
+    return clean_training(model, train, factory(encode(model, train), train.labels), recipe=recipe), train
 
 
 @pytest.mark.parametrize("factory", [csq, hashnet])
 def test_training_makes_codes_that_retrieve(factory: MethodFactory) -> None:
-    model, train = trained(factory, 0, epochs=10, learning_rate=0.01)
+    model, train = trained(factory, 0, Recipe(10, 0.01))
     fresh = random_images(50, seed=7)
     codes = [binarize(encode(model, images)) for images in (fresh, train)]
     assert retrieval(codes[0], fresh.labels, codes[1], train.labels).map > 0.85
@@ -34,7 +35,7 @@ def test_training_makes_codes_that_retrieve(factory: MethodFactory) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second, third = (trained(csq, seed, epochs=2)[0].state_dict() for seed in (0, 0, 1))
+    first, second, third = (trained(csq, seed, Recipe(2))[0].state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], third[name]) for name in first)
 
@@ -46,9 +47,7 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
             random_images(8),
             csq(torch.zeros(8, 12), torch.eye(4)),
             lambda images, labels, index: images.sum() / 0,
-            epochs=2,
-            learning_rate=0.01,
-            batch_size=4,
+            Recipe(2, 0.01, 4),
         )
 
 
@@ -60,9 +59,7 @@ def test_a_last_batch_of_one_image_is_left_out() -> None:
         return model(images).square().mean()
 
     model = small_model()
-    fit(
-        model, random_images(9), csq(torch.zeros(9, 12), torch.eye(4)), loss, epochs=1, learning_rate=0.01, batch_size=4
-    )
+    fit(model, random_images(9), csq(torch.zeros(9, 12), torch.eye(4)), loss, Recipe(1, 0.01, 4))
     assert sizes == [4, 4]
 
 

@@ -5,11 +5,14 @@ import pytest
 import torch
 from toys import assert_near, golden, gradients, layers, pixels, random_images, small_model, small_net
 
-from hashbench.codes import encode
-from hashbench.defenses.cgat import CenterGuided, cgat, inner_attack
+from hashbench.adversarial import Guided, InnerAttack, guided_loss
+from hashbench.codes import center_code, encode
+from hashbench.defenses.cgat import cgat
 from hashbench.methods.csq import CentralSimilarity, csq, hash_centers
+from hashbench.objectives import agreement
 from hashbench.perturb import descend
 from hashbench.protocols import Method
+from hashbench.recipe import Recipe
 from hashbench.threat import Threat
 from hashbench.types import Codes, Index, Labels, Scalar
 
@@ -52,16 +55,16 @@ def test_one_step_equals_the_reference() -> None:
     arrays = golden_step()
     model = small_net(arrays)
     method = PairwiseSquares(arrays["memory"], arrays["train_label"])
-    objective = CenterGuided(arrays["memory"], arrays["train_label"], method, 1.0, "relaxed")
-    assert torch.equal(objective.centers(arrays["y"]), arrays["center_before"])
+    guided = Guided(arrays["memory"], arrays["train_label"], center_code, relaxed=True)
+    assert torch.equal(guided.codes(arrays["y"]), arrays["center_before"])
     clean, attacked = model(arrays["x"]), model(arrays["x_adv"])
     assert_near(clean, arrays["output_clean"], 2e-6, 2e-5)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9, weight_decay=5e-4)
-    loss = objective(clean, attacked, arrays["y"], arrays["index"])
+    loss = guided_loss(method, guided, clean, attacked, arrays["y"], arrays["index"], 1.0)
     slopes = dict(zip(NAMES, gradients(loss, *model.parameters()), strict=True))
     assert_near(loss, arrays["loss"], 3e-7, 2e-5)
-    assert torch.equal(objective.centers(arrays["y"]), arrays["center_after"])
-    assert_near(objective.memory, arrays["memory_after"], 3e-7, 2e-5)
+    assert torch.equal(guided.codes(arrays["y"]), arrays["center_after"])
+    assert_near(guided.memory, arrays["memory_after"], 3e-7, 2e-5)
     norms = [slope.double().norm() for slope in slopes.values()]
     np.testing.assert_allclose(norms, arrays["grad_norms"], rtol=2e-5)
     for name in ("fc_w", "fc_b", "conv1_w", "conv2_w"):
@@ -78,10 +81,10 @@ def test_the_memory_of_codes_is_the_intended_variant() -> None:
     arrays = golden_step()
     model = small_net(arrays)
     method = PairwiseSquares(arrays["memory"], arrays["train_label"])
-    objective = CenterGuided(arrays["memory"], arrays["train_label"], method, 1.0, "codes")
+    guided = Guided(arrays["memory"], arrays["train_label"], center_code)
     clean, attacked = model(arrays["x"]), model(arrays["x_adv"])
-    loss = objective(clean, attacked, arrays["y"], arrays["index"])
-    assert torch.equal(objective.centers(arrays["y"]), arrays["center_after_unaliased"])
+    loss = guided_loss(method, guided, clean, attacked, arrays["y"], arrays["index"], 1.0)
+    assert torch.equal(guided.codes(arrays["y"]), arrays["center_after_unaliased"])
     adversarial_part = loss - arrays["loss_hash"]
     assert_near(adversarial_part, arrays["loss_adv_unaliased"], 3e-6, 2e-5)
 
@@ -91,7 +94,7 @@ def test_the_inner_attack_keeps_the_mode_and_takes_no_weight_gradients(training:
     model = small_model().train(training)
     images = pixels(random_images(4))
     statistics = layers(model)[1].running_mean.clone()
-    found = inner_attack(model, images, torch.ones(4, 12), Threat(0.1), 2, 0.25)
+    found = InnerAttack(2, 0.25).craft(model, images, lambda codes: codes.mean(1), Threat(0.1))
     Threat(0.1).check(found, images)
     assert model.training is training
     assert torch.equal(layers(model)[1].running_mean, statistics)
@@ -104,11 +107,12 @@ def test_it_makes_a_model_more_robust_and_leaves_the_given_one_alone() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     centers = CentralSimilarity(torch.from_numpy(hash_centers(4, 12, 0)), torch.ones(12), 1e-4).targets(train.labels)
     method = csq(encode(model, train), train.labels)
-    defended = cgat(model, train, method, Threat(0.2), epochs=25)
+    defended = cgat(model, train, method, Threat(0.2), recipe=Recipe(25, 0.01))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not defended.training
-    attacked = [
-        (victim(inner_attack(victim, pixels(train), centers, Threat(0.2), 10, 0.2)) * centers).mean().item()
-        for victim in (model, defended)
-    ]
+    hard, threat = InnerAttack(10, 0.2), Threat(0.2)
+    attacked = []
+    for victim in (model, defended):
+        crafted = hard.craft(victim, pixels(train), lambda codes: agreement(codes, centers), threat)
+        attacked.append(agreement(victim(crafted), centers).mean().item())
     assert attacked[1] > attacked[0] + 0.2

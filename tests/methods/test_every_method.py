@@ -14,6 +14,7 @@ from hashbench.datasets.digits import digits
 from hashbench.evaluation import make_victim
 from hashbench.model import HashModel, binarize
 from hashbench.protocols import Method
+from hashbench.recipe import Recipe
 from hashbench.registry import methods
 from hashbench.scoring import retrieval
 from hashbench.spec import Spec
@@ -58,7 +59,7 @@ def test_digits_are_learned_from_scratch(name: str) -> None:
     split = digits()
     torch.manual_seed(0)
     model = HashModel(cnn(32, 1, 8, width=8), 32)
-    clean_training(model, split.train, make(name, model, split.train), epochs=10)
+    clean_training(model, split.train, make(name, model, split.train), recipe=Recipe(10))
     gallery = make_victim(model, split.train, split.database).gallery
     codes = binarize(encode(model, split.queries))
     assert retrieval(codes, split.queries.labels, gallery.codes, gallery.labels).map >= 0.9

@@ -1,0 +1,131 @@
+"""ATRDH: adversarial training against prototype-supervised targeted attacks (Wang et al., SIGIR 2021)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hashbench.adversarial import InnerAttack
+from hashbench.codes import encode
+from hashbench.data import ImageSet
+from hashbench.model import HashModel, binarize
+from hashbench.objectives import disagreement
+from hashbench.parameters import NonNegative, Positive
+from hashbench.protocols import Method
+from hashbench.prototype import CodeNet, code_net_loss, new_optimiser
+from hashbench.recipe import Recipe
+from hashbench.registry import defense
+from hashbench.savepoint import Stateful
+from hashbench.targets import label_sets
+from hashbench.threat import Threat
+from hashbench.training import fit
+from hashbench.types import BinaryCodes, Codes, Images, Index, Labels, Scalar
+
+RECIPE = Recipe(learning_rate=0.01)
+INNER = InnerAttack()
+
+
+@defense(
+    "atrdh",
+    paper="Wang et al., SIGIR 2021",
+    grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
+)
+def atrdh(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe = RECIPE,
+    inner: InnerAttack = INNER,
+    weight: NonNegative = 1.0,
+    prototype_rate: Positive = 1e-3,
+    pairs: Literal["all", "official"] = "all",
+) -> HashModel:
+    """Train against targeted attacks towards the codes that a co-trained prototype network gives random labels.
+
+    For each batch: a step of the prototype network on label sets drawn at random, targeted PGD towards its
+    codes, then hashing loss of the clean codes plus regression of the adversarial ones onto the labels'
+    similarity to the whole training set. The memories start from the model's own codes; the released code's
+    start from zeros. It trains for 100 epochs of 32 images with
+    `learning_rate=1e-4,momentum=0.5,schedule=halves,prototype_rate=1e-4`.
+
+    Args:
+        weight: of the adversarial codes' regression (1 in the released code).
+        prototype_rate: learning rate of the prototype network.
+        pairs: of label set and training image in its circle loss: all, or official, the released code's, which
+            leaves out the pairs of label set i with images 0 to i by an oversight.
+    """
+    student = copy.deepcopy(model)
+    steps = recipe.epochs * -(-len(train) // recipe.batch_size)
+    targeted = RandomTargets(encode(student, train), train.labels, prototype_rate, steps, upper=pairs == "official")
+    sets = label_sets(targeted.labels)
+
+    def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        relaxed = student(images)
+        targets = sets[torch.randint(len(sets), (len(images),)).to(sets.device)]
+        wanted = targeted.prototypes_of(targets, relaxed, index)
+        adversarial = inner.craft(student, images, lambda codes: disagreement(codes, wanted), threat)
+        regression = targeted.regression(student(adversarial), relaxed, labels, index)
+        return method(relaxed, labels, index) + weight * regression
+
+    state: dict[str, Stateful] = {
+        "targeted": targeted,
+        "optimiser of prototypes": targeted.optimiser,
+        "drops": targeted.schedule,
+    }
+    return fit(student, train, method, loss, recipe, name="atrdh", state=state)
+
+
+class RandomTargets(nn.Module):
+    """The prototype network with its training, and the memories of binary and relaxed codes beside it.
+
+    Args:
+        codes: relaxed codes [n, bits] that training starts from.
+        labels: of the training set [n, classes].
+        rate: learning rate of the prototype network.
+        steps: batches that it will see.
+        upper: see `circle_loss`.
+    """
+
+    signs: Tensor
+    outputs: Tensor
+    labels: Tensor
+
+    def __init__(self, codes: Codes, labels: Labels, rate: float, steps: int, *, upper: bool) -> None:
+        super().__init__()
+        self.upper = upper
+        self.register_buffer("signs", binarize(codes))
+        self.register_buffer("outputs", codes.clone())
+        self.register_buffer("labels", labels.to(codes.device), persistent=False)
+        self.net = CodeNet(labels.shape[1], codes.shape[1]).to(codes.device)
+        self.optimiser, self.schedule = new_optimiser(self.net, rate, steps)
+
+    def prototypes_of(self, targets: Labels, relaxed: Codes, index: Index) -> BinaryCodes:
+        """Prototype codes [batch, bits] of target labels, before the network's step on them.
+
+        Args:
+            relaxed: the clean codes of the batch, which go into the memory of binary codes first.
+        """
+        self.signs[index] = binarize(relaxed.detach())
+        with torch.no_grad():
+            codes = binarize(self.net(targets))
+        loss = code_net_loss(self.net, targets, self.signs, self.labels, upper=self.upper)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.schedule.step()
+        return codes
+
+    def regression(self, attacked: Codes, relaxed: Codes, labels: Labels, index: Index) -> Scalar:
+        """Mean of (h'.u / bits - S)^2 over adversarial codes h' and the memory of relaxed codes u, S in {-1, +1}.
+
+        Args:
+            relaxed: the clean codes of the batch, which go into the memory first.
+        """
+        self.outputs[index] = relaxed.detach()
+        similar = 2 * (labels @ self.labels.T > 0).to(attacked.dtype) - 1
+        return ((attacked @ self.outputs.T / attacked.shape[1] - similar) ** 2).mean()

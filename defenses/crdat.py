@@ -1,0 +1,76 @@
+"""CRDAT: a clean teacher distilled into a robust student (after Zhu et al., SIGIR 2025)."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hashbench.adversarial import InnerAttack
+from hashbench.backbones.torchvision_models import last_linear
+from hashbench.data import ImageSet
+from hashbench.model import HashModel, binarize, frozen
+from hashbench.objectives import agreement
+from hashbench.parameters import NonNegative
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
+from hashbench.registry import defense
+from hashbench.threat import Threat
+from hashbench.training import fit
+from hashbench.types import Codes, Images, Index, Labels, Scalar
+
+RECIPE = Recipe(learning_rate=0.01)
+INNER = InnerAttack()
+
+
+@defense("crdat", paper="after Zhu et al., SIGIR 2025", grid={"learning_rate": (0.01, 0.02), "features": (0.3, 1.0)})
+def crdat(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe = RECIPE,
+    inner: InnerAttack = INNER,
+    features: NonNegative = 1.0,
+) -> HashModel:
+    """Train a student on adversarial images to give the codes and features that its clean teacher gives clean ones.
+
+    From the paper: the teacher is the clean model, the student learns its codes and features on
+    adversarial examples, and the hashing loss has no part in it. Ours, since no more could be read: the
+    student starts as the teacher; the inner attack moves its codes away from the teacher's binary ones; codes
+    are compared by their mean product with those, features (what enters the last linear layer) by their
+    cosine.
+
+    Args:
+        features: weight of the features' term.
+    """
+    student, teacher = copy.deepcopy(model), copy.deepcopy(model)
+
+    def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        with frozen(teacher):
+            relaxed, known = codes_and_features(teacher, images)
+        wanted = binarize(relaxed.detach())
+        adversarial = inner.craft(student, images, lambda codes: agreement(codes, wanted), threat)
+        attacked, seen = codes_and_features(student, adversarial)
+        likeness = functional.cosine_similarity(seen, known.detach(), dim=1)
+        return (features * (1 - likeness) - agreement(attacked, wanted)).mean()
+
+    return fit(student, train, method, loss, recipe, name="crdat")
+
+
+def codes_and_features(model: HashModel, images: Images) -> tuple[Codes, Tensor]:
+    """Relaxed codes [images, bits], and what enters the network's last linear layer [images, features]."""
+    entered: list[Tensor] = []
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        entered.append(inputs[0])
+
+    _, layer = last_linear(model.network)
+    handle = layer.register_forward_pre_hook(note)
+    try:
+        codes = model(images)
+    finally:
+        handle.remove()
+    return codes, entered[-1]

@@ -1,0 +1,61 @@
+"""LAP: S3 with a stronger inner attack and average precision itself in the loss (ours)."""
+
+from __future__ import annotations
+
+from hashbench.adversarial import Guided, InnerAttack, guided_training
+from hashbench.codes import center_code, draw_rows
+from hashbench.data import ImageSet
+from hashbench.model import HashModel
+from hashbench.parameters import Count, NonNegative, Positive
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
+from hashbench.registry import defense
+from hashbench.soft_ap import soft_average_precision
+from hashbench.threat import Threat
+from hashbench.types import Codes, Labels, Scalar
+
+RECIPE = Recipe(epochs=36, learning_rate=0.02)
+INNER = InnerAttack(steps=3, step_ratio=0.5, reach=1.25)
+
+
+@defense("lap", paper="ours", grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)})
+def lap(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe = RECIPE,
+    inner: InnerAttack = INNER,
+    weight: NonNegative = 3.0,
+    ranking: NonNegative = 2.0,
+    sample: Count = 400,
+    half_width: Positive = 2.0,
+) -> HashModel:
+    """Train as S3 does, and also on the soft average precision of adversarial codes; for multi-label data.
+
+    Args:
+        weight: of the adversarial terms (lambda).
+        ranking: of 1 - soft average precision among them.
+        sample: codes of the training set that adversarial codes rank, drawn anew for each batch.
+        half_width: of the triangular bins over Hamming distances, in bits.
+    """
+
+    def further(attacked: Codes, labels: Labels, guided: Guided) -> Scalar:
+        rows = draw_rows(len(guided.memory), sample, attacked.device)
+        relevant = (labels @ guided.labels[rows].T > 0).to(attacked.dtype)
+        precision = soft_average_precision(attacked, guided.memory[rows], relevant, half_width)
+        return weight * ranking * (1 - precision).mean()
+
+    return guided_training(
+        model,
+        train,
+        method,
+        threat,
+        center_code,
+        recipe=recipe,
+        inner=inner,
+        weight=weight,
+        name="lap",
+        further=further,
+    )

@@ -1,0 +1,55 @@
+"""Adversarial training with the hashing method's own loss (Madry et al., ICLR 2018, for codes)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from hashbench.adversarial import InnerAttack, untouched
+from hashbench.data import ImageSet
+from hashbench.model import HashModel
+from hashbench.parameters import Share
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
+from hashbench.registry import defense
+from hashbench.threat import Threat
+from hashbench.training import fit
+from hashbench.types import Images, Index, Labels, Scalar
+
+RECIPE = Recipe(learning_rate=0.01)
+INNER = InnerAttack()
+
+
+@defense(
+    "pgd-training",
+    paper="Madry et al., ICLR 2018",
+    grid={"learning_rate": (0.01, 0.02), "adversarial": (0.5, 1.0)},
+)
+def pgd_training(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe = RECIPE,
+    inner: InnerAttack = INNER,
+    adversarial: Share = 0.5,
+) -> HashModel:
+    """Train on the hashing loss of adversarial images, which are made by ascending that same loss.
+
+    A method with a memory of codes keeps those of the clean images there, with which databases are coded.
+
+    Args:
+        adversarial: share of the loss that is taken on adversarial images; the rest on clean ones.
+    """
+    student = copy.deepcopy(model)
+
+    def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        with untouched(method):
+            crafted = inner.craft(student, images, lambda codes: -method(codes, labels, index), threat)
+            relaxed, attacked = student(torch.cat([images, crafted])).chunk(2)
+            hard = method(attacked, labels, index)
+        return (1 - adversarial) * method(relaxed, labels, index) + adversarial * hard
+
+    return fit(student, train, method, loss, recipe, name="pgd-training")

@@ -1,0 +1,57 @@
+"""SAAT: semantic-aware adversarial training (Yuan, Zhang, Wang and Wu, TIFS 2023)."""
+
+from __future__ import annotations
+
+from hashbench.adversarial import Guided, InnerAttack, guided_training
+from hashbench.codes import mainstay_code
+from hashbench.data import ImageSet
+from hashbench.model import HashModel, binarize
+from hashbench.parameters import NonNegative
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
+from hashbench.registry import defense
+from hashbench.threat import Threat
+from hashbench.types import Codes, Labels, Scalar
+
+RECIPE = Recipe(learning_rate=0.01)
+INNER = InnerAttack()
+
+
+@defense("saat", paper="Yuan et al., TIFS 2023", grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)})
+def saat(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe = RECIPE,
+    inner: InnerAttack = INNER,
+    weight: NonNegative = 1.0,
+    quantisation: NonNegative = 1e-4,
+) -> HashModel:
+    """Train on hashing loss of clean images plus distance of adversarial codes to their mainstay codes.
+
+    A mainstay code weighs the relevant codes by the cosine of their labels with the image's. The
+    released code trains for 20 epochs of 32 images with
+    `optimiser=sgd,schedule=halves,learning_rate=0.05,momentum=0,weight_decay=1e-5`.
+
+    Args:
+        weight: of the adversarial codes' agreement with their mainstay codes (lambda).
+        quantisation: of the adversarial codes' mean squared distance to their signs (mu).
+    """
+
+    def further(attacked: Codes, labels: Labels, guided: Guided) -> Scalar:
+        return quantisation * ((attacked - binarize(attacked.detach())) ** 2).mean()
+
+    return guided_training(
+        model,
+        train,
+        method,
+        threat,
+        mainstay_code,
+        recipe=recipe,
+        inner=inner,
+        weight=weight,
+        name="saat",
+        further=further,
+    )

@@ -1,0 +1,61 @@
+"""TRADES for codes: clean hashing loss plus a bound on how far codes move (after Zhang et al., ICML 2019)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from hashbench.adversarial import InnerAttack
+from hashbench.codes import encode_batch
+from hashbench.data import ImageSet
+from hashbench.model import HashModel
+from hashbench.parameters import NonNegative
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
+from hashbench.registry import defense
+from hashbench.threat import Threat
+from hashbench.training import fit
+from hashbench.types import Codes, Images, Index, Labels, Scalar, Scores
+
+RECIPE = Recipe(learning_rate=0.01)
+INNER = InnerAttack()
+
+
+@defense(
+    "trades-hamming",
+    paper="after Zhang et al., ICML 2019",
+    grid={"learning_rate": (0.01, 0.02), "weight": (2.0, 6.0)},
+)
+def trades_hamming(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe = RECIPE,
+    inner: InnerAttack = INNER,
+    weight: NonNegative = 4.0,
+) -> HashModel:
+    """Train on the hashing loss of clean images plus the distance between clean and adversarial codes.
+
+    The inner attack makes that distance as large as it can; it needs no labels. The distance of relaxed
+    codes is their squared difference / 4, which on binary codes is the share of bits that differ.
+
+    Args:
+        weight: of the distance (beta).
+    """
+    student = copy.deepcopy(model)
+
+    def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        still = encode_batch(student, images)
+        adversarial = inner.craft(student, images, lambda codes: -distance(codes, still), threat)
+        relaxed, attacked = student(torch.cat([images, adversarial])).chunk(2)
+        return method(relaxed, labels, index) + weight * distance(attacked, relaxed).mean()
+
+    return fit(student, train, method, loss, recipe, name="trades-hamming")
+
+
+def distance(codes: Codes, others: Codes) -> Scores:
+    """Mean squared difference of relaxed codes / 4: the share of bits that differ, if they are binary."""
+    return ((codes - others) ** 2).mean(1) / 4
