@@ -50,6 +50,7 @@ class Cell:
         """What a reader sees of the cell: the key fields and parameters of its row."""
         return {
             **self._defended_identity,
+            "tuned": self.defense.tuned,
             "attack": self.attack.label,
             "attack_params": self.attack.visible,
             "goal": self.attack.goal,

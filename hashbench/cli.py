@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from hashbench import cli_options
 from hashbench.cli_data import data
+from hashbench.cli_tune import tune
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from hashbench.request import Request
     from hashbench.scoring import Retrieval
 
-C = TypeVar("C", bound=Callable[..., Any])
 INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
 
 
@@ -52,29 +53,6 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
-    def add(command: C) -> C:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-_store = click.option(
-    "--store", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
-    help="Folder that keeps models and results.",
-)  # fmt: skip
-_out = click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
-    help="Folder for tables and pictures.",
-)  # fmt: skip
-_plugin = click.option(
-    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
-    help="A Python file with attacks or defenses of your own; it is executed. Repeatable.",
-)  # fmt: skip
-
-
 _SEED: dict[str, Any] = {
     "type": click.IntRange(0), "multiple": True, "default": (0,), "show_default": True,
     "help": "Seed of trainings and attacks. Repeatable.",
@@ -91,29 +69,29 @@ def cli() -> None:
 
 
 cli.add_command(data)
+cli.add_command(tune)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
-@_options(
+@cli_options.options(
     click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
     click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable."),
-    click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="The data set."),
-    click.option("--method", default="csq", show_default=True, metavar="NAME", help="The hashing method."),
-    click.option("--backbone", default="cnn", show_default=True, metavar="NAME", help="The network."),
-    click.option("--bits", type=click.IntRange(1, 1024), default=32, show_default=True, help="Code length."),
-    click.option("--training", default="", metavar="PARAMS", help="Clean training, such as epochs=30,batch_size=32."),
-    click.option("--eps", metavar="NUMBER", help="L-inf budget for pixels in [0, 1].  [default: the data set's]"),
+    cli_options.subject,
     click.option("--seed", "seeds", **_SEED),
-    click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ..."),
-    _out,
-    _store,
+    click.option(
+        "--tuned", type=click.Path(path_type=Path), metavar="FILE",
+        help="A table of `hashbench tune`, whose chosen values the defenses take that are given without parameters.",
+    ),
+    cli_options.device,
+    cli_options.out,
+    cli_options.store,
     click.option("--fresh", is_flag=True, help="Train and attack again, whatever the store holds."),
     click.option(
         "--suite", metavar="NAME",
         help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack add to each of them.",
     ),
     click.option("--dry-run", is_flag=True, help="Print the cells, what they need and about how many passes."),
-    _plugin,
+    cli_options.plugin,
 )  # fmt: skip
 def run(store: Path, **words: Any) -> None:
     """Train, defend, attack, and write the matrix of mAPs.
@@ -185,7 +163,7 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
 
 @cli.command("list", epilog="Example: hashbench list attacks")
 @click.argument("kind", required=False, type=click.Choice(["attacks", "defenses", "methods", "backbones", "datasets"]))
-@_plugin
+@cli_options.plugin
 def list_(kind: str | None, plugins: Sequence[Path]) -> None:
     """Show what is registered, with parameters and papers."""
     from hashbench import registry
@@ -212,8 +190,8 @@ def _describe(entry: Entry[Any]) -> str:
 
 
 @cli.command(epilog="Example: hashbench report --store runs --out leaderboards")
-@_store
-@_out
+@cli_options.store
+@cli_options.out
 def report(store: Path, out: Path) -> None:
     """Rebuild all tables and pictures from a store alone."""
     from hashbench import leaderboard

@@ -20,7 +20,8 @@ KEY = [
     "defense", "attack", "goal", "access", "norm", "eps", "seed", "index",
 ]  # fmt: skip
 PARAMETERS = [
-    "backbone_params", "method_params", "training_params", "defense_params", "attack_params", "steps", "restarts",
+    "backbone_params", "method_params", "training_params", "defense_params", "tuned", "attack_params", "steps",
+    "restarts",
 ]  # fmt: skip
 QUALITY = [
     "map_clean", "map", "map_low", "map_high", "map_at_k", "k", "precision_radius_2", "bits_moved", "chance_map",

@@ -53,10 +53,14 @@ class Entry(Generic[F]):
 
 @dataclass(frozen=True)
 class Choice(Generic[F]):
-    """An entry with a value for each of its parameters: what a word of the command line became."""
+    """An entry with a value for each of its parameters: what a word of the command line became.
+
+    `tuned` is the digest of the table of trials that values come from; empty where they are given or defaults.
+    """
 
     entry: Entry[F]
     params: Mapping[str, Value]
+    tuned: str = ""
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hashbench import registry
@@ -16,6 +17,7 @@ from hashbench.protocols import Attack, Backbone, Dataset, Defense, MethodFactor
 from hashbench.registry import Choice
 from hashbench.spec import Spec
 from hashbench.threat import Threat
+from hashbench.tuning import SUBJECT, Tuned
 
 Load = Callable[[Choice[Dataset]], RetrievalSplit]
 
@@ -33,6 +35,7 @@ class Request:
     defenses: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
+    tuned: Path | None = None
 
     def resolve(self) -> Resolved:
         """The registry entries that the words name.
@@ -40,14 +43,21 @@ class Request:
         Raises:
             UnknownName: a name that nothing has.
             BadParameter: a parameter that does not exist, or a value that it can't take.
+            BadInput: the tuned values can't be read, or lack a defense.
         """
+        dataset = registry.datasets.choose(Spec.parse(self.dataset))
+        backbone = registry.backbones.choose(Spec.parse(self.backbone))
+        method = registry.methods.choose(Spec.parse(self.method))
+        training = registry.choose_clean(clean_training, self.training)
+        labels = [dataset.label, backbone.label, method.label, str(self.bits), training.label]
+        choose = chooser(self.tuned, dict(zip(SUBJECT, labels, strict=True)))
         return Resolved(
-            tuple(registry.defenses.choose(Spec.parse(text)) for text in ("none", *self.defenses)),
+            tuple(choose(text) for text in ("none", *self.defenses)),
             tuple(registry.attacks.choose(Spec.parse(text)) for text in ("none", *self.attacks)),
-            registry.datasets.choose(Spec.parse(self.dataset)),
-            registry.backbones.choose(Spec.parse(self.backbone)),
-            registry.methods.choose(Spec.parse(self.method)),
-            registry.choose_clean(clean_training, self.training),
+            dataset,
+            backbone,
+            method,
+            training,
             self.bits,
             None if self.eps is None else Threat(read_eps(self.eps)),
             self.seeds,
@@ -82,6 +92,11 @@ class Resolved:
         for choice in self.defenses:
             choice.check(untrained)
         return plan(subject, self.threat or Threat(split.eps), self.seeds, self.defenses, self.attacks)
+
+
+def chooser(tuned: Path | None, subject: dict[str, str]) -> Callable[[str], Choice[Defense]]:
+    """What turns the words of a defense into a choice: with tuned values, where a file holds some."""
+    return Tuned(tuned, subject).choose if tuned else lambda text: registry.defenses.choose(Spec.parse(text))
 
 
 def load_once() -> Load:

@@ -34,3 +34,7 @@ class Spec:
                 raise BadParameter(f"parameter {key!r} stands twice in {text!r}; keep one")
             params[key] = value
         return cls(name.strip(), params)
+
+    def __str__(self) -> str:
+        words = ",".join(f"{name}={value}" for name, value in self.params.items())
+        return f"{self.name}:{words}" if words else self.name

@@ -21,7 +21,7 @@ VARIED = {
     "bits": "bits",
 }  # one request for each value
 LISTED = {"defense": "defenses", "attack": "attacks", "seed": "seeds"}
-SINGLE = {"training": "training", "eps": "eps"}
+SINGLE = {"training": "training", "eps": "eps", "tuned": "tuned"}
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,16 @@ def read_suite(name: str) -> Suite:
     tables = content.get("run", [])
     if not isinstance(tables, list) or not tables:
         raise BadInput(f"{path} has no [[run]] table; each one names a dataset, attacks and defenses")
-    requests = [request for table in tables for request in expand(table, str(path))]
+    requests = [request for table in tables for request in expand(table, path)]
     title, paper = (str(content.get(key, "")) for key in ("title", "paper"))
     return Suite(path.stem, title, paper, tuple(dict.fromkeys(requests)))
 
 
-def expand(table: Mapping[str, Any], source: str) -> list[Request]:
+def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
     """The requests of one table: one for each combination of its data sets, backbones, methods and bits.
+
+    Args:
+        source: the suite's file, for error messages, and to find a table of tuned values beside it.
 
     Raises:
         BadInput: the table has an unknown key or a value of another type.
@@ -78,6 +81,8 @@ def expand(table: Mapping[str, Any], source: str) -> list[Request]:
             raise BadInput(f"{source}: {key} = {value!r} is no {wanted.__name__} nor a list of them")
     fixed: dict[str, Any] = {known[key]: tuple(_as_list(table[key])) for key in LISTED if key in table}
     fixed |= {known[key]: table[key] for key in SINGLE if key in table}
+    if "tuned" in fixed:
+        fixed["tuned"] = source.parent / fixed["tuned"]
     varied = {known[key]: _as_list(table[key]) for key in VARIED if key in table}
     return [
         Request(**dict(zip(varied, values, strict=True)), **fixed) for values in itertools.product(*varied.values())

@@ -46,7 +46,7 @@ def test_a_table_becomes_a_request_for_each_combination() -> None:
         "seed": [0, 1],
         "eps": "0.1",
     }
-    requests = expand(table, "here")
+    requests = expand(table, Path("here"))
     assert [(r.dataset, r.bits) for r in requests] == [("a", 16), ("a", 32), ("b", 16), ("b", 32)]
     assert all(r.attacks == ("noise",) and r.seeds == (0, 1) and r.eps == "0.1" for r in requests)
 

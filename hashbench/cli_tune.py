@@ -1,0 +1,83 @@
+"""The command `hashbench tune`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashbench import cli_options
+from hashbench.errors import BadParameter
+
+SEED = 1000  # no table uses it
+ATTACK = "pgd-hamming:steps=20,restarts=1"
+
+
+@click.command(epilog="Example: hashbench tune cgat --dataset digits --out tuned.csv")
+@click.argument("defenses", nargs=-1, required=True)
+@cli_options.options(
+    cli_options.subject,
+    click.option("--attack", default=ATTACK, show_default=True, metavar="NAME", help="The attack that decides."),
+    click.option(
+        "--seed", "seeds", type=click.IntRange(0), multiple=True, default=(SEED,), show_default=True,
+        help="Seed of the trials; take none that a table uses. Repeatable.",
+    ),
+    click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),
+    cli_options.device,
+    cli_options.store,
+    click.option(
+        "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("tuned.csv"), show_default=True,
+        help="The table of all trials, which `hashbench run --tuned` takes.",
+    ),
+    cli_options.plugin,
+)  # fmt: skip
+def tune(
+    defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], device: str, store: Path, out: Path,
+    plugins: Sequence[Path], **words: Any,
+) -> None:  # fmt: skip
+    """Choose hyper-parameters of defenses: the same few trials for each.
+
+    DEFENSES are names of defenses, each with a small grid of its own. Every combination is trained, and
+    attacked on the validation queries, which no table uses; the highest mAP under attack wins. The table
+    keeps the rows that it had of other defenses and data sets.
+    """
+    from hashbench import registry, tuning
+    from hashbench.request import Request, load_once
+    from hashbench.runner import choose_device, run
+    from hashbench.spec import Spec
+    from hashbench.store import Store
+    from hashbench.terminal import progress_bars
+
+    for path in plugins:
+        registry.load_plugin(path)
+    tried = {text: tuning.trials(text, _read_grid(grid)) for text in defenses}
+    label = registry.attacks.choose(Spec.parse(attack)).label
+    target, kept = choose_device(device), Store(store)
+    command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once()
+    for text, specs in tried.items():
+        resolved = Request(defenses=tuple(specs), attacks=(attack,), **words).resolve()
+        cells = resolved.cells(lambda choice: tuning.on_validation(load(choice)))
+        with progress_bars():
+            results = list(run(cells, kept, target, command=command))
+        rows = tuning.judge_trials(text, specs, label, results)
+        tuning.write_table(out, rows)
+        for row in rows:
+            mark = "chosen" if row["chosen"] == "yes" else ""
+            click.echo(
+                f"{row['trial']:<60} clean {row['map_clean'] or '-':>8}  attacked {row['map'] or '-':>8}  {mark}"
+            )
+    click.echo(f"written to {out}; use it with 'hashbench run --tuned {out}'")
+
+
+def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:
+    grid = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not (name and equals and values):
+            raise BadParameter(f"can't read --grid {text}; write NAME=a,b such as learning_rate=0.01,0.02")
+        grid[name] = values.split(",")
+    return grid or None
