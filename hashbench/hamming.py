@@ -34,8 +34,8 @@ class Counts:
 
 
 def pack(bits: Bits) -> Words:
-    """Rows of bits [n, width] as rows of 64-bit words, zeros behind the last bit."""
-    padded = np.zeros((len(bits), -(-bits.shape[1] // 64) * 64), dtype=np.bool_)
+    """Rows of bits [n, width] as rows of at least one 64-bit word, zeros behind the last bit."""
+    padded = np.zeros((len(bits), max(1, -(-bits.shape[1] // 64)) * 64), dtype=np.bool_)
     padded[:, : bits.shape[1]] = bits
     return np.packbits(padded, axis=1).view(np.uint64)
 

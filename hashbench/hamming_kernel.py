@@ -28,31 +28,46 @@ def _ones(typing_context: Any, word: Any) -> Any:
     return word(word), emit
 
 
-ones: Callable[[Any], Any] = intrinsic(_ones)
+ones: Any = intrinsic(_ones)
 
 
 def _fill(slots: Integers, query_codes: Words, query_labels: Words, codes: Words, labels: Words) -> None:
-    items, block = codes.shape[1], max(BLOCK, 4 * slots.shape[1])
-    distance, shared = np.empty(block, dtype=np.uint64), np.empty(block, dtype=np.uint64)
-    tables = np.zeros((TABLES, slots.shape[1]), dtype=np.int64)
+    items, block, width = codes.shape[1], max(BLOCK, 4 * slots.shape[1]), slots.shape[1]
+    distance, shared = np.zeros(block, dtype=np.uint64), np.zeros(block, dtype=np.uint64)
+    found, table = np.zeros(block, dtype=np.uint32), np.zeros(TABLES * width, dtype=np.int64)
     for start in range(0, items, block):
         size = min(block, items - start)
         for query in range(len(query_codes)):
-            distance[:size] = 0
-            shared[:size] = 0
-            for word in range(codes.shape[0]):
+            if codes.shape[0] > 1:
+                distance[:size] = 0
+            if labels.shape[0] > 1:
+                shared[:size] = 0
+            for word in range(1, codes.shape[0]):
                 wanted, row = query_codes[query, word], codes[word, start : start + size]
                 for item in range(size):
                     distance[item] += ones(wanted ^ row[item])
-            for word in range(labels.shape[0]):
+            for word in range(1, labels.shape[0]):
                 wanted, row = query_labels[query, word], labels[word, start : start + size]
                 for item in range(size):
                     shared[item] |= wanted & row[item]
+            code, row = query_codes[query, 0], codes[0, start : start + size]
+            label, shown = query_labels[query, 0], labels[0, start : start + size]
             for item in range(size):
-                slot = np.intp(2 * distance[item]) + np.intp(shared[item] != 0)
-                tables[item % TABLES, slot] += 1
-            slots[query] += tables.sum(axis=0)
-            tables[:] = 0
+                apart = distance[item] + ones(code ^ row[item])
+                relevant = (shared[item] | (label & shown[item])) != 0
+                found[item] = np.uint32(2 * apart) + np.uint32(relevant)
+            for item in range(0, size - 3, 4):
+                table[np.intp(found[item])] += 1
+                table[np.intp(found[item + 1]) + width] += 1
+                table[np.intp(found[item + 2]) + 2 * width] += 1
+                table[np.intp(found[item + 3]) + 3 * width] += 1
+            for item in range(size - size % 4, size):
+                table[np.intp(found[item])] += 1
+            for slot in range(width):
+                slots[query, slot] += (
+                    table[slot] + table[slot + width] + table[slot + 2 * width] + table[slot + 3 * width]
+                )
+            table[:] = 0
 
 
 def _compiled(function: Fill) -> Fill:
