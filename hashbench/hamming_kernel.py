@@ -94,7 +94,7 @@ def add_slots(slots: Integers, query_codes: Words, query_labels: Words, codes: W
         codes: [words, items], one word of all items after the other.
         labels: [words, items].
     """
-    threads = int(numba.config.NUMBA_NUM_THREADS)
+    threads = int(vars(numba.config)["NUMBA_NUM_THREADS"])
     if threads == 1:
         fill(slots, query_codes, query_labels, codes, labels)
         return
