@@ -166,15 +166,16 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
 @cli_options.plugin
 def list_(kind: str | None, plugins: Sequence[Path]) -> None:
     """Show what is registered, with parameters and papers."""
-    from hashbench import registry
+    from hashbench.signatures import registries
 
-    for path in plugins:
-        registry.load_plugin(path)
-    for name in ("attacks", "defenses", "methods", "backbones", "datasets"):
-        if kind in (None, name):
-            click.secho(name, bold=True)
-            for entry in getattr(registry, name):
-                click.echo(_describe(entry))
+    with registries(whole=bool(plugins)) as registry:
+        for path in plugins:
+            registry.load_plugin(path)
+        for name in ("attacks", "defenses", "methods", "backbones", "datasets"):
+            if kind in (None, name):
+                click.secho(name, bold=True)
+                for entry in getattr(registry, name):
+                    click.echo(_describe(entry))
 
 
 def _describe(entry: Entry[Any]) -> str:

@@ -14,7 +14,8 @@ from torch import Tensor
 from hashbench.codes import batch_size, encode
 from hashbench.data import Gallery, ImageSet, Queries, Victim
 from hashbench.errors import BadOutput, CodeRaised, HashbenchError, InvalidCell
-from hashbench.hamming import Counts, count
+from hashbench.hamming import Counts
+from hashbench.hamming_tensors import count_tensors
 from hashbench.metrics import average_precision, chance, precision_within, relevant_fraction
 from hashbench.model import HashModel, binarize, frozen
 from hashbench.passes import Passes, counted
@@ -230,8 +231,7 @@ def tensor_digest(tensors: dict[str, Tensor]) -> str:
 
 
 def _count(codes: Codes, labels: Labels, victim: Victim) -> Counts:
-    pairs = (codes, labels, victim.gallery.codes, victim.gallery.labels)
-    return count(*(_bits(tensor) for tensor in pairs))
+    return count_tensors(codes, labels, victim.gallery.codes, victim.gallery.labels)
 
 
 def _bits(tensor: Tensor) -> NDArray[np.bool_]:

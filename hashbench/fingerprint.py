@@ -17,7 +17,7 @@ TRAINING = (
     "seeds", "soft_ap", "threat", "training",
 )  # fmt: skip
 ATTACKING = ("art", "autopgd", "chase", "gan", "guard", "keeping", "objectives", "prototype", "surrogate", "targets")
-JUDGING = ("evaluation", "hamming", "metrics")
+JUDGING = ("evaluation", "hamming", "hamming_kernel", "hamming_tensors", "metrics")
 
 
 # The packages whose modules share code with their siblings, and whose entries are part of a key one by one.

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional
-from torchvision.datasets import CIFAR10
 
 from hashbench.data import ImageSet, RetrievalSplit, split_of_tensors
 from hashbench.datasets.download import torchvision_folder
@@ -33,6 +32,8 @@ def cifar10(*, root: Path | None = None) -> RetrievalSplit:
     """
     if root is not None and not root.is_dir():
         raise MissingData(f"there is no folder {root}; give root= the folder that holds cifar-10-batches-py")
+    from torchvision.datasets import CIFAR10  # slow to import
+
     folder = root or torchvision_folder("CIFAR10", "check the network")
     try:
         parts = [CIFAR10(folder, train=train) for train in (True, False)]

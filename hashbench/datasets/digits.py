@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch.nn import functional
 
 from hashbench.data import ImageSet, RetrievalSplit, split_of_tensors
@@ -29,6 +28,8 @@ def digits() -> RetrievalSplit:
 
 def digit_pools() -> tuple[ImageSet, ImageSet, ImageSet]:
     """Disjoint digits for queries, validation queries and the database, in an order that never changes."""
+    from sklearn.datasets import load_digits  # slow to import
+
     bunch = load_digits()
     order = np.random.RandomState(0).permutation(len(bunch.target))
     images = torch.tensor(bunch.images[order], dtype=torch.float32)[:, None] / 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.linalg import hadamard
 from torch import Tensor
 from torch.nn import functional
 
@@ -71,6 +70,8 @@ def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
     order = 1 << (bits - 1).bit_length()
     while 2 * order < classes:
         order *= 2
+    from scipy.linalg import hadamard  # slow to import
+
     square = hadamard(order)
     rows = np.concatenate([square, -square])
     best, best_rank = rows[:classes, :bits], (-1.0, -1.0, -float("inf"))

@@ -1,26 +1,42 @@
 """Tie-aware AP from counts beside the usual way: sort each query's distances, then sum precisions.
 
-`make bench` compares them in one run; the plain test run only checks that both agree where no tie matters.
+`make bench` measures at the size of NUS-WIDE and beyond; the plain test run only checks that both ways agree
+where no tie matters.
 """
 
 from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from hashbench.hamming import Bits, count
+from hashbench.hamming import Bits, Shard, count, count_shards
 from hashbench.metrics import Values, average_precision
 
 Arrays = tuple[Bits, Bits, Bits, Bits]
+SORTED = 20  # queries that are sorted; the rest would take as long each
+PEAK = """
+from test_counting import by_counts, make, peak_megabytes
+by_counts(*make(2_100, 193_734, 32, 21))
+print(peak_megabytes())
+"""
 
 
-@pytest.fixture(scope="module")
-def arrays() -> Arrays:
+def make(queries: int, items: int, bits: int, classes: int) -> Arrays:
+    """Random codes and labels, drawn as bytes so that drawing needs little memory."""
     random = np.random.default_rng(0)
-    labels = random.random((20_100, 21)) < 0.1
-    codes = random.random((20_100, 32)) < 0.5
-    return codes[:100], labels[:100], codes[100:], labels[100:]
+
+    def draw(rows: int, width: int, below: int) -> Bits:
+        return random.integers(0, 256, (rows, width), dtype=np.uint8) < below
+
+    return draw(queries, bits, 128), draw(queries, classes, 26), draw(items, bits, 128), draw(items, classes, 26)
 
 
 def by_counts(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) -> Values:
@@ -29,18 +45,97 @@ def by_counts(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) 
 
 def by_sorting(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) -> Values:
     """Query by query with a sort, ties in the order of the database."""
+    signs, known = 2.0 * codes - 1, labels.astype(float)
     values = []
-    for query, wanted in zip(2.0 * query_codes - 1, query_labels, strict=True):
-        relevant = labels.astype(float) @ wanted > 0
-        order = np.argsort((codes.shape[1] - (2.0 * codes - 1) @ query) / 2, kind="stable")
+    for query, wanted in zip(2.0 * query_codes - 1, query_labels.astype(float), strict=True):
+        relevant = known @ wanted > 0
+        order = np.argsort((codes.shape[1] - signs @ query) / 2)
         ranks = np.flatnonzero(relevant[order]) + 1
         values.append((np.arange(1, len(ranks) + 1) / ranks).mean() if len(ranks) else np.nan)
     return np.array(values)
 
 
-@pytest.mark.benchmark(group="AP of 100 queries against 20,000 items of 32 bits")
-@pytest.mark.parametrize("way", [by_counts, by_sorting])
-def test_speed_of_average_precision(benchmark: BenchmarkFixture, arrays: Arrays, way: object) -> None:
-    found = benchmark(way, *arrays)
-    bounds = average_precision(count(*arrays))
+def peak_megabytes() -> float:
+    """The most memory that this process held since its program began; a forked process's rusage knows its parent's."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def seconds(
+    function: Callable[..., object], *args: object, clock: Callable[[], float] = time.perf_counter, rounds: int = 3
+) -> float:
+    """The best of some rounds."""
+    taken = []
+    for _ in range(rounds):
+        began = clock()
+        function(*args)
+        taken.append(clock() - began)
+    return min(taken)
+
+
+def enabled(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("benchmark_enable"):
+        pytest.skip("a benchmark; enable it with --benchmark-enable")
+
+
+def test_counts_and_sorting_agree_where_no_tie_matters() -> None:
+    arrays = make(20, 2_000, 32, 21)
+    found, bounds = by_sorting(*arrays), average_precision(count(*arrays))
     assert (np.isnan(found) | ((bounds.low - 1e-12 <= found) & (found <= bounds.high + 1e-12))).all()
+
+
+@pytest.mark.benchmark(group="AP of 2,100 queries against 193,734 items of 32 bits and 21 labels")
+def test_average_precision_at_the_size_of_nus_wide(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+    enabled(request)
+    arrays = make(2_100, 193_734, 32, 21)
+    count(*(array[:1] for array in arrays))  # compiles
+    benchmark.pedantic(by_counts, arrays, rounds=3)  # type: ignore[no-untyped-call]
+    plain = seconds(by_sorting, arrays[0][:SORTED], arrays[1][:SORTED], *arrays[2:]) * 2_100 / SORTED
+    ratio = seconds(by_counts, *arrays) / plain
+    benchmark.extra_info |= {"plain": f"argsort by query, {SORTED} queries scaled to 2,100", "ratio": ratio}
+    assert ratio <= 1 / 40
+
+
+def test_peak_memory_at_the_size_of_nus_wide(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+    enabled(request)
+    folder = str(request.path.parent)
+
+    def peak() -> float:
+        command = [sys.executable, "-c", PEAK]
+        return float(subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout)
+
+    found = benchmark.pedantic(peak, rounds=1)  # type: ignore[no-untyped-call]
+    benchmark.extra_info |= {"peak_mb": found}
+    assert found < 300
+
+
+def test_ten_million_items(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+    enabled(request)
+    queries, labels, codes, shown = make(100, 1_000_000, 64, 21)
+
+    def shards() -> Iterator[Shard]:
+        for shift in range(10):  # ten databases that differ, of one array
+            yield codes ^ codes[shift], shown
+
+    began = time.perf_counter()
+    found = benchmark.pedantic(  # type: ignore[no-untyped-call]
+        lambda: count_shards(queries, labels, shards()), rounds=1
+    )
+    assert (found.items.sum(1) == 10_000_000).all()
+    assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize("axis", ["queries", "items"])
+def test_time_grows_linearly(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, axis: str) -> None:
+    """At four sizes the processor time of a pair stays within 15 % of their mean; other programs do not enter it."""
+    enabled(request)
+    sizes = (1, 2, 4, 8)
+    work = [
+        make(250 * size, 200_000, 64, 21) if axis == "queries" else make(500, 100_000 * size, 64, 21) for size in sizes
+    ]
+    count(*(array[:1] for array in work[0]))  # compiles
+    taken = np.array([seconds(count, *arrays, clock=time.process_time, rounds=6) for arrays in work])
+    benchmark.pedantic(count, work[0], rounds=1)  # type: ignore[no-untyped-call]
+    by_pair = taken / sizes
+    benchmark.extra_info |= {"seconds": taken.tolist(), "spread": (by_pair / by_pair.mean()).tolist()}
+    assert abs(by_pair / by_pair.mean() - 1).max() <= 0.15

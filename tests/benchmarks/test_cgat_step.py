@@ -1,0 +1,139 @@
+"""A training step of CgAT beside the plain way of public codes, and its center codes alone.
+
+The plain way, in our own words: gradients of the weights are made inside the attack too, center codes come
+from a loop over the batch, clean and adversarial images go through the model one after the other. One batched
+pass couples the two in a batch norm, so that the numbers of networks with batch norms are compared with their
+running statistics; dropout is off.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor, nn
+
+from hashbench.codes import center_code
+from hashbench.defenses.cgat import CenterGuided, inner_attack
+from hashbench.model import HashModel, binarize
+from hashbench.registry import backbones, methods
+from hashbench.spec import Spec
+from hashbench.threat import Threat
+
+TRAIN, BATCH, SIDE, BITS, CLASSES, STEPS = 10_500, 32, 64, 32, 21, 7
+EPS, RATIO = 8 / 255, 0.25
+
+
+@dataclass
+class Work:
+    """A model with a batch and a memory of codes."""
+
+    model: HashModel
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+    objective: CenterGuided
+
+
+def make(backbone: str) -> Work:
+    torch.manual_seed(0)
+    network = backbones.choose(Spec(backbone, {"weights": "none"})).call(BITS, 3, SIDE)
+    for module in network.modules():
+        if type(module) is nn.Dropout:
+            module.p = 0.0
+    labels, codes = (torch.rand(TRAIN, CLASSES) < 0.1).float(), torch.rand(TRAIN, BITS) * 2 - 1
+    method = methods.choose(Spec("csq")).call(codes, labels)
+    index = torch.arange(BATCH)
+    objective = CenterGuided(codes, labels, method, 1.0, "codes")
+    return Work(HashModel(network, BITS), torch.rand(BATCH, 3, SIDE, SIDE), labels[:BATCH], index, objective)
+
+
+def ours(work: Work) -> Tensor:
+    centers = work.objective.centers(work.labels)
+    crafted = inner_attack(work.model, work.images, centers, Threat(EPS), STEPS, RATIO)
+    relaxed, attacked = work.model(torch.cat([work.images, crafted])).chunk(2)
+    return work.objective(relaxed, attacked, work.labels, work.index)
+
+
+def looped_centers(codes: Tensor, code_labels: Tensor, labels: Tensor) -> Tensor:
+    centers = []
+    for wanted in labels:
+        relevant = (code_labels @ wanted > 0).float()
+        near = (relevant[:, None] * codes).sum(0)
+        far = ((1 - relevant)[:, None] * codes).sum(0)
+        centers.append(torch.sign((1 - relevant).sum() * near - relevant.sum() * far))
+    return torch.stack(centers)
+
+
+def plain(work: Work) -> Tensor:
+    model, objective, was_training = work.model, work.objective, work.model.training
+    centers = looped_centers(objective.memory, objective.labels, work.labels)
+    model.eval()
+    crafted = work.images + EPS * (2 * torch.rand(work.images.shape) - 1)
+    crafted = crafted.clamp(0, 1)
+    for _ in range(STEPS):
+        crafted = crafted.detach().requires_grad_()
+        (model(crafted) * centers).mean(1).sum().backward()  # type: ignore[no-untyped-call]
+        assert crafted.grad is not None
+        moved = crafted.detach() - EPS * RATIO * crafted.grad.sign()
+        crafted = (work.images + (moved - work.images).clamp(-EPS, EPS)).clamp(0, 1)
+    model.zero_grad()
+    model.train(was_training)
+    relaxed, attacked = model(work.images), model(crafted.detach())
+    objective.memory[work.index] = binarize(relaxed.detach())
+    agreement = (attacked * looped_centers(objective.memory, objective.labels, work.labels)).mean()
+    loss: Tensor = objective.method(relaxed, work.labels, work.index) - agreement
+    return loss
+
+
+def step(way: Callable[[Work], Tensor], work: Work) -> tuple[float, float]:
+    """The loss of a step with its backward pass, and the seconds it takes."""
+    work.model.zero_grad()
+    torch.manual_seed(1)
+    began = time.perf_counter()
+    loss = way(work)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item(), time.perf_counter() - began
+
+
+def enabled(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("benchmark_enable"):
+        pytest.skip("a benchmark; enable it with --benchmark-enable")
+
+
+@pytest.mark.parametrize("backbone", ["vgg11", "resnet18"])
+def test_step(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, backbone: str) -> None:
+    enabled(request)
+    work = make(backbone)
+    work.model.eval()
+    losses = [step(way, copy.deepcopy(work))[0] for way in (ours, plain)]
+    work.model.train()
+    pairs = [(step(ours, work)[1], step(plain, work)[1]) for _ in range(3)]
+    fast, slow = (min(times) for times in zip(*pairs, strict=True))
+    benchmark.pedantic(step, (ours, work), rounds=1)  # type: ignore[no-untyped-call]
+    benchmark.extra_info |= {"plain": "weight gradients, loop, two passes", "ratio": fast / slow, "losses": losses}
+    assert abs(losses[0] - losses[1]) <= 1e-5
+    assert fast / slow <= 0.65
+
+
+def test_center_codes(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+    enabled(request)
+    torch.manual_seed(0)
+    codes, labels = binarize(torch.rand(TRAIN, BITS) - 0.5), (torch.rand(TRAIN, CLASSES) < 0.1).float()
+    given = codes, labels, labels[:BATCH]
+    assert torch.equal(center_code(*given), looped_centers(*given))
+
+    def seconds(way: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
+        began = time.perf_counter()
+        way(*given)
+        return time.perf_counter() - began
+
+    ratio = min(seconds(center_code) for _ in range(30)) / min(seconds(looped_centers) for _ in range(5))
+    benchmark(center_code, *given)
+    benchmark.extra_info |= {"plain": "loop over the batch", "ratio": ratio}
+    assert ratio <= 1 / 30
