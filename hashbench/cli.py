@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from hashbench.cli_check import check
 from hashbench.cli_data import data
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
@@ -91,6 +92,7 @@ def cli() -> None:
 
 
 cli.add_command(data)
+cli.add_command(check)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
