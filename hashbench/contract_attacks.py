@@ -45,7 +45,7 @@ def check_attack(choice: Choice[Attack]) -> list[Line]:
         trial = _run(choice, scene, scene.threat)
     except InvalidCell as failure:
         return [contract.explained(failure)]
-    access, clean = choice.entry.tags["access"], _queries(choice, scene).images
+    access = choice.entry.tags["access"]
     lines = [
         Line(contract.RUNS, True),
         verdict(contract.MODES, lambda: "" if trial.modes_kept else "it leaves the model in other modes"),
@@ -54,7 +54,7 @@ def check_attack(choice: Choice[Attack]) -> list[Line]:
     if access == "none":
         lines.append(Line(contract.MOVES, None, "it does not see the model"))
     else:
-        lines.append(verdict(contract.MOVES, lambda: _still(trial, clean)))
+        lines.append(verdict(contract.MOVES, lambda: _still(choice, scene, trial)))
     lines += [
         Line(contract.LABELS, None, "an attacker may know the labels of its queries"),
         verdict(contract.BUDGET, lambda: _excess(choice, scene)),
@@ -102,8 +102,13 @@ def _repeats(choice: Choice[Attack], scene: Scene, trial: Trial) -> str:
     return "" if torch.equal(again, trial.images) else "two runs with one seed gave different images"
 
 
-def _still(trial: Trial, clean: Images) -> str:
-    return "" if (trial.images != clean).any() else "no pixel of any image moved"
+def _still(choice: Choice[Attack], scene: Scene, trial: Trial) -> str:
+    clean = _queries(choice, scene).images
+    if (trial.images != clean).any():
+        return ""
+    wide = Threat(BUDGETS[-1])  # a short search may find nothing in a small budget
+    moved = (_run(choice, scene, wide).images != clean).any()
+    return "" if moved else f"no pixel of any image moved, with eps={wide.eps:g} either"
 
 
 def _excess(choice: Choice[Attack], scene: Scene) -> str:

@@ -71,6 +71,82 @@ def test_good_attacks_pass_every_line(name: str) -> None:
     assert [line.rule for line in lines if line.passed is None] == [contract.LABELS]
 
 
+DEFENSE = """
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from hashbench import HashModel, ImageSet, Method, Threat, defense, registry
+
+class Layer(nn.Module):
+    def forward(self, images):
+        {layer}
+
+@defense("layer", trains=False)
+def layer(model: HashModel, train: ImageSet, method: Method, threat: Threat) -> HashModel:
+    '''A layer before the network.'''
+    {first}
+    return HashModel(nn.Sequential(Layer(), copy.deepcopy(model.network)), model.bits).eval()
+"""
+LAYERS = [
+    ("return (images + 0.02 * torch.randn(images.shape)).clamp(0, 1)", "pass", []),
+    ("return images + 0.02 * float(np.random.rand())", "pass", [contract.SEED]),
+    ("return images * torch.linspace(0.5, 1, len(images))[:, None, None, None]", "pass", [contract.LABELS]),
+    ("return images.detach()", "pass", [contract.GRADIENT]),
+    ("return images", "registry.datasets['digits'].function()", [contract.LABELS]),
+    ("return images\n\nHELD = registry.datasets['digits'].function().queries", "pass", [contract.LABELS]),
+    ("return images", "model.requires_grad_(False)", [contract.MODES]),
+    ("return images", "model.train()", [contract.MODES]),
+    ("return images.view(-1, 1, 8, 8)", "pass", [contract.SIZES]),
+]
+ATTACK = """
+import torch
+
+from hashbench import Craft, Queries, Threat, Victim, attack
+
+@attack("own")
+def own(victim: Victim, threat: Threat) -> Craft:
+    '''An attack.'''
+    def craft(queries: Queries):
+        {body}
+        victim.model(queries.images)
+        return threat.project(queries.images + {step}, queries.images)
+    return craft
+"""
+ATTACKS = [
+    ("pass", "queries.random()", []),
+    ("pass", "torch.rand(())", []),
+    ("pass", "0", [contract.MOVES]),
+    ("victim.model.train()", "1", [contract.MODES, contract.WRITES]),  # batch norm's buffers move
+    ("victim.model.requires_grad_(True)", "1", [contract.MODES]),
+    ("next(victim.model.parameters()).data.add_(1)", "1", [contract.WRITES]),
+    ("queries.images.add_(threat.eps)", "1", [contract.BUDGET]),
+    ("torch.seed()", "torch.rand(queries.images.shape)", [contract.SEED]),
+]
+
+
+@pytest.mark.parametrize(("layer", "first", "rules"), LAYERS)
+def test_a_layer_before_the_network_fails_where_it_should(
+    layer: str, first: str, rules: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "layer.py"
+    path.write_text(DEFENSE.format(layer=layer, first=first))
+    registry.load_plugin(path)
+    lines = check_defense(contract.choose(registry.defenses, Spec("layer")))
+    assert [line.rule for line in lines if line.passed is False] == rules
+
+
+@pytest.mark.parametrize(("body", "step", "rules"), ATTACKS)
+def test_an_attack_fails_where_it_should(body: str, step: str, rules: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(ATTACK.format(body=body, step=step))
+    registry.load_plugin(path)
+    lines = check_attack(contract.choose(registry.attacks, Spec("own")))
+    assert [line.rule for line in lines if line.passed is False] == rules
+
+
 RAISES = """
 from hashbench import HashModel, ImageSet, Method, Threat, defense
 
