@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hashbench.spec import Spec
 
 
-@click.command(epilog="Example: hashbench check my_defense.py")
+@click.command(epilog="Example: hashbench check pgd-hamming")
 @click.argument("target", metavar="FILE_OR_NAME")
 @click.option(
     "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
