@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from hashbench import cli_options
+from hashbench.cli_check import check
 from hashbench.cli_data import data
 from hashbench.cli_tune import tune
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
@@ -70,6 +71,7 @@ def cli() -> None:
 
 cli.add_command(data)
 cli.add_command(tune)
+cli.add_command(check)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
