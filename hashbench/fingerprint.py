@@ -16,7 +16,10 @@ TRAINING = (
     "cell", "clean", "codes", "data", "image_files", "model", "moves", "normalise", "perturb", "recipe", "seeds",
     "threat", "training",
 )  # fmt: skip
-ATTACKING = ("art", "autopgd", "chase", "gan", "guard", "keeping", "objectives", "prototype", "surrogate", "targets")
+ATTACKING = (
+    "art", "autopgd", "chase", "gan", "guard", "keeping", "objectives", "prototype", "surrogate", "targets",
+    "transformed",
+)  # fmt: skip
 JUDGING = ("evaluation", "hamming", "metrics")
 
 

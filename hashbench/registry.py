@@ -236,17 +236,24 @@ def attack(
 
 
 def defense(
-    name: str, *, trains: bool = True, paper: str = "", check: Callable[..., None] | None = None
+    name: str,
+    *,
+    trains: bool = True,
+    transforms: bool = False,
+    paper: str = "",
+    check: Callable[..., None] | None = None,
 ) -> Callable[[Defense], Defense]:
     """Register a defense: a function that makes a defended model from a trained one.
 
     A defense that `trains` must return a model of the same architecture, whose weights are kept;
-    one that does not is applied anew each time. `check` is called with an untrained model and the
+    one that does not is applied anew each time. One that `transforms` puts a `Transformed` before the
+    network; it is also attacked by someone who does not know of it. `check` is called with an untrained model and the
     defense's parameters before anything is trained, and raises a UsageError if it can't work.
     """
 
     def register(function: Defense) -> Defense:
-        defenses.add(Entry(name, function, paper, {"trains": "yes" if trains else "no"}, check=check))
+        tags = {"trains": "yes" if trains else "no", "transforms": "yes" if transforms else "no"}
+        defenses.add(Entry(name, function, paper, tags, check=check))
         return function
 
     return register
