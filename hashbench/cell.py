@@ -19,6 +19,7 @@ from hashbench.threat import Threat
 PROTOCOL_VERSION = 1
 SCHEMA_VERSION = 1
 INDEX = "reindexed"  # the database is coded by the defended model itself
+ADAPTIVE, OBLIVIOUS = "adaptive", "oblivious"  # knows of a transformation of the input, or not
 
 Config = dict[str, Any]
 
@@ -44,21 +45,12 @@ class Cell:
     defense: Choice[Defense]
     attack: Choice[Attack]
     threat: Threat
+    attacker: str = ADAPTIVE
 
     @functools.cached_property
     def identity(self) -> Config:
         """What a reader sees of the cell: the key fields and parameters of its row."""
-        return {
-            **self._defended_identity,
-            "tuned": self.defense.tuned,
-            "attack": self.attack.label,
-            "attack_params": self.attack.visible,
-            "goal": self.attack.goal,
-            "access": self.attack.entry.tags["access"],
-            "norm": self.threat.norm,
-            "eps": self.threat.eps,
-            "index": INDEX,
-        }
+        return {**self._attack_identity, "tuned": self.defense.tuned, "attacker": self.attacker}
 
     @functools.cached_property
     def key(self) -> str:
@@ -89,8 +81,8 @@ class Cell:
 
     @property
     def attack_seed(self) -> int:
-        """Seeds the attack."""
-        return derive_seed("attack", digest(self.identity))
+        """Seeds the attack: the same for an attacker that knows of a transformation and one that does not."""
+        return derive_seed("attack", digest(self._attack_identity))
 
     @property
     def target_seed(self) -> int:
@@ -101,7 +93,8 @@ class Cell:
         self, name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool
     ) -> tuple[str, int]:
         """The key and the seed of a helper that an attack trains for the victim, or for its data set."""
-        owner = self.defended_key if of_victim else self.subject.split.digest
+        seen = self.defended_key if self.attacker == ADAPTIVE else digest([self.defended_key, self.attacker])
+        owner = seen if of_victim else self.subject.split.digest
         what = [name, dict(settings), self.seed, owner]
         code = [modules_digest(TRAINING), modules_digest(ATTACKING), code_digest(Path(make.__code__.co_filename))]
         return digest([what, code]), derive_seed("helper", digest(what))
@@ -134,6 +127,19 @@ class Cell:
             "defense_eps": trained_for,
         }
 
+    @functools.cached_property
+    def _attack_identity(self) -> Config:
+        return {
+            **self._defended_identity,
+            "attack": self.attack.label,
+            "attack_params": self.attack.visible,
+            "goal": self.attack.goal,
+            "access": self.attack.entry.tags["access"],
+            "norm": self.threat.norm,
+            "eps": self.threat.eps,
+            "index": INDEX,
+        }
+
 
 def plan(
     subject: Subject,
@@ -144,11 +150,26 @@ def plan(
 ) -> list[Cell]:
     """Every combination, without repetitions, in the order of the tables: model by model."""
     return [
-        Cell(subject, seed, defense, attack, threat)
+        Cell(subject, seed, defense, attack, threat, attacker)
         for seed in sorted(set(seeds))
         for defense in _unique(defenses)
         for attack in _unique(attacks)
+        for attacker in attackers(defense, attack)
     ]
+
+
+def attackers(defense: Choice[Defense], attack: Choice[Attack]) -> tuple[str, ...]:
+    """Who attacks: the adaptive attacker, and the oblivious one where there is a transformation to know of.
+
+    An attack that sees nothing of the model is the same for both.
+    """
+    hidden = defense.entry.tags["transforms"] == "yes" and attack.entry.tags["access"] != "none"
+    return (ADAPTIVE, OBLIVIOUS) if hidden else (ADAPTIVE,)
+
+
+def column_name(attack: str, attacker: str) -> str:
+    """The attack of a column as tables call it: that of the adaptive attacker has the plain name."""
+    return attack if attacker == ADAPTIVE else f"{attack} ({attacker})"
 
 
 def _unique(choices: Sequence[Choice[Any]]) -> list[Choice[Any]]:

@@ -22,6 +22,7 @@ from hashbench.passes import Passes, counted
 from hashbench.progress import track
 from hashbench.protocols import Attack
 from hashbench.registry import Choice
+from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
 from hashbench.types import BinaryCodes, Codes, Images, Labels
 
@@ -59,20 +60,25 @@ def judge(
     threat: Threat,
     seed: int,
     targets: Labels | None = None,
+    seen: Victim | None = None,
 ) -> Verdict:
     """Attack all queries and measure what retrieval is left.
 
     Args:
         targets: target labels [queries, classes] of a targeted attack, which is then measured by them too.
+        seen: what the attack works on, if that is not the victim itself. A victim that draws random
+            numbers is judged on other draws than the attack saw.
 
     Raises:
         CodeRaised: the attack raised an exception.
         BadOutput: it returned something that is no batch of finite images.
         ThreatViolation: it left the budget or [0, 1].
     """
-    clean_codes = binarize(encode(victim.model, queries))
+    seen = seen or victim
+    with seeded(derive_seed("clean codes", seed)):
+        clean_codes = binarize(encode(victim.model, queries))
     torch.manual_seed(seed)
-    craft = explain(f"attack {attack.label}", attack.call, victim, threat)
+    craft = explain(f"attack {attack.label}", attack.call, seen, threat)
     passes = Passes()
     batches: list[dict[str, Tensor]] = []
     for index in track(queries.batches(batch_size(queries)), f"attack {attack.label}"):
@@ -81,9 +87,10 @@ def judge(
         wanted = None if targets is None else targets[index].to(clean_codes.device)
         batch = Queries(clean.clone(), labels.clone(), index.to(clean_codes.device), seed, wanted)
         torch.manual_seed(seed + int(index[0]))
-        with counted(victim.model, passes):
+        with counted(seen.model, passes):
             crafted = explain(f"attack {attack.label}", craft, batch)
-        batches.append(_audit(_images(crafted, clean), clean, victim.model, threat))
+        with seeded(derive_seed("audit", seed, int(index[0]))):
+            batches.append(_audit(_images(crafted, clean), clean, victim.model, threat))
     merged = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     verdict = _verdict(victim, queries.labels, clean_codes, merged, passes)
     if targets is None:

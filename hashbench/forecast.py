@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashbench import registry
+from hashbench.cell import attackers, column_name
 from hashbench.clean import clean_training
 from hashbench.datasets.list_files import ORIGINS
 from hashbench.errors import MissingData, UsageError
@@ -56,9 +57,9 @@ def forecast(requests: Sequence[Request]) -> Iterator[str]:
                     attack, unknown = _parameters_of("attack", column)
                     passes = max(1, _times(attack, "steps", "restarts")) * sizes.queries
                     passes += _times(attack, "epochs") * sizes.train
-                    cell = f"{_title(row)} under {_title(column)}"
-                    yield f"    cell {cell} {_written(attack)}{unknown}; {passes:,} passes"
-                    total, cells, idle = total + passes, cells + 1, idle + bool(wrong or unknown)
+                    for name in _columns(row, column):
+                        yield f"    cell {_title(row)} under {name} {_written(attack)}{unknown}; {passes:,} passes"
+                        total, cells, idle = total + passes, cells + 1, idle + bool(wrong or unknown)
     yield f"{len(requests)} runs, {cells} cells ({idle} of them can't run), about {total:,} passes; nothing was trained"
 
 
@@ -121,6 +122,14 @@ def _choose(registered: Registry[Any], text: str) -> tuple[Choice[Any] | None, s
         return registered.choose(Spec.parse(text)), ""
     except UsageError as error:
         return None, f" [can't run: {error}]"
+
+
+def _columns(row: str, column: str) -> list[str]:
+    """The columns that a defense and an attack fill."""
+    (defense, _), (attack, _) = _choose(registry.defenses, row), _choose(registry.attacks, column)
+    if defense is None or attack is None:
+        return [_title(column)]
+    return [column_name(_title(column), attacker) for attacker in attackers(defense, attack)]
 
 
 def _defense_passes(parameters: Mapping[str, Value], sizes: Sizes) -> int:

@@ -6,18 +6,19 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hashbench.cell import ADAPTIVE, column_name
 from hashbench.errors import StoreUnusable
 from hashbench.store import Result
 
 KEY = [
     "schema_version", "protocol_version", "dataset", "split_digest", "backbone", "method", "training", "bits",
-    "defense", "attack", "goal", "access", "norm", "eps", "seed", "index",
+    "defense", "attack", "goal", "access", "attacker", "norm", "eps", "seed", "index",
 ]  # fmt: skip
 PARAMETERS = [
     "backbone_params", "method_params", "training_params", "defense_params", "tuned", "attack_params", "steps",
@@ -65,7 +66,7 @@ class Leaderboard:
 
     def provenance(self) -> pd.DataFrame:
         """One row a cell: times, machine, versions and the command that made it."""
-        key = ["defense", "attack", "seed"]
+        key = ["defense", "attack", "attacker", "seed"]
         rows = [{k: r.identity[k] for k in key} | {"config_digest": r.key, **r.host} for r in self.results]
         return pd.DataFrame(rows, columns=[*key, "config_digest", *HOST], dtype=object)
 
@@ -83,8 +84,8 @@ class Leaderboard:
 
     @property
     def attacks(self) -> list[str]:
-        """Column labels: `none` first, targeted attacks last."""
-        labels = _ordered(r.identity["attack"] for r in self.results)
+        """Column labels: `none` first, an oblivious attacker's beside its attack, targeted attacks last."""
+        labels = _ordered(map(attack_of, self.results))
         return sorted(labels, key=self.targeted)
 
     @property
@@ -98,16 +99,16 @@ class Leaderboard:
         return sorted({r.identity["seed"] for r in self.results})
 
     def cells(self, defense: str, attack: str) -> list[Result]:
-        """The results of one square of the matrix, by seed."""
-        return [r for r in self.results if (r.identity["defense"], r.identity["attack"]) == (defense, attack)]
+        """The results of one square of the matrix, by seed; none where nothing was to be measured."""
+        return [r for r in self.results if (r.identity["defense"], attack_of(r)) == (defense, attack)]
 
     def targeted(self, attack: str) -> bool:
         """Whether an attack aims at target labels; its squares then hold t-MAP."""
-        return any(r.identity["goal"] == "targeted" for r in self.results if r.identity["attack"] == attack)
+        return any(r.identity["goal"] == "targeted" for r in self.results if attack_of(r) == attack)
 
     def access(self, attack: str) -> str:
         """What an attack knows of the victim."""
-        return next(str(r.identity["access"]) for r in self.results if r.identity["attack"] == attack)
+        return next(str(r.identity["access"]) for r in self.results if attack_of(r) == attack)
 
     def column(self, attack: str) -> str:
         """An attack's name, with the measure where that is not mAP."""
@@ -130,7 +131,7 @@ class Leaderboard:
     def chance_of(self, attack: str) -> float | None:
         """The chance level of an attack's squares: with respect to the targets for a targeted one."""
         number = "t_chance_map" if self.targeted(attack) else "chance_map"
-        return _mean([r.numbers[number] for r in self.results if r.numbers and r.identity["attack"] == attack])
+        return _mean([r.numbers[number] for r in self.results if r.numbers and attack_of(r) == attack])
 
     def _matrix_row(self, defense: str) -> dict[str, Any]:
         row: dict[str, Any] = {"defense": defense, "seeds": len(self.seeds)}
@@ -145,10 +146,16 @@ class Leaderboard:
         return {"defense": "chance", "seeds": len(self.seeds)} | levels
 
 
+def attack_of(result: Result) -> str:
+    """The label of the column that a result belongs to."""
+    return column_name(result.identity["attack"], result.identity["attacker"])
+
+
 def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
     """Group results that may be compared; of two measurements of one cell the newer one counts."""
     newest: dict[str, Result] = {}
-    for result in sorted(results, key=lambda r: (r.host["created_utc"], r.key)):
+    for stored in sorted(results, key=lambda r: (r.host["created_utc"], r.key)):
+        result = replace(stored, identity={"attacker": ADAPTIVE, **stored.identity})  # older results name none
         newest[json.dumps(result.identity, sort_keys=True)] = result
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in newest.values():
@@ -237,7 +244,7 @@ def _model(result: Result) -> tuple[str, int]:
 def _order(result: Result) -> tuple[Any, ...]:
     identity = result.identity
     names = [(identity[kind] != "none", identity[kind]) for kind in ("defense", "attack")]
-    return *names, identity["seed"], result.key
+    return *names, identity["attacker"], identity["seed"], result.key
 
 
 def _ordered(labels: Iterable[str]) -> list[str]:

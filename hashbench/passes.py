@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from hashbench.model import HashModel
+from hashbench.transformed import innermost
 
 
 @dataclass
@@ -22,7 +23,11 @@ class Passes:
 
 @contextmanager
 def counted(model: HashModel, passes: Passes) -> Iterator[None]:
-    """Add the passes through a model, and through copies made of it inside the block, to `passes`."""
+    """Add the passes through a model, and through copies made of it inside the block, to `passes`.
+
+    Of a network behind a transformation, what goes through the network itself is counted: each version
+    of an image is a pass.
+    """
 
     def on_backward(gradient: Tensor) -> None:
         passes.backwards += len(gradient)
@@ -32,7 +37,7 @@ def counted(model: HashModel, passes: Passes) -> Iterator[None]:
         if output.requires_grad:
             output.register_hook(on_backward)  # type: ignore[no-untyped-call]
 
-    handle = model.network.register_forward_hook(on_forward)
+    handle = innermost(model).register_forward_hook(on_forward)
     try:
         yield
     finally:

@@ -26,7 +26,8 @@ def save_matrix(board: Leaderboard, path: Path) -> None:
     """Save a heat map of mAP in percent, defenses by attacks; attacks by defenses where they are many.
 
     The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
-    chance has an asterisk, one without a valid number is hatched; targeted attacks have t-MAP.
+    chance has an asterisk, one without a valid number is hatched, one that nothing was to be measured
+    for has a dash; targeted attacks have t-MAP.
     """
     columns, rows = (board.defenses, board.attacks) if board.tall else (board.attacks, board.defenses)
     with mpl.rc_context(STYLE):
@@ -56,6 +57,9 @@ def _draw_square(axes: Axes, board: Leaderboard, pair: tuple[str, str], place: t
     values = [100 * value for value in board.values(*pair)]
     corner = (place[0] - 0.5, place[1] - 0.5)
     centered: dict[str, Any] = {"ha": "center", "va": "center"}
+    if not board.cells(*pair):
+        axes.text(*place, "-", color="0.4", **centered)
+        return
     if not values:
         axes.add_patch(Rectangle(corner, 1, 1, facecolor="0.92", edgecolor="0.6", hatch="////", linewidth=0))
         paper = {"facecolor": "0.92", "edgecolor": "none", "pad": 1.5}
@@ -108,7 +112,11 @@ def _wrapped(label: str, plain: str, whole: bool) -> str:
     """A label for people, on several lines unless it may stay whole."""
     if label == "none":
         return plain
-    return label if whole else label.replace(":", ":\n").replace(",", ",\n").replace(" t-MAP", "\nt-MAP")
+    return (
+        label
+        if whole
+        else label.replace(":", ":\n").replace(",", ",\n").replace(" (", "\n(").replace(" t-MAP", "\nt-MAP")
+    )
 
 
 def _draw_scale(figure: Figure, axes: Axes, board: Leaderboard) -> None:

@@ -245,6 +245,7 @@ def defense(
     name: str,
     *,
     trains: bool = True,
+    transforms: bool = False,
     paper: str = "",
     check: Callable[..., None] | None = None,
     grid: Grid | None = None,
@@ -252,13 +253,14 @@ def defense(
     """Register a defense: a function that makes a defended model from a trained one.
 
     A defense that `trains` must return a model of the same architecture, whose weights are kept;
-    one that does not is applied anew each time. `check` is called with an untrained model and the
-    defense's parameters before anything is trained, and raises a UsageError if it can't work.
+    one that does not is applied anew each time. One that `transforms` puts a `Transformed` before the
+    network; it is also attacked by someone who does not know of it. `check` is called with an untrained
+    model and the defense's parameters before anything is trained, and raises a UsageError if it can't work.
     `grid` holds the values of the parameters that `hashbench tune` tries, all combinations of them.
     """
 
     def register(function: Defense) -> Defense:
-        tags = {"trains": "yes" if trains else "no"}
+        tags = {"trains": "yes" if trains else "no", "transforms": "yes" if transforms else "no"}
         defenses.add(Entry(name, function, paper, tags, check=check, grid=grid or {}))
         return function
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hashbench.cell import Cell, Subject
+from hashbench.cell import ADAPTIVE, Cell, Subject
 from hashbench.codes import encode
 from hashbench.data import RetrievalSplit, Victim
 from hashbench.errors import BadOutput, BadParameter, CodeRaised, InvalidCell
@@ -26,6 +26,7 @@ from hashbench.savepoint import Savepoint, kept_at
 from hashbench.seeds import seeded
 from hashbench.store import Result, Store, Weights
 from hashbench.targets import draw_targets
+from hashbench.transformed import bare
 from hashbench.types import Labels
 
 
@@ -117,9 +118,13 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Row:
-    """A defended model ready to be attacked, with the facts that its cells share."""
+    """A defended model ready to be attacked, with the facts that its cells share.
+
+    `bare` is what an oblivious attacker takes it for: the victim without its transformation, if it has one.
+    """
 
     victim: Victim
+    bare: Victim
     facts: dict[str, Any]
     train_seconds: float | str
 
@@ -138,7 +143,11 @@ class Bench:
         """The defended model of a cell with the codes of its database, or why there is none."""
         split = self._split(cell)
         try:
-            victim = make_victim(self._defended(cell), split.train, split.database)
+            model = self._defended(cell)
+            with seeded(cell.defense_seed):
+                victim = make_victim(model, split.train, split.database)
+                transforms = cell.defense.entry.tags["transforms"] == "yes"
+                taken_for = make_victim(bare(model), split.train, split.database) if transforms else victim
         except InvalidCell as failure:
             return failure
         trained = self.store.facts(cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key)
@@ -148,7 +157,7 @@ class Bench:
             "model_digest": tensor_digest(victim.model.state_dict()),
             "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
         }
-        return Row(victim, facts, trained.get("train_seconds", ""))
+        return Row(victim, taken_for, facts, trained.get("train_seconds", ""))
 
     def measure(self, cell: Cell, row: Row | InvalidCell) -> Result:
         """Attack the victim and store what comes out."""
@@ -157,8 +166,9 @@ class Bench:
             if isinstance(row, InvalidCell):
                 raise row
             queries, helpers = self._split(cell).queries, Helpers(self.checkpoints, cell, row.victim.model)
-            attacked = replace(row.victim, keep=helpers)
-            verdict = judge(cell.attack, attacked, queries, cell.threat, cell.attack_seed, self._targets(cell))
+            seen = replace(row.victim if cell.attacker == ADAPTIVE else row.bare, keep=helpers)
+            targets = self._targets(cell)
+            verdict = judge(cell.attack, row.victim, queries, cell.threat, cell.attack_seed, targets, seen)
         except InvalidCell as failure:
             facts = host_facts(self.device, self.command)
             result = Result(cell.key, cell.identity, {}, facts, "invalid", str(failure))

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from hashbench.leaderboard import Leaderboard
+from hashbench.leaderboard import Leaderboard, attack_of
 from hashbench.progress import shown_on
 
 WIDE = 200  # columns of a file or a pipe
@@ -31,7 +31,7 @@ def print_matrix(board: Leaderboard) -> None:
         console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
     for result in board.results:
         if result.status != "valid":
-            who = f"{result.identity['defense']} under {result.identity['attack']}, seed {result.identity['seed']}"
+            who = f"{result.identity['defense']} under {attack_of(result)}, seed {result.identity['seed']}"
             console.print(Text(f"invalid: {who}: {result.reason}"), soft_wrap=True)
 
 
@@ -73,6 +73,8 @@ def _defense_name(defense: str) -> str:
 
 
 def _square(board: Leaderboard, defense: str, attack: str) -> str:
+    if not board.cells(defense, attack):
+        return "-"
     means = []
     for number in ("map", "map_low", "map_high"):
         values = board.values(defense, attack, number)

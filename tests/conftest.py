@@ -27,6 +27,7 @@ SHAPES = [
     "targets",
     "threat",
     "training",
+    "transformed",
 ]
 install_import_hook([f"hashbench.{name}" for name in SHAPES], "beartype.beartype")
 

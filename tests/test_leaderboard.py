@@ -37,7 +37,7 @@ def board() -> Leaderboard:
 def test_rows_have_all_columns_and_the_clean_map_of_their_own_model() -> None:
     rows = board().rows()
     assert list(rows.columns) == COLUMNS
-    assert list(board().provenance().columns)[4:] == HOST
+    assert list(board().provenance().columns)[5:] == HOST
     attacked = rows[(rows.attack == "pgd") & (rows.seed == 1)].set_index("defense")
     assert attacked.map_clean.to_dict() == {"none": pytest.approx(0.92), "mine": pytest.approx(0.82)}
     assert attacked.steps.tolist() == [5, 5]

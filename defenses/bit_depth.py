@@ -1,0 +1,36 @@
+"""Fewer grey levels: feature squeezing by colour depth (Xu et al., NDSS 2018)."""
+
+from typing import Annotated
+
+from hashbench.data import ImageSet
+from hashbench.model import HashModel
+from hashbench.parameters import Interval
+from hashbench.protocols import Method
+from hashbench.registry import defense
+from hashbench.threat import Threat
+from hashbench.transformed import Transformed, straight_through
+from hashbench.types import Images
+
+
+@defense("bit-depth", trains=False, transforms=True, paper="Xu et al., NDSS 2018")
+def bit_depth(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    bits: Annotated[int, Interval(1, 8)] = 3,
+) -> HashModel:
+    """Round each pixel to the nearest of a few equally spaced levels before the image is coded.
+
+    Gradients go straight through the rounding.
+
+    Args:
+        bits: a pixel; 2 to the power of this is the number of levels.
+    """
+    steps = (1 << bits) - 1
+
+    def rounded(images: Images) -> Images:
+        return (images * steps).round() / steps
+
+    return HashModel(Transformed(straight_through(rounded), model.network), model.bits)

@@ -1,0 +1,32 @@
+"""Local smoothing: feature squeezing by a median filter (Xu et al., NDSS 2018)."""
+
+from torch.nn.functional import pad
+
+from hashbench.data import ImageSet
+from hashbench.model import HashModel
+from hashbench.parameters import Count
+from hashbench.protocols import Method
+from hashbench.registry import defense
+from hashbench.threat import Threat
+from hashbench.transformed import Transformed
+from hashbench.types import Images
+
+
+@defense("median", trains=False, transforms=True, paper="Xu et al., NDSS 2018")
+def median(model: HashModel, train: ImageSet, method: Method, threat: Threat, *, radius: Count = 1) -> HashModel:
+    """Replace each pixel by the median of its neighbourhood before the image is coded.
+
+    Channels are filtered one by one; beyond its edge an image goes on as its mirror image.
+
+    Args:
+        radius: pixels; the neighbourhood is a square of 2 * radius + 1 on a side.
+    """
+    width = 2 * radius + 1
+
+    def smoothed(images: Images) -> Images:
+        wide = pad(images, [radius] * 4, mode="reflect")
+        neighbours = wide.unfold(2, width, 1).unfold(3, width, 1).flatten(4)
+        ordered, _ = neighbours.sort(dim=-1, stable=True)  # torch.median differs from run to run on a GPU
+        return ordered[..., width**2 // 2]
+
+    return HashModel(Transformed(smoothed, model.network), model.bits)

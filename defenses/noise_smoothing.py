@@ -1,0 +1,39 @@
+"""Codes averaged over Gaussian noise: randomised smoothing (Cohen et al., ICML 2019)."""
+
+import torch
+
+from hashbench.data import ImageSet
+from hashbench.model import HashModel
+from hashbench.parameters import Count, NonNegative
+from hashbench.protocols import Method
+from hashbench.registry import defense
+from hashbench.threat import Threat
+from hashbench.transformed import Transformed
+from hashbench.types import Images
+
+
+@defense("noise-smoothing", trains=False, transforms=True, paper="Cohen et al., ICML 2019")
+def noise_smoothing(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    sigma: NonNegative = 0.1,
+    draws: Count = 8,
+) -> HashModel:
+    """Average an image's logits over draws of Gaussian noise, new ones each time it is coded.
+
+    Noise may leave [0, 1]. Attacks go through the average, so that a gradient is that of the mean over
+    `draws` draws; the noise that an attack saw is not the noise that its images are judged on.
+
+    Args:
+        sigma: standard deviation of the noise, in pixels of [0, 1].
+        draws: how many noisy versions of an image go through the network.
+    """
+
+    def noisy(images: Images) -> Images:
+        versions = images.repeat(draws, 1, 1, 1)
+        return versions + sigma * torch.randn(versions.shape).to(versions)
+
+    return HashModel(Transformed(noisy, model.network), model.bits)
