@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from hashbench.errors import StoreUnusable
 from hashbench.evaluation import Arrays
+from hashbench.locks import held
 
 RECORD, ARRAYS, WEIGHTS = "cell.json", "queries.npz", "weights.safetensors"
 _PREFIX = ".writing-"
@@ -76,9 +78,19 @@ class Store:
             ) from None
         self._sweep()
 
-    def cell(self, key: str) -> Result | None:
-        """A stored cell, or None where there is none or it is damaged."""
-        return _read_cell(self.root / "cells" / key)
+    def clock(self) -> float:
+        """The time now by the clock that stamps the store's files, which may be another machine's."""
+        with tempfile.NamedTemporaryFile(dir=self.root) as file:
+            return Path(file.name).stat().st_mtime
+
+    def lock(self, key: str, what: str) -> AbstractContextManager[None]:
+        """The right to make a cell or a model, which one process has at a time."""
+        return held(self.root / "locks" / key, what)
+
+    def cell(self, key: str, since: float | None = None) -> Result | None:
+        """A stored cell, or None where there is none, it is damaged, or it was written before `since`."""
+        folder = self.root / "cells" / key
+        return _read_cell(folder) if _is_newer(folder / RECORD, since) else None
 
     def cells(self) -> Iterator[Result]:
         """All stored cells that are whole, by key."""
@@ -101,9 +113,11 @@ class Store:
 
         return _publish(self.root / "cells" / result.key, write)
 
-    def model(self, key: str) -> Weights | None:
-        """A stored model's weights, or None where there are none or they are damaged."""
+    def model(self, key: str, since: float | None = None) -> Weights | None:
+        """A stored model's weights, or None where there are none, they are damaged, or older than `since`."""
         folder = self.root / "models" / key
+        if not _is_newer(folder / WEIGHTS, since):
+            return None
         try:
             facts = json.loads((folder / "model.json").read_text())
             if facts.pop("weights_digest") != _file_digest(folder / WEIGHTS):
@@ -135,6 +149,13 @@ class Store:
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > ABANDONED:
                     shutil.rmtree(folder)
+
+
+def _is_newer(path: Path, since: float | None) -> bool:
+    try:
+        return since is None or path.stat().st_mtime >= since
+    except OSError:
+        return False
 
 
 def _publish(target: Path, write: Callable[[Path], T]) -> T:
