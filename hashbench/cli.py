@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hashbench import cli_options
+from hashbench import cli_cluster, cli_options
 from hashbench.cli_check import check
 from hashbench.cli_data import data
 from hashbench.cli_tune import tune
@@ -93,6 +93,7 @@ cli.add_command(check)
         help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack add to each of them.",
     ),
     click.option("--dry-run", is_flag=True, help="Print the cells, what they need and about how many passes."),
+    cli_cluster.spread,
     cli_options.plugin,
 )  # fmt: skip
 def run(store: Path, **words: Any) -> None:
@@ -111,13 +112,12 @@ def run(store: Path, **words: Any) -> None:
 
 def _run(
     *, device: str, out: Path, store: Path, fresh: bool, suite: str | None, dry_run: bool, plugins: Sequence[Path],
-    **words: Any,
+    workers: int | None, scheduler: str | None, threads: int, **words: Any,
 ) -> None:  # fmt: skip
     from hashbench import leaderboard, registry
     from hashbench.forecast import forecast
     from hashbench.request import all_cells
     from hashbench.runner import choose_device
-    from hashbench.runner import run as measure
     from hashbench.store import Store
     from hashbench.terminal import print_matrix, progress_bars
 
@@ -129,13 +129,17 @@ def _run(
             click.echo(line)
         return
     resolved = [request.resolve() for request in requests]
-    target = choose_device(device)
+    if scheduler is None:
+        choose_device(device)
     leaderboard.check_writable(out)
     kept = Store(store)
     cells = all_cells(resolved)
     command = shlex.join(["hashbench", *sys.argv[1:]])
     with progress_bars():
-        results = list(measure(cells, kept, target, fresh=fresh, command=command))
+        results = cli_cluster.measure(
+            requests, cells, kept, workers=workers, scheduler=scheduler, threads=threads, plugins=plugins,
+            device=device, fresh=fresh, command=command,
+        )  # fmt: skip
     for board in leaderboard.leaderboards(results):
         print_matrix(board)
         click.echo(f"written to {leaderboard.write(board, out)}")

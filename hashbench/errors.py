@@ -8,6 +8,7 @@ HashbenchError
 |   |-- MissingData        a data set's files are not there
 |   |-- StoreUnusable      the store or the output folder can't be read or written
 |   `-- PluginError        a plugin that can't be loaded, or that takes a name already taken
+|-- ClusterLost            the workers of a run are gone; what is finished is kept
 `-- InvalidCell            a cell of the matrix has no valid number; the others go on
     |-- CodeRaised         an attack or a defense raised; the next run tries again
     |-- BadOutput          an attack returned no batch of images, a defense no usable model
@@ -47,6 +48,10 @@ class StoreUnusable(UsageError):
 
 class PluginError(UsageError):
     """A plugin that can't be loaded."""
+
+
+class ClusterLost(HashbenchError):
+    """A scheduler or workers that can't be reached any more."""
 
 
 class InvalidCell(HashbenchError):

@@ -36,6 +36,18 @@ def shown_on(meter: Meter) -> Iterator[None]:
         _meter.reset(token)
 
 
+@contextmanager
+def waiting(name: str) -> Iterator[None]:
+    """Show a name while a block waits for something."""
+    meter = _meter.get()
+    handle = meter.begin(name, 1) if meter else 0
+    try:
+        yield
+    finally:
+        if meter:
+            meter.end(handle)
+
+
 def track(items: Sequence[T], name: str) -> Iterator[T]:
     """Go through a sequence and report each step under a name."""
     meter = _meter.get()

@@ -112,13 +112,16 @@ def load_once() -> Load:
     return load
 
 
-def all_cells(matrices: Sequence[Resolved]) -> list[Cell]:
+def all_cells(matrices: Sequence[Resolved], load: Load | None = None) -> list[Cell]:
     """The cells of several matrices, each once, in their order.
+
+    Args:
+        load: loads data sets; by default each is loaded once for these matrices.
 
     Raises:
         UsageError: data, weights or a file are not there or do not fit.
     """
-    load = load_once()
+    load = load or load_once()
     cells = [cell for matrix in matrices for cell in matrix.cells(load)]
     return list({cell.key: cell for cell in cells}.values())
 

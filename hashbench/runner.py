@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,17 +39,9 @@ def run(
     each training and each attack is seeded by what it is, not by when it runs.
     """
     make_deterministic(device)
-    bench = Bench(store, device, Checkpoints(store, fresh), command)
-    for _, members in itertools.groupby(track(cells, "total"), key=lambda cell: cell.defended_key):
-        row: Row | InvalidCell | None = None
-        for cell in members:
-            stored = None if fresh else store.cell(cell.key)
-            if stored:
-                yield stored
-                continue
-            if row is None:
-                row = bench.row(cell)
-            yield bench.measure(cell, row)
+    bench = Bench(store, device, Checkpoints(store, store.clock() if fresh else None), command)
+    for cell in track(cells, "total"):
+        yield bench.result(cell)
 
 
 def choose_device(name: str) -> torch.device:
@@ -92,25 +83,36 @@ def new_model(subject: Subject) -> HashModel:
 class Checkpoints:
     """Trained tensors of one run, each from the store, or made and stored first.
 
-    A `fresh` run makes each once, whatever the store holds.
+    Processes that need the same ones at the same time make them once: the others wait.
+
+    Args:
+        since: the store's time at the start of a fresh run, which makes again once what is older.
     """
 
     store: Store
-    fresh: bool
-    made: set[str] = field(default_factory=set)
+    since: float | None = None
 
-    def get(self, key: str, make: Callable[[], Weights]) -> Weights:
+    @property
+    def fresh(self) -> bool:
+        """Whether what was there before the run is made again."""
+        return self.since is not None
+
+    def get(self, key: str, what: str, make: Callable[[], Weights]) -> Weights:
         """The tensors of a key, as the store gives them back.
+
+        Args:
+            what: what a terminal shows while another process makes them.
 
         Raises:
             BadOutput: they can't be read back.
         """
-        known = not self.fresh or key in self.made
-        weights = self.store.model(key) if known else None
+        weights = self.store.model(key, self.since)
         if weights is None:
-            self.store.save_model(key, make())
-            self.made.add(key)
-            weights = self.store.model(key)
+            with self.store.lock(key, what):
+                weights = self.store.model(key, self.since)
+                if weights is None:
+                    self.store.save_model(key, make())
+                    weights = self.store.model(key)
         if weights is None:
             raise BadOutput("a checkpoint could not be read back; check the store's disk")
         return weights
@@ -138,6 +140,35 @@ class Bench:
     checkpoints: Checkpoints
     command: str = ""
     splits: dict[str, RetrievalSplit] = field(default_factory=dict)
+    last: dict[str, Row | InvalidCell] = field(default_factory=dict)
+
+    def result(self, cell: Cell, failure: InvalidCell | None = None) -> Result:
+        """A cell's result: from the store, or measured and stored, by one process at a time.
+
+        Args:
+            failure: why there is no defended model, where that is known.
+        """
+        stored = self.store.cell(cell.key, self.checkpoints.since)
+        if stored:
+            return stored
+        with self.store.lock(cell.key, f"{cell.defense.label} under {cell.attack.label}"):
+            stored = self.store.cell(cell.key, self.checkpoints.since)
+            return stored or self.measure(cell, failure or self._row_once(cell))
+
+    def train(self, cell: Cell, key: str) -> InvalidCell | None:
+        """Train the clean or the defended model of a cell, named by its key; returns why it can't be trained."""
+        try:
+            self._clean(cell) if key == cell.clean_key else self._defended(cell)
+        except InvalidCell as failure:
+            return failure
+        return None
+
+    def _row_once(self, cell: Cell) -> Row | InvalidCell:
+        """The row of a cell, kept until a cell of another row comes."""
+        if cell.defended_key not in self.last:
+            self.last.clear()
+            self.last[cell.defended_key] = self.row(cell)
+        return self.last[cell.defended_key]
 
     def row(self, cell: Cell) -> Row | InvalidCell:
         """The defended model of a cell with the codes of its database, or why there is none."""
@@ -252,7 +283,8 @@ class Bench:
             }
             return Weights(model.state_dict(), facts)
 
-        weights = self.checkpoints.get(key, train)
+        what = f"the model {cell.subject.method.label}" if key == cell.clean_key else cell.defense.label
+        weights = self.checkpoints.get(key, what, train)
         model = new_model(cell.subject).to(self.device)
         try:
             model.load_state_dict(weights.tensors)
@@ -288,7 +320,7 @@ class Helpers:
             facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}
             return Weights(tensors, facts)
 
-        weights = self.checkpoints.get(key, train)
+        weights = self.checkpoints.get(key, name, train)
         self.passes.forwards += weights.facts["forwards"]
         self.passes.backwards += weights.facts["backwards"]
         return weights.tensors

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from hashbench.errors import StoreUnusable
 from hashbench.evaluation import Arrays
+from hashbench.locks import held
 
 RECORD, ARRAYS = "cell.json", "queries.npz"
 FACTS, WEIGHTS = "model.json", "weights.safetensors"
@@ -77,9 +79,19 @@ class Store:
             ) from None
         self._sweep()
 
-    def cell(self, key: str) -> Result | None:
-        """A stored cell, or None where there is none or it is damaged."""
-        return _read_cell(self.root / "cells" / key)
+    def clock(self) -> float:
+        """The time now by the clock that stamps the store's files, which may be another machine's."""
+        with tempfile.NamedTemporaryFile(dir=self.root) as file:
+            return Path(file.name).stat().st_mtime
+
+    def lock(self, key: str, what: str) -> AbstractContextManager[None]:
+        """The right to make a cell or a model, which one process has at a time."""
+        return held(self.root / "locks" / key, what)
+
+    def cell(self, key: str, since: float | None = None) -> Result | None:
+        """A stored cell, or None where there is none, it is damaged, or it was written before `since`."""
+        folder = self.root / "cells" / key
+        return _read_cell(folder) if _is_newer(folder / RECORD, since) else None
 
     def cells(self) -> Iterator[Result]:
         """All stored cells that are whole, by key."""
@@ -102,9 +114,10 @@ class Store:
 
         return _publish(self.root / "cells" / result.key, write)
 
-    def model(self, key: str) -> Weights | None:
-        """A stored model's weights, or None where there are none or they are damaged."""
-        return _read_weights(self.root / "models" / key)
+    def model(self, key: str, since: float | None = None) -> Weights | None:
+        """A stored model's weights, or None where there are none, they are damaged, or older than `since`."""
+        folder = self.root / "models" / key
+        return _read_weights(folder) if _is_newer(folder / WEIGHTS, since) else None
 
     def facts(self, key: str) -> dict[str, Any]:
         """What is known of a stored model's training, without its weights; empty where it is not known."""
@@ -135,6 +148,13 @@ class Store:
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > ABANDONED:
                     shutil.rmtree(folder)
+
+
+def _is_newer(path: Path, since: float | None) -> bool:
+    try:
+        return since is None or path.stat().st_mtime >= since
+    except OSError:
+        return False
 
 
 def _publish(target: Path, write: Callable[[Path], T]) -> T:

@@ -1,0 +1,69 @@
+"""The options of `hashbench run` that spread it over processes and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hashbench.errors import BadParameter
+
+if TYPE_CHECKING:
+    from hashbench.cell import Cell
+    from hashbench.request import Request
+    from hashbench.store import Result, Store
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--workers", type=click.IntRange(1), metavar="N", help="Run on N processes of this machine."),
+    click.option("--scheduler", metavar="ADDRESS", help="Run on the workers of a Dask scheduler: tcp://host:8786."),
+    click.option(
+        "--threads", type=click.IntRange(1), default=1, show_default=True,
+        help="Torch threads a process; other numbers of threads give other last digits.",
+    ),
+)  # fmt: skip
+
+
+def spread(command: C) -> C:
+    """Add the options --workers, --scheduler and --threads."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def measure(
+    requests: Sequence[Request], cells: Sequence[Cell], store: Store, *, workers: int | None, scheduler: str | None,
+    threads: int, plugins: Sequence[Path], device: str, fresh: bool, command: str,
+) -> list[Result]:  # fmt: skip
+    """Measure cells in this process, or on workers if the options ask for them.
+
+    Raises:
+        BadParameter: both kinds of workers are asked for, or Dask is not installed.
+        ClusterLost: the scheduler can't be reached any more.
+    """
+    import torch
+
+    from hashbench.runner import choose_device, run
+
+    if workers is None and scheduler is None:
+        torch.set_num_threads(threads)
+        return list(run(cells, store, choose_device(device), fresh=fresh, command=command))
+    if workers is not None and scheduler is not None:
+        raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise BadParameter(
+            "--workers and --scheduler need Dask, which is not installed; run pip install 'hashbench[cluster]'"
+        ) from None
+    from hashbench import cluster
+
+    job = cluster.Job(
+        tuple(requests), tuple(path.resolve() for path in plugins), Path.cwd(), store.root.resolve(), device,
+        store.clock() if fresh else None, command, threads,
+    )  # fmt: skip
+    with cluster.connected(workers, scheduler) as client:
+        return cluster.measure(client, job, cells, store)
