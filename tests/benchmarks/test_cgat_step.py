@@ -18,9 +18,11 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
+from hashbench.adversarial import Guided, InnerAttack, guided_loss
 from hashbench.codes import center_code
-from hashbench.defenses.cgat import CenterGuided, inner_attack
 from hashbench.model import HashModel, binarize
+from hashbench.objectives import agreement
+from hashbench.protocols import Method
 from hashbench.registry import backbones, methods
 from hashbench.spec import Spec
 from hashbench.threat import Threat
@@ -37,7 +39,8 @@ class Work:
     images: Tensor
     labels: Tensor
     index: Tensor
-    objective: CenterGuided
+    guided: Guided
+    method: Method
 
 
 def make(backbone: str) -> Work:
@@ -49,15 +52,17 @@ def make(backbone: str) -> Work:
     labels, codes = (torch.rand(TRAIN, CLASSES) < 0.1).float(), torch.rand(TRAIN, BITS) * 2 - 1
     method = methods.choose(Spec("csq")).call(codes, labels)
     index = torch.arange(BATCH)
-    objective = CenterGuided(codes, labels, method, 1.0, "codes")
-    return Work(HashModel(network, BITS), torch.rand(BATCH, 3, SIDE, SIDE), labels[:BATCH], index, objective)
+    guided = Guided(codes, labels, center_code)
+    return Work(HashModel(network, BITS), torch.rand(BATCH, 3, SIDE, SIDE), labels[:BATCH], index, guided, method)
 
 
 def ours(work: Work) -> Tensor:
-    centers = work.objective.centers(work.labels)
-    crafted = inner_attack(work.model, work.images, centers, Threat(EPS), STEPS, RATIO)
+    centers = work.guided.codes(work.labels)
+    crafted = InnerAttack(STEPS, RATIO).craft(
+        work.model, work.images, lambda codes: agreement(codes, centers), Threat(EPS)
+    )
     relaxed, attacked = work.model(torch.cat([work.images, crafted])).chunk(2)
-    return work.objective(relaxed, attacked, work.labels, work.index)
+    return guided_loss(work.method, work.guided, relaxed, attacked, work.labels, work.index, 1.0)
 
 
 def looped_centers(codes: Tensor, code_labels: Tensor, labels: Tensor) -> Tensor:
@@ -71,8 +76,8 @@ def looped_centers(codes: Tensor, code_labels: Tensor, labels: Tensor) -> Tensor
 
 
 def plain(work: Work) -> Tensor:
-    model, objective, was_training = work.model, work.objective, work.model.training
-    centers = looped_centers(objective.memory, objective.labels, work.labels)
+    model, guided, was_training = work.model, work.guided, work.model.training
+    centers = looped_centers(guided.memory, guided.labels, work.labels)
     model.eval()
     crafted = work.images + EPS * (2 * torch.rand(work.images.shape) - 1)
     crafted = crafted.clamp(0, 1)
@@ -85,9 +90,9 @@ def plain(work: Work) -> Tensor:
     model.zero_grad()
     model.train(was_training)
     relaxed, attacked = model(work.images), model(crafted.detach())
-    objective.memory[work.index] = binarize(relaxed.detach())
-    agreement = (attacked * looped_centers(objective.memory, objective.labels, work.labels)).mean()
-    loss: Tensor = objective.method(relaxed, work.labels, work.index) - agreement
+    guided.memory[work.index] = binarize(relaxed.detach())
+    toward = (attacked * looped_centers(guided.memory, guided.labels, work.labels)).mean()
+    loss: Tensor = work.method(relaxed, work.labels, work.index) - toward
     return loss
 
 
