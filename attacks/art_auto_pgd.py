@@ -15,7 +15,8 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft
     """Leave the class whose prototype code the query's code agrees with most, by ART's AutoPGD.
 
     The head of prototypes, one center code a class, is a surrogate of retrieval that ART needs; a code
-    that left its class can still be near its neighbours.
+    that left its class can still be near its neighbours. Each query keeps its image of the highest loss,
+    as in the paper: ART returns the last one, and the random start where the class was not left.
 
     Args:
         steps: gradients a query.
@@ -38,6 +39,7 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft
         )
 
         with art.started_at(threat.eps * queries.random()):
-            return art.together(queries, threat, method)
+            art.together(queries, threat, method)
+        return threat.project(art.as_images(method.x_max, queries.images), queries.images)
 
     return craft

@@ -36,14 +36,15 @@ def sdha(
     optimiser: Literal["sign", "adam"] = "sign",
     step_ratio: Share = 0.5,
     weight: NonNegative = 25.0,
+    ranking: Literal["distance", "surrogate"] = "distance",
 ) -> Craft:
     """Drive each query's code away from all relevant training codes, the near ones most.
 
     Minimises the squared change of the image minus `weight` / bits times the weighted surrogate
-    distance. Iterates are ranked by the Hamming distance that it stands for: the surrogate itself is
-    nearly content with bits at zero. SAAT's implementation, preset `paper`, uses Adam from the clean
-    image; signed steps need far fewer. A query without relevant training image is driven away from
-    its own code.
+    distance. Iterates can be ranked by that, or by the Hamming distance that it stands for, since the
+    surrogate itself is nearly content with bits at zero. SAAT's implementation, preset `paper`, uses
+    Adam from the clean image; signed steps need far fewer. A query without relevant training image is
+    driven away from its own code.
 
     Args:
         steps: gradients a walk.
@@ -51,8 +52,10 @@ def sdha(
         optimiser: signed steps along a cosine, or Adam.
         step_ratio: first step, or Adam's learning rate (0.01 at 8/255 in SAAT), divided by eps.
         weight: of the distance.
+        ranking: what iterates are ranked by.
     """
     memory = binarize(encode(victim.model, victim.train))
+    ranked = hard_distance if ranking == "distance" else surrogate_distance
 
     def rule(start: Images) -> Move:
         if optimiser == "adam":
@@ -77,7 +80,7 @@ def sdha(
                 changed = ((images - clean[rows]) ** 2).flatten(1).mean(1)
                 codes = torch.tanh(logits).detach()
                 loss = changed - gain(surrogate_distance, torch.tanh(alpha(progress) * logits), rows)
-                score = changed.detach() - gain(hard_distance, codes, rows)
+                score = changed.detach() - gain(ranked, codes, rows)
                 return Outcome(loss, score, torch.zeros_like(lonely[rows]))
 
             return look

@@ -64,6 +64,7 @@ __all__ = [
     "MomentumIterativeMethod",
     "ProjectedGradientDescentNumpy",
     "SquareAttack",
+    "as_images",
     "budget",
     "each",
     "kept_state",
@@ -189,7 +190,7 @@ def together(queries: Queries, threat: Threat, attack: Any, guide: Codes | None 
     """
     attack.set_params(batch_size=len(queries.images))  # some attacks take momentum for one batch only
     made = attack.generate(x=as_array(queries.images), y=None if guide is None else as_array(guide))
-    return threat.project(_tensor(made, queries.images), queries.images)
+    return threat.project(as_images(made, queries.images), queries.images)
 
 
 def stepwise(queries: Queries, threat: Threat, attack: Any, guide: Codes, steps: int) -> Images:
@@ -201,7 +202,7 @@ def stepwise(queries: Queries, threat: Threat, attack: Any, guide: Codes, steps:
     images = threat.project(queries.images + threat.eps * queries.random(), queries.images)
     for _ in range(steps):
         made = attack.generate(x=as_array(images), y=as_array(guide))
-        images = threat.project(_tensor(made, images), queries.images)
+        images = threat.project(as_images(made, images), queries.images)
     return images
 
 
@@ -215,7 +216,7 @@ def each(queries: Queries, threat: Threat, craft: Callable[[int], Array]) -> Ima
     with kept_state():
         for place, position in enumerate(queries.index.tolist()):
             seed_numpy("art", queries.seed, position)
-            made.append(_tensor(craft(place), queries.images))
+            made.append(as_images(craft(place), queries.images))
     return threat.project(torch.cat(made), queries.images)
 
 
@@ -256,5 +257,6 @@ def as_array(tensor: Tensor) -> Array:
     return array
 
 
-def _tensor(array: Array, like: Images) -> Images:
+def as_images(array: Array, like: Images) -> Images:
+    """An array of ART's as images of the type and on the device of others."""
     return torch.from_numpy(np.asarray(array, np.float32)).to(like)
