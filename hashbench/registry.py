@@ -55,7 +55,7 @@ class Entry(Generic[F]):
 class Choice(Generic[F]):
     """An entry with a value for each of its parameters: what a word of the command line became.
 
-    `tuned` is the digest of the table of trials that values come from; empty where they are given or defaults.
+    `tuned` is the digest of the trials that its values were chosen from; empty where they are given or defaults.
     """
 
     entry: Entry[F]

@@ -12,7 +12,7 @@ from typing import Any
 
 from hashbench.data import RetrievalSplit
 from hashbench.errors import BadInput, BadParameter, StoreUnusable
-from hashbench.fingerprint import digest, file_digest
+from hashbench.fingerprint import digest
 from hashbench.parameters import format_value
 from hashbench.protocols import Defense
 from hashbench.registry import Choice, defenses
@@ -135,9 +135,11 @@ class Tuned:
         plain = defenses.choose(Spec.parse(text))
         if Spec.parse(text).params or not plain.entry.grid:
             return plain
-        for row in read_table(self.path):
-            if row["defense"] == text and row["chosen"] == "yes" and all(row[k] == v for k, v in self.subject.items()):
-                return replace(defenses.choose(Spec.parse(row["trial"])), tuned=file_digest(self.path))
+        wanted = {**self.subject, "defense": text}
+        rows = [row for row in read_table(self.path) if all(row[name] == value for name, value in wanted.items())]
+        for row in rows:
+            if row["chosen"] == "yes":
+                return replace(defenses.choose(Spec.parse(row["trial"])), tuned=digest(rows))
         words = " ".join(f"--{name} {value}" for name, value in self.subject.items() if name != "training")
         raise BadInput(f"{self.path} has no tuned values of {text!r}; make them with 'hashbench tune {text} {words}'")
 
