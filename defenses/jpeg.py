@@ -1,10 +1,12 @@
 """JPEG compression of whatever comes in (Dziugaite et al., arXiv 1608.00853)."""
 
+import io
 from typing import Annotated
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from hashbench.data import ImageSet
 from hashbench.model import HashModel
@@ -27,15 +29,22 @@ def jpeg(
 ) -> HashModel:
     """Compress each image by JPEG and decompress it before it is coded.
 
-    The codec is libjpeg by way of torchvision, on the CPU; gradients go straight through it.
+    The codec is Pillow's, on the CPU, for images of one or three channels; gradients go straight through it.
 
     Args:
         quality: of the compression, 1 to 100.
     """
 
     def compressed(images: Images) -> Images:
-        levels = (images.detach().clamp(0, 1) * 255).round().to("cpu", torch.uint8)  # bytes can't hold what is outside
-        decoded: Tensor = functional.jpeg(levels, quality)
-        return decoded.to(images) / 255
+        return torch.stack([recoded(image, quality) for image in images.detach().cpu()]).to(images)
 
     return HashModel(Transformed(straight_through(compressed), model.network), model.bits)
+
+
+def recoded(image: Tensor, quality: int) -> Tensor:
+    """An image [channels, height, width] after compression; what is outside [0, 1] is cut off first."""
+    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels).save(file, "jpeg", quality=quality)
+    decoded = np.array(Image.open(file), dtype=np.float32).reshape(levels.shape)
+    return torch.from_numpy(decoded).permute(2, 0, 1) / 255

@@ -85,9 +85,9 @@ def test_gradient_attacks_reach_the_best_value_of_their_objective(name: str, bit
     victim, queries = make_toy(model)
     kept: dict[str, Tensors] = {}
 
-    def keep(helper: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True) -> Tensors:
-        kept[helper] = kept.get(helper) or train_anew(helper, settings, make)
-        return kept[helper]
+    def keep(name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True) -> Tensors:
+        kept[name] = kept.get(name) or train_anew(name, settings, make)
+        return kept[name]
 
     victim = replace(victim, keep=keep)
     crafted = attacks.choose(Spec(name, QUICK.get(name, {}))).call(victim, Threat(eps))(queries)

@@ -43,8 +43,8 @@ def surrogate() -> Iterator[HashModel]:
 def attacked(name: str, surrogate: HashModel, eps: float) -> tuple[Victim, Queries, torch.Tensor]:
     """The victim, whose store holds the surrogate, the queries, and what the attack makes of them."""
 
-    def keep(helper: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True) -> Tensors:
-        assert helper == "surrogate"
+    def keep(name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True) -> Tensors:
+        assert name == "surrogate"
         assert not of_victim
         return surrogate.state_dict()
 
@@ -57,7 +57,8 @@ def attacked(name: str, surrogate: HashModel, eps: float) -> tuple[Victim, Queri
 def best_images(surrogate: HashModel, queries: Queries, away: torch.Tensor, eps: float) -> torch.Tensor:
     """Each pixel at the end that takes its bit away from a code."""
     push = (away @ layers(surrogate)[1].weight).sign().view(queries.images.shape)
-    return (queries.images - eps * push).clamp(0, 1).detach()
+    found: torch.Tensor = (queries.images - eps * push).clamp(0, 1).detach()
+    return found
 
 
 @pytest.mark.parametrize("eps", [0.02, 0.1])

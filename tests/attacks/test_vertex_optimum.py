@@ -29,7 +29,8 @@ def vertices(model: HashModel, queries: Queries, eps: float, choices: tuple[int,
     push = layers(model)[1].weight.sign()
     sides = torch.tensor(list(itertools.product(choices, repeat=BITS))).float()
     moves = (sides @ push).view(-1, 1, *queries.images.shape[1:])
-    return (queries.images + eps * moves).clamp(0, 1)
+    found: torch.Tensor = (queries.images + eps * moves).clamp(0, 1)
+    return found
 
 
 @pytest.mark.parametrize("eps", [0.02, 0.1])
@@ -40,7 +41,8 @@ def test_auto_pgd_of_art_reaches_the_highest_cross_entropy(eps: float) -> None:
     prototypes = class_codes(binarize(encode(model, victim.train)), victim.train.labels)
 
     def scores(images: torch.Tensor) -> torch.Tensor:
-        return (model(images) @ prototypes.T / BITS**0.5).detach()
+        found: torch.Tensor = (model(images) @ prototypes.T / BITS**0.5).detach()
+        return found
 
     label = scores(queries.images).argmax(1)
 
