@@ -31,7 +31,7 @@ def nag(
     backbone: str = "cnn",
     method: str = "csq",
     bits: Count | None = None,
-    epochs: Count = 20,
+    epochs: Count = 5,
 ) -> Craft:
     """Drive the code of each query, with noise and without, to that of one item with the target labels.
 
@@ -46,7 +46,7 @@ def nag(
         backbone: the surrogate's network.
         method: its hashing method.
         bits: its code length; the victim's by default.
-        epochs: of its training.
+        epochs: of its training; on validation queries a briefly trained surrogate misled victims the most.
     """
     own = surrogate_victim(victim, backbone=backbone, method=method, bits=bits, epochs=epochs)
     rule = sign_steps(constant(threat.eps / steps))

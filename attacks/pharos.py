@@ -23,7 +23,7 @@ def pharos(
     threat: Threat,
     *,
     steps: Count = 50,
-    restarts: Count = 2,
+    restarts: Count = 3,
     step_ratio: Share = 0.5,
 ) -> Craft:
     """Drive each query's code away from its weighted guide code, bit by bit.

@@ -24,7 +24,7 @@ def transfer(
     backbone: str = "cnn",
     method: str = "csq",
     bits: Count | None = None,
-    epochs: Count = 20,
+    epochs: Count = 5,
 ) -> Craft:
     """Craft with another attack on a surrogate model, which sees the same training images.
 
@@ -35,7 +35,7 @@ def transfer(
         backbone: the surrogate's network.
         method: its hashing method.
         bits: its code length; the victim's by default.
-        epochs: of its training.
+        epochs: of its training; on validation queries a briefly trained surrogate misled victims the most.
     """
     inner = attacks.choose(Spec(attack))
     craft: Craft = inner.call(
