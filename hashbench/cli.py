@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from hashbench import cli_cluster, cli_options
 from hashbench.cli_check import check
+from hashbench.cli_compare import compare
 from hashbench.cli_data import data
 from hashbench.cli_tune import tune
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
@@ -72,6 +73,7 @@ def cli() -> None:
 cli.add_command(data)
 cli.add_command(tune)
 cli.add_command(check)
+cli.add_command(compare)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")

@@ -100,6 +100,13 @@ class Store:
             if result:
                 yield result
 
+    def arrays(self, result: Result) -> Arrays:
+        """The per-query arrays of a stored cell; empty for one without."""
+        if not result.arrays_digest:
+            return {}
+        with np.load(self.root / "cells" / result.key / ARRAYS) as file:
+            return dict(file)
+
     def save_cell(self, result: Result, arrays: Arrays) -> Result:
         """Keep a cell with its per-query arrays, in place of one with the same key."""
 

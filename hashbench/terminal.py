@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from hashbench.compare import Comparison, format_p
 from hashbench.leaderboard import Leaderboard, attack_of
 from hashbench.progress import shown_on
 
@@ -18,9 +19,7 @@ WIDE = 200  # columns of a file or a pipe
 
 def print_matrix(board: Leaderboard) -> None:
     """Print mAP in percent with its tie bounds, then the chance level and what is invalid."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
+    console = _console()
     numbers = next((r.numbers for r in board.results if r.numbers), None)
     queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
     seeds = ", ".join(map(str, board.seeds))
@@ -47,6 +46,36 @@ def _by_defense(board: Leaderboard) -> Table:
         table.add_section()
         table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks))
     return table
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print differences in mAP points with intervals and p values, then what stands beside them and the sentence."""
+    console, pairing = _console(), comparison.pairing
+    one, other = pairing.defenses
+    table = Table()
+    table.add_column("attack")
+    for name in (one, other, "difference [95 % interval]", "p (Holm)", "queries"):
+        table.add_column(Text(name), justify="right")
+    for row in comparison.rows:
+        name = f"{row.attack} t-MAP" if row.measure == "t_map" else row.attack
+        points = f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+        cells = (_percent(row.first), _percent(row.second), points, format_p(row.p_holm), str(row.queries))
+        table.add_row(*map(Text, (name, *cells)))
+    table.add_section()
+    table.add_row("clean", *map(_percent, comparison.clean))
+    costs = ("?" if cost is None else f"{cost:.1f} x" for cost in comparison.cost)
+    table.add_row("training cost", *costs)
+    console.print(table)
+    console.print(Text(f"mAP in percent; a positive difference is in favour of {one}, with t-MAP too"), soft_wrap=True)
+    console.print(Text("training cost: forward and backward passes, the undefended model's are 1"), soft_wrap=True)
+    left_out = f"; not of both under every attack: {', '.join(map(str, pairing.left_out))}" if pairing.left_out else ""
+    console.print(Text(f"seeds: {', '.join(map(str, pairing.seeds))}{left_out}"), soft_wrap=True)
+    console.print(Text(comparison.sentence), soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
 def _by_attack(board: Leaderboard) -> Table:

@@ -1,0 +1,71 @@
+"""The command `hashbench compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from hashbench import cli_options
+from hashbench.errors import StoreUnusable
+
+
+@click.command(epilog="Example: hashbench compare cgat none --attack pgd-hamming")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@cli_options.options(
+    click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable.  [default: all]"),
+    click.option("--dataset", metavar="NAME", help="Take cells of this data set only."),
+    click.option("--method", metavar="NAME", help="Take cells of this hashing method only."),
+    click.option("--backbone", metavar="NAME", help="Take cells of this network only."),
+    click.option("--bits", type=click.IntRange(1, 1024), help="Take cells of this code length only."),
+    click.option("--eps", metavar="NUMBER", help="Take cells of this budget only."),
+    click.option(
+        "--seed", "seeds", type=click.IntRange(0), multiple=True, help="A seed. Repeatable.  [default: all of both]"
+    ),
+    cli_options.store,
+    cli_options.out,
+    cli_options.plugin,
+)  # fmt: skip
+def compare(
+    first: str, second: str, attacks: Sequence[str], dataset: str | None, method: str | None, backbone: str | None,
+    bits: int | None, eps: str | None, seeds: Sequence[int], store: Path, out: Path, plugins: Sequence[Path],
+) -> None:  # fmt: skip
+    """Say which of two defenses is better, or that they can't be told apart.
+
+    A and B are defenses whose cells the store has. They are paired over the same queries and seeds, under
+    each attack that both have (but noise) and in the worst case over the untargeted ones. Nothing is
+    trained or attacked.
+    """
+    from hashbench import leaderboard, registry
+    from hashbench.compare import compare as compared
+    from hashbench.compare import write
+    from hashbench.pairing import label_of, pair
+    from hashbench.request import read_eps
+    from hashbench.store import Store
+    from hashbench.terminal import print_comparison
+
+    if not (store / "cells").is_dir():
+        raise StoreUnusable(f"{store} is no store; make one with 'hashbench run', or name one with --store")
+    for path in plugins:
+        registry.load_plugin(path)
+    leaderboard.check_writable(out)
+    kept = Store(store)
+    results = list(kept.cells())
+    named = {
+        "dataset": (registry.datasets, dataset), "method": (registry.methods, method),
+        "backbone": (registry.backbones, backbone),
+    }  # fmt: skip
+    filters: dict[str, object] = {
+        name: label_of(group, text, {r.identity[name] for r in results})
+        for name, (group, text) in named.items()
+        if text is not None
+    }
+    filters |= {} if bits is None else {"bits": bits}
+    filters |= {} if eps is None else {"eps": read_eps(eps)}
+    labels = [label_of(registry.attacks, text, {r.identity["attack"] for r in results}) for text in attacks]
+    comparison = compared(kept, pair(results, (first, second), labels, seed=seeds, **filters))
+    print_comparison(comparison)
+    for path in write(comparison, out):
+        click.echo(f"written to {path}")
