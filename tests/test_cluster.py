@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ SCHEDULER = """
 import sys, time
 from distributed import LocalCluster
 if __name__ == "__main__":
-    with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         print(cluster.scheduler_address, flush=True)
         time.sleep(600)
 """
@@ -70,10 +71,17 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where the command ran without workers."""
+    """A folder where the command ran without workers, and imported nothing of Dask."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "fragile.py").write_text(FRAGILE)
-    finish(start(WORDS, folder))
+    program = (
+        f"import sys; sys.argv = ['hashbench', *{WORDS!r}]\n"
+        "from hashbench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' in sys.modules and not {'dask', 'distributed'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=folder)
     assert made(folder) == MADE
     return folder
 
@@ -112,24 +120,26 @@ def scheduler(folder: Path, workers: int) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
-def test_local_workers_change_no_byte_and_make_each_thing_once(alone: Path, folder: Path) -> None:
-    finish(start((*WORDS, "--workers", "2"), folder))
-    assert tables(folder) == tables(alone)
-    assert made(folder) == MADE
+@pytest.fixture(scope="module")
+def three_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler on loopback with three worker processes."""
+    process, address = scheduler(tmp_path_factory.mktemp("scheduler"), 3)
+    yield address
+    process.terminate()
+    process.communicate()
+
+
+def test_local_workers_make_each_thing_once_more_and_change_no_byte(alone: Path, folder: Path) -> None:
+    shutil.copytree(alone / "runs", folder / "runs")
     finish(start((*WORDS, "--workers", "2", "--fresh"), folder))
     assert tables(folder) == tables(alone)
-    assert made(folder) == sorted(MADE * 2)
+    assert made(folder) == MADE
 
 
-def test_killed_workers_change_no_byte(alone: Path, folder: Path) -> None:
+def test_killed_workers_change_no_byte(alone: Path, folder: Path, three_workers: str) -> None:
     for what in ("training", "attack"):
         (folder / f"kill-in-{what}").touch()
-    process, address = scheduler(folder, 3)
-    try:
-        finish(start((*WORDS, "--scheduler", address), folder))
-    finally:
-        process.terminate()
-        process.communicate()
+    finish(start((*WORDS, "--scheduler", three_workers), folder))
     assert tables(folder) == tables(alone)
     assert made(folder) == sorted([*MADE, "training", "attack"])
 
@@ -187,59 +197,61 @@ def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     waiter.communicate()
 
 
-def test_shards_counted_on_workers_add_up(tmp_path: Path) -> None:
+def test_shards_counted_on_workers_add_up(tmp_path: Path, three_workers: str) -> None:
     program = """
+import sys
 import numpy as np
 from hashbench.cluster import connected, count_on
 from hashbench.hamming import count
 if __name__ == "__main__":
     random = np.random.default_rng(0)
     sets = [random.random(shape) < 0.3 for shape in ((20, 48), (20, 21), (5003, 48), (5003, 21))]
-    with connected(2, None) as client:
+    with connected(None, sys.argv[1]) as client:
         found = count_on(client, *sets, shards=8)
     wanted = count(*sets)
     assert (found.items == wanted.items).all() and (found.relevant == wanted.relevant).all()
     assert found.items.sum() == 20 * 5003
 """
     (tmp_path / "shards.py").write_text(program)
-    subprocess.run([sys.executable, "shards.py"], check=True, cwd=tmp_path)
-
-
-def test_without_workers_nothing_of_dask_is_imported(folder: Path) -> None:
-    program = (
-        "import sys; sys.argv = ['hashbench', 'run', '--training', 'epochs=1']\n"
-        "from hashbench.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as end: assert not end.code\n"
-        "assert 'torch' in sys.modules and not {'dask', 'distributed'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=folder)
+    subprocess.run([sys.executable, "shards.py", three_workers], check=True, cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--workers", "2", "--scheduler", "tcp://127.0.0.1:9"), "--workers and --scheduler exclude each other"),
-        (("--scheduler", "tcp://127.0.0.1:9"), "no scheduler answers at tcp://127.0.0.1:9"),
-        (("--scheduler", "nowhere:x"), "no scheduler answers at nowhere:x"),
         (("--workers", "0"), "0 is not in the range"),
         (("--threads", "0"), "0 is not in the range"),
     ],
 )
-def test_wrong_words_about_workers_are_one_line(folder: Path, words: tuple[str, ...], message: str) -> None:
-    run = start(("run", *QUICK, *words), folder)
+def test_wrong_words_about_workers_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    outcome = hashbench(capsys, monkeypatch, "run", *QUICK, *words)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9; start one with 'dask scheduler'"),
+        ("nowhere", "can't read --scheduler nowhere; write an address such as tcp://host:8786"),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, address: str, message: str) -> None:
+    run = start(("run", *QUICK, "--scheduler", address), tmp_path)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 2
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert message in err
+    assert err == f"error: {message}\n"
 
 
 def test_without_dask_one_line_says_what_to_install(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setattr("hashbench.cli_cluster.find_spec", lambda name: None)
     outcome = hashbench(capsys, monkeypatch, "run", *QUICK, "--workers", "2")
     assert outcome.code == 2
     assert outcome.err == (
