@@ -123,6 +123,7 @@ def _run(
     from hashbench.store import Store
     from hashbench.terminal import print_matrix, progress_bars
 
+    cli_cluster.check(workers, scheduler)
     for path in plugins:
         registry.load_plugin(path)
     requests = _requests(suite, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,6 +35,20 @@ def spread(command: C) -> C:
     return command
 
 
+def check(workers: int | None, scheduler: str | None) -> None:
+    """Raise if the options can't be carried out.
+
+    Raises:
+        BadParameter: both kinds of workers are asked for, or Dask is not installed.
+    """
+    if workers is not None and scheduler is not None:
+        raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
+    if (workers or scheduler) is not None and find_spec("distributed") is None:
+        raise BadParameter(
+            "--workers and --scheduler need Dask, which is not installed; run pip install 'hashbench[cluster]'"
+        )
+
+
 def measure(
     requests: Sequence[Request], cells: Sequence[Cell], store: Store, *, workers: int | None, scheduler: str | None,
     threads: int, plugins: Sequence[Path], device: str, fresh: bool, command: str,
@@ -41,7 +56,7 @@ def measure(
     """Measure cells in this process, or on workers if the options ask for them.
 
     Raises:
-        BadParameter: both kinds of workers are asked for, or Dask is not installed.
+        BadParameter: the scheduler's address can't be read, or a worker can't do what is asked for.
         ClusterLost: the scheduler can't be reached any more.
     """
     import torch
@@ -51,14 +66,6 @@ def measure(
     if workers is None and scheduler is None:
         torch.set_num_threads(threads)
         return list(run(cells, store, choose_device(device), fresh=fresh, command=command))
-    if workers is not None and scheduler is not None:
-        raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise BadParameter(
-            "--workers and --scheduler need Dask, which is not installed; run pip install 'hashbench[cluster]'"
-        ) from None
     from hashbench import cluster
 
     job = cluster.Job(

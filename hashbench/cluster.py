@@ -17,14 +17,16 @@ import dask
 import numpy as np
 import torch
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
+from distributed.comm.addressing import get_address_host_port, parse_address
 
 from hashbench import registry
 from hashbench.cell import Cell
+from hashbench.checkpoints import Checkpoints
 from hashbench.errors import BadParameter, ClusterLost, InvalidCell
 from hashbench.hamming import Bits, Counts, count
 from hashbench.progress import track
 from hashbench.request import Request, all_cells, load_once
-from hashbench.runner import Bench, Checkpoints, choose_device, make_deterministic
+from hashbench.runner import Bench, choose_device, make_deterministic
 from hashbench.store import Result, Store
 
 CONNECT = 10  # seconds to reach a scheduler, at first and again
@@ -60,25 +62,26 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     """A client of a scheduler that is there, or of a local cluster of worker processes that ends with the block.
 
     Raises:
+        BadParameter: the scheduler's address can't be read.
         ClusterLost: nothing answers at the scheduler's address.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    _check_address(scheduler)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     settings = {"distributed.comm.timeouts.connect": CONNECT, "distributed.scheduler.allowed-failures": DEATHS}
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         address: Any = scheduler
         if scheduler is None:
             address = stack.enter_context(
                 LocalCluster(
-                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
                     memory_limit=None, silence_logs=logging.CRITICAL,
                 )
             )  # fmt: skip
         try:
             client = Client(address, timeout=CONNECT, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ClusterLost(
-                f"no scheduler answers at {scheduler} ({type(error).__name__}); start one with 'dask scheduler'"
-            ) from None
+        except OSError:
+            raise ClusterLost(f"no scheduler answers at {scheduler}; start one with 'dask scheduler'") from None
         yield stack.enter_context(client)
 
 
@@ -143,6 +146,15 @@ def _submit(client: Client, job: Job, cells: Sequence[Cell]) -> dict[Future[Resu
             before = models[key]
         tasks[submit(_measure, job, cell.key, before)] = cell.key
     return tasks
+
+
+def _check_address(scheduler: str | None) -> None:
+    try:
+        if scheduler is not None:
+            parse_address(scheduler, strict=True)
+            get_address_host_port(scheduler, strict=True)
+    except ValueError:
+        raise BadParameter(f"can't read --scheduler {scheduler}; write an address such as tcp://host:8786") from None
 
 
 def _check_workers(client: Client) -> None:

@@ -74,7 +74,7 @@ class Comparison:
     @property
     def _caution(self) -> str:
         seeds = self.pairing.seeds
-        return "" if len(seeds) > 1 else f"; one seed, so this is about these two models, not about other trainings"
+        return "" if len(seeds) > 1 else "; one seed, so this is about these two models, not about other trainings"
 
     def table(self) -> pd.DataFrame:
         """One row a comparison; the same digits each time."""

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from hashbench.cell import ADAPTIVE, Cell, Subject
+from hashbench.checkpoints import Checkpoints, Helpers
 from hashbench.codes import encode
 from hashbench.data import RetrievalSplit, Victim
 from hashbench.errors import BadOutput, BadParameter, CodeRaised, InvalidCell
 from hashbench.evaluation import explain, judge, make_victim, tensor_digest
-from hashbench.keeping import Settings, Tensors, on_cpu
 from hashbench.model import HashModel
 from hashbench.passes import Passes, counted
 from hashbench.progress import track
@@ -77,45 +77,6 @@ def new_model(subject: Subject) -> HashModel:
     """
     split = subject.split
     return HashModel(subject.backbone.call(subject.bits, split.channels, split.size), subject.bits)
-
-
-@dataclass
-class Checkpoints:
-    """Trained tensors of one run, each from the store, or made and stored first.
-
-    Processes that need the same ones at the same time make them once: the others wait.
-
-    Args:
-        since: the store's time at the start of a fresh run, which makes again once what is older.
-    """
-
-    store: Store
-    since: float | None = None
-
-    @property
-    def fresh(self) -> bool:
-        """Whether what was there before the run is made again."""
-        return self.since is not None
-
-    def get(self, key: str, what: str, make: Callable[[], Weights]) -> Weights:
-        """The tensors of a key, as the store gives them back.
-
-        Args:
-            what: what a terminal shows while another process makes them.
-
-        Raises:
-            BadOutput: they can't be read back.
-        """
-        weights = self.store.model(key, self.since)
-        if weights is None:
-            with self.store.lock(key, what):
-                weights = self.store.model(key, self.since)
-                if weights is None:
-                    self.store.save_model(key, make())
-                    weights = self.store.model(key)
-        if weights is None:
-            raise BadOutput("a checkpoint could not be read back; check the store's disk")
-        return weights
 
 
 @dataclass(frozen=True)
@@ -293,34 +254,3 @@ class Bench:
                 f"defense {cell.defense.label} changed the network's layers; register it with trains=False"
             ) from None
         return model.eval()
-
-
-@dataclass
-class Helpers:
-    """The helpers of one cell's attack, each trained once for its victim and kept in the store."""
-
-    checkpoints: Checkpoints
-    cell: Cell
-    model: HashModel
-    passes: Passes = field(default_factory=Passes)
-
-    def __call__(
-        self, name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True
-    ) -> Tensors:
-        """The helper's tensors from the store; where it is not there, it is trained and stored first.
-
-        Counts what its training took of the victim, now or when it took place.
-        """
-        key, seed = self.cell.helper_key(name, settings, make, of_victim=of_victim)
-
-        def train() -> Weights:
-            passes = Passes()
-            with seeded(seed), counted(self.model, passes):
-                tensors = on_cpu(make())
-            facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}
-            return Weights(tensors, facts)
-
-        weights = self.checkpoints.get(key, name, train)
-        self.passes.forwards += weights.facts["forwards"]
-        self.passes.backwards += weights.facts["backwards"]
-        return weights.tensors
