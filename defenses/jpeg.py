@@ -1,10 +1,12 @@
 """JPEG compression of whatever comes in (Dziugaite et al., arXiv 1608.00853)."""
 
-from typing import Annotated
+import io
+from typing import Annotated, Any
 
+import numpy as np
 import torch
-from torch import Tensor
-from torchvision.transforms.v2 import functional
+from numpy.typing import NDArray
+from PIL import Image
 
 from hashbench.data import ImageSet
 from hashbench.model import HashModel
@@ -27,15 +29,23 @@ def jpeg(
 ) -> HashModel:
     """Compress each image by JPEG and decompress it before it is coded.
 
-    The codec is libjpeg by way of torchvision, on the CPU; gradients go straight through it.
+    The codec is Pillow's libjpeg, on the CPU, with its usual halved resolution of colours; gradients go
+    straight through it.
 
     Args:
         quality: of the compression, 1 to 100.
     """
 
     def compressed(images: Images) -> Images:
-        levels = (images.detach().clamp(0, 1) * 255).round().to("cpu", torch.uint8)  # bytes can't hold what is outside
-        decoded: Tensor = functional.jpeg(levels, quality)
-        return decoded.to(images) / 255
+        levels = (images.clamp(0, 1) * 255).round().byte()  # bytes can't hold what is outside
+        found = [_decoded(image, quality) for image in levels.permute(0, 2, 3, 1).cpu().numpy()]
+        return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).to(images) / 255
 
     return HashModel(Transformed(straight_through(compressed), model.network), model.bits)
+
+
+def _decoded(image: NDArray[np.uint8], quality: int) -> NDArray[Any]:
+    """An image [height, width, channels] of one or three channels, compressed and decompressed."""
+    file = io.BytesIO()
+    Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file)).reshape(image.shape)
