@@ -29,7 +29,8 @@ def noise_smoothing(
 
     Args:
         sigma: standard deviation of the noise, in pixels of [0, 1].
-        draws: how many noisy versions of an image go through the network.
+        draws: how many noisy versions of an image go through the network. Fewer make gradients noisy and
+            the adaptive attack weaker, which is no robustness.
     """
 
     def noisy(images: Images) -> Images:

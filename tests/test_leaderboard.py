@@ -9,6 +9,7 @@ import pytest
 
 from hashbench.leaderboard import COLUMNS, HOST, Leaderboard, folder_name, format_eps, leaderboards, write
 from hashbench.store import Result
+from hashbench.terminal import print_matrix
 
 NUMBERS = {"map_low": 0.1, "map_high": 0.9, "chance_map": 0.3, "n_queries": 10, "n_database": 50}
 
@@ -18,6 +19,7 @@ def result(defense: str, attack: str, value: float | None, seed: int = 0, **chan
         "dataset": "digits", "split_digest": "d" * 16, "backbone": "cnn", "method": "csq", "training": "clean",
         "bits": 32, "norm": "linf", "eps": 8 / 255, "seed": seed, "defense": defense, "attack": attack,
         "attack_params": {"steps": 5} if attack == "pgd" else {}, "goal": "untargeted", "access": "white",
+        "attacker": "adaptive",
     } | changes  # fmt: skip
     key = f"{defense}-{attack}-{seed}-{len(changes)}"
     host = {"created_utc": "2026-01-01T00:00:00+00:00"}
@@ -99,3 +101,28 @@ def test_a_board_without_any_number_is_still_written(tmp_path: Path) -> None:
     (made,) = leaderboards([result("none", attack, None) for attack in ("none", "pgd")])
     assert made.chance is None
     assert (write(made, tmp_path) / "matrix.png").is_file()
+
+
+def test_the_oblivious_attacker_has_a_column_beside_the_plain_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = [result(d, a, 0.5) for d in ("none", "jpeg") for a in ("none", "pgd", "pgd:steps=7")]
+    results.append(replace(result("jpeg", "pgd", 0.7, attacker="oblivious"), key="oblivious"))
+    (made,) = leaderboards(results)
+    assert made.attacks == ["none", "pgd", "pgd (oblivious)", "pgd:steps=7"]
+    matrix = made.matrix().set_index("defense")
+    assert matrix.loc["jpeg", "pgd"] == 0.5
+    assert matrix.loc["jpeg", "pgd (oblivious)"] == 0.7
+    assert matrix["pgd (oblivious)"].isna().tolist() == [True, False, False]
+    assert made.rows().attacker.tolist().count("oblivious") == 1
+    print_matrix(made)
+    assert "invalid" not in capsys.readouterr().out
+    write(made, tmp_path)
+
+
+def test_results_from_before_attackers_were_named_are_of_adaptive_ones() -> None:
+    new, old = result("none", "pgd", 0.5), result("none", "pgd", 0.4)
+    del old.identity["attacker"]
+    (made,) = leaderboards([new, old])
+    assert len(made.results) == 1
+    assert made.rows().attacker.tolist() == ["adaptive"]
