@@ -10,7 +10,7 @@ run: .venv/installed
 	$(BIN)/hashbench run --defense cgat --attack noise --attack pgd-hamming
 
 test: .venv/installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/installed-dev
 	scripts/check
