@@ -1,12 +1,12 @@
 """JPEG compression of whatever comes in (Dziugaite et al., arXiv 1608.00853)."""
 
 import io
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from hashbench.data import ImageSet
 from hashbench.model import HashModel
@@ -29,23 +29,22 @@ def jpeg(
 ) -> HashModel:
     """Compress each image by JPEG and decompress it before it is coded.
 
-    The codec is Pillow's libjpeg, on the CPU, with its usual halved resolution of colours; gradients go
-    straight through it.
+    The codec is Pillow's, on the CPU, for images of one or three channels; gradients go straight through it.
 
     Args:
         quality: of the compression, 1 to 100.
     """
 
     def compressed(images: Images) -> Images:
-        levels = (images.clamp(0, 1) * 255).round().byte()  # bytes can't hold what is outside
-        found = [_decoded(image, quality) for image in levels.permute(0, 2, 3, 1).cpu().numpy()]
-        return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).to(images) / 255
+        return torch.stack([recoded(image, quality) for image in images.detach().cpu()]).to(images)
 
     return HashModel(Transformed(straight_through(compressed), model.network), model.bits)
 
 
-def _decoded(image: NDArray[np.uint8], quality: int) -> NDArray[Any]:
-    """An image [height, width, channels] of one or three channels, compressed and decompressed."""
+def recoded(image: Tensor, quality: int) -> Tensor:
+    """An image [channels, height, width] after compression; what is outside [0, 1] is cut off first."""
+    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     file = io.BytesIO()
-    Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file)).reshape(image.shape)
+    Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels).save(file, "jpeg", quality=quality)
+    decoded = np.array(Image.open(file), dtype=np.float32).reshape(levels.shape)
+    return torch.from_numpy(decoded).permute(2, 0, 1) / 255
