@@ -8,9 +8,9 @@ import pytest
 from hashbench.stats import Floats, estimate, holm
 
 
-def simulate(pairs: int, seeds: int, difference: float = 0, training: float = 0) -> Floats:
+def simulate(pairs: int, seeds: int, difference: float = 0, training: float = 0, stream: int = 1) -> Floats:
     """Differences [pairs, seeds, 300 queries] of APs with a spread as on attacked digits, about 0.3 a query."""
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(stream)
     hard = random.normal(0, 2.5, (pairs, 1, 300))
     own = random.normal(0, 0.7, (2, pairs, 1, 300)) + random.normal(0, 1.3, (2, pairs, seeds, 300))
     runs = training * random.normal(0, 1, (2, pairs, seeds, 1))
