@@ -77,7 +77,7 @@ def test_refuses_what_was_measured_otherwise(store: Store, name: str, value: obj
 
 
 def test_names_the_command_for_a_missing_cell(store: Store) -> None:
-    with pytest.raises(UsageError, match="hashbench run .*--seed 7 --defense mine"):
+    with pytest.raises(UsageError, match=r"hashbench run .*--seed 7 --defense mine"):
         pair(store.cells(), ("mine", "cgat"), seed=(7,))
 
 
