@@ -205,7 +205,8 @@ def _where(row: Difference) -> str:
     measure = "t-MAP, where less is better," if row.measure == "t_map" else "mAP"
     sign = -1 if row.measure == "t_map" else 1
     low, high = sorted((100 * sign * row.low, 100 * sign * row.high))
-    return f"{place} {measure} {100 * sign * row.difference:+.1f} points [{low:+.1f}, {high:+.1f}], p {format_p(row.p_holm)}"
+    points = f"{100 * sign * row.difference:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    return f"{place} {measure} {points}, p {format_p(row.p_holm)}"
 
 
 def format_p(p: float) -> str:

@@ -93,4 +93,5 @@ def _seed_deviation(differences: Floats) -> Floats:
     mean = by_seed.mean(axis=1, keepdims=True)
     of_seeds = queries * ((by_seed - mean) ** 2).sum(axis=(1, 2)) / (seeds - 1)
     residual = ((differences - by_seed - by_query + mean) ** 2).sum(axis=(1, 2)) / ((seeds - 1) * (queries - 1))
-    return np.sqrt(np.maximum(0, of_seeds - residual) / (seeds * queries))
+    deviation: Floats = np.sqrt(np.maximum(0, of_seeds - residual) / (seeds * queries))
+    return deviation
