@@ -46,7 +46,7 @@ def nag(
         backbone: the surrogate's network.
         method: its hashing method.
         bits: its code length; the victim's by default.
-        epochs: of its training; on validation queries a briefly trained surrogate misled victims the most.
+        epochs: of its training; on validation queries 5 misled victims more than 20.
     """
     own = surrogate_victim(victim, backbone=backbone, method=method, bits=bits, epochs=epochs)
     rule = sign_steps(constant(threat.eps / steps))
