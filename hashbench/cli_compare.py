@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -53,7 +54,7 @@ def compare(
     leaderboard.check_writable(out)
     kept = Store(store)
     results = list(kept.cells())
-    named = {
+    named: dict[str, tuple[registry.Registry[Any], str | None]] = {
         "dataset": (registry.datasets, dataset), "method": (registry.methods, method),
         "backbone": (registry.backbones, backbone),
     }  # fmt: skip

@@ -170,8 +170,9 @@ def _difference(attack: str, measure: str, first: Floats, second: Floats) -> Dif
     first, second = first[:, scored], second[:, scored]
     sign = -1 if measure == "t_map" else 1
     found = estimate(sign * (first - second)[None])
-    numbers = (float(v[0]) for v in (found.difference, found.low, found.high, found.p))
-    return Difference(attack, measure, float(first.mean()), float(second.mean()), *numbers, 1.0, int(scored.sum()))
+    difference, low, high, p = (float(v[0]) for v in (found.difference, found.low, found.high, found.p))
+    levels = float(first.mean()), float(second.mean())
+    return Difference(attack, measure, *levels, difference, low, high, p, 1.0, int(scored.sum()))
 
 
 def _targeted(pairing: Pairing, attack: str) -> bool:

@@ -124,7 +124,7 @@ def _resolve(text: str, found: Sequence[Result]) -> str:
         return label
     if len(named) > 1:
         raise UnknownName(f"{text!r} may be {' or '.join(named)}; write one of them")
-    return named[0]
+    return str(named[0])
 
 
 def _common(found: Sequence[Result], names: tuple[str, str]) -> Context:

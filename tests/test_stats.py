@@ -20,14 +20,14 @@ def simulate(pairs: int, seeds: int, difference: float = 0, training: float = 0,
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_defenses_are_told_apart_in_five_percent(seeds: int) -> None:
-    found = estimate(simulate(1000, seeds), draws=2000)
+    found = estimate(simulate(1000, seeds))
     assert (found.p < 0.05).mean() == pytest.approx(0.05, abs=0.015)
     outside = (found.low > 0) | (found.high < 0)
     assert (outside == (found.p < 0.05)).mean() > 0.99
 
 
 def test_an_effect_of_training_is_no_difference_of_methods() -> None:
-    found = estimate(simulate(1000, 3, training=0.1), draws=2000)
+    found = estimate(simulate(1000, 3, training=0.1))
     assert (found.p < 0.05).mean() == pytest.approx(0.05, abs=0.015)
 
 
