@@ -15,6 +15,7 @@ from hashbench.errors import BadParameter
 
 SEED = 1000  # no table uses it
 ATTACK = "pgd-hamming:steps=20,restarts=1"
+TRIALS = "tuning"  # the folder inside the store that keeps them apart from what tables show
 
 
 @click.command(epilog="Example: hashbench tune cgat --dataset digits --out tuned.csv")
@@ -56,7 +57,7 @@ def tune(
         registry.load_plugin(path)
     tried = {text: tuning.trials(text, _read_grid(grid)) for text in defenses}
     label = registry.attacks.choose(Spec.parse(attack)).label
-    target, kept = choose_device(device), Store(store)
+    target, kept = choose_device(device), Store(store / TRIALS)
     command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once()
     for text, specs in tried.items():
         resolved = Request(defenses=tuple(specs), attacks=(attack,), **words).resolve()

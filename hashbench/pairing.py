@@ -13,7 +13,6 @@ from hashbench.leaderboard import format_eps
 from hashbench.registry import Registry, defenses
 from hashbench.spec import Spec
 from hashbench.store import Result
-from hashbench.tuning import validation_digest
 
 CLEAN, UNDEFENDED = "none", "none"
 WEAK = ("none", "noise")  # compared only if asked for
@@ -100,13 +99,12 @@ def run_command(identity: Mapping[str, Any], defense: str, attack: str, seed: in
 
 
 def _newest(results: Iterable[Result]) -> list[Result]:
-    """Of all measurements of a cell the newest one, without the cells that only tune."""
+    """Of all measurements of a cell the newest one, of adaptive attackers only."""
     newest: dict[Any, Result] = {}
     for r in sorted(results, key=lambda r: (r.host.get("created_utc", ""), r.key)):
         if r.identity.get("attacker", ADAPTIVE) == ADAPTIVE:
             newest[_context(r), _place(r)] = r
-    tuning = {validation_digest(r.identity["split_digest"]) for r in newest.values()}
-    return [r for r in newest.values() if r.identity["split_digest"] not in tuning]
+    return list(newest.values())
 
 
 def _resolve(text: str, found: Sequence[Result]) -> str:

@@ -60,12 +60,7 @@ def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[s
 
 def on_validation(split: RetrievalSplit) -> RetrievalSplit:
     """The split with the validation queries in the place of the queries, under a digest of its own."""
-    return replace(split, queries=split.validation, digest=validation_digest(split.digest))
-
-
-def validation_digest(split_digest: str) -> str:
-    """The digest of a split with the validation queries in the place of the queries."""
-    return digest([split_digest, "validation"])
+    return replace(split, queries=split.validation, digest=digest([split.digest, "validation"]))
 
 
 def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable[Result]) -> list[Row]:
