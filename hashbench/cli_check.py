@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hashbench import cli_options
+
 if TYPE_CHECKING:
     from hashbench.contract import Line
     from hashbench.spec import Spec
@@ -15,10 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: hashbench check pgd-hamming")
 @click.argument("target", metavar="FILE_OR_NAME")
-@click.option(
-    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
-    help="A Python file with attacks or defenses of your own; it is executed. Repeatable.",
-)  # fmt: skip
+@cli_options.plugin
 def check(target: str, plugins: tuple[Path, ...]) -> None:
     """Say line by line whether an attack or a defense keeps to the rules, and what to do if not.
 
