@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from hashbench.chase import alternating, search
-from hashbench.codes import encode, encode_batch
+from hashbench.codes import encode, encode_batch, shared_labels
 from hashbench.data import Queries, Victim
 from hashbench.model import binarize
 from hashbench.moves import Move, adam_steps, cosine, sign_steps
-from hashbench.objectives import relevant_rows, surrogate_distance, weighted_distance
+from hashbench.objectives import surrogate_distance, weighted_distance
 from hashbench.parameters import Count, NonNegative, Share, Value
 from hashbench.perturb import Guidance, Outcome
 from hashbench.protocols import Craft
@@ -65,7 +65,7 @@ def sdha(
     def craft(queries: Queries) -> Images:
         clean = queries.images
         own = binarize(encode_batch(victim.model, clean))
-        relevant = relevant_rows(queries.labels, victim.train.labels)
+        relevant = shared_labels(queries.labels, victim.train.labels)
         lonely = relevant.sum(1) == 0
 
         def gain(distance: Distance, codes: Codes, rows: Index) -> Scores:

@@ -42,8 +42,8 @@ def draw_rows(count: int, wanted: int, device: torch.device) -> Tensor:
 
 
 def shared_labels(labels: Labels, others: Labels) -> Tensor:
-    """Whether two items share a label, [items, others], as 0 or 1 in double precision."""
-    return (labels @ others.T > 0).double()
+    """Whether two items share a label, [items, others], as 0 or 1."""
+    return (labels @ others.T).clamp_(max=1)
 
 
 def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: bool = False) -> GuideCodes:
@@ -52,7 +52,8 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: 
     Bit by bit sign(n_neg * sum_pos - n_pos * sum_neg), which is sign(mean_pos - mean_neg) where both
     groups have members: it maximises the sum of all pairwise distances to irrelevant codes minus those
     to relevant ones, since that sum is linear in each bit (CgAT, Wang et al., WWW 2023, center code).
-    A bit without a majority is 0; so is the whole code where every item or none is relevant.
+    A bit without a majority is 0; so is the whole code where every item or none is relevant. The sums over
+    items are made in the precision of the codes, exact for fewer than 2^24 binary ones.
 
     Args:
         codes: binary or relaxed codes [n, bits].
@@ -61,12 +62,14 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: 
         weighted: a relevant code counts by the Jaccard likeness of the two label sets instead of 1.
     """
     relevant = shared_labels(labels, code_labels)
-    positives = relevant.sum(1, keepdim=True)
-    positive_sum = relevant @ codes.double()
-    negative_sum = codes.double().sum(0) - positive_sum
+    positives = relevant.sum(1, keepdim=True).double()
+    positive_sum = (relevant @ codes).double()
+    negative_sum = codes.sum(0).double() - positive_sum
     if weighted:
         positive_sum = label_jaccard(labels, code_labels) @ codes.double()
-    return torch.sign((len(codes) - positives) * positive_sum - positives * negative_sum).to(codes.dtype)
+    negatives = len(codes) - positives
+    lean = (negatives * positive_sum - positives * negative_sum).masked_fill(positives * negatives == 0, 0)
+    return lean.sign().to(codes.dtype)
 
 
 def class_codes(codes: Codes, code_labels: Labels) -> GuideCodes:

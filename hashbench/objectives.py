@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hashbench.types import BinaryCodes, Codes, GuideCodes, Labels, Scores
+from hashbench.model import binarize
+from hashbench.types import BinaryCodes, Codes, GuideCodes, Scores
 
 
 def agreement(codes: Codes, guide: GuideCodes) -> Scores:
@@ -114,14 +115,8 @@ def weighted_distance(codes: Codes, memory: BinaryCodes, relevant: Tensor) -> Sc
 
 def hamming(codes: Codes, memory: BinaryCodes) -> Tensor:
     """Hamming distances between the signs of codes and binary codes, [codes, memory], without gradient."""
-    signs = torch.where(codes.detach() >= 0, 1.0, -1.0).to(codes.dtype)
-    distances: Tensor = (codes.shape[1] - signs @ memory.T) / 2
+    distances: Tensor = (codes.shape[1] - binarize(codes.detach()).to(codes.dtype) @ memory.T) / 2
     return distances
-
-
-def relevant_rows(labels: Labels, code_labels: Labels) -> Tensor:
-    """Whether items share a label with each query, [queries, items], as 0 or 1."""
-    return (labels @ code_labels.T > 0).to(labels.dtype)
 
 
 def _chosen(ones: Tensor, minus: Tensor, memory: BinaryCodes) -> Tensor:

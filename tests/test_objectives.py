@@ -7,6 +7,7 @@ import torch
 from toys import assert_near, golden, gradients
 
 from hashbench import objectives
+from hashbench.codes import shared_labels
 from hashbench.objectives import (
     agreement,
     clipped_agreement,
@@ -14,7 +15,6 @@ from hashbench.objectives import (
     masked_agreement,
     masked_departure,
     masked_disagreement,
-    relevant_rows,
     surrogate_attraction,
     surrogate_distance,
     unfinished,
@@ -37,7 +37,7 @@ def over_batch(loss: Callable[..., torch.Tensor], guide: torch.Tensor, sign: flo
 
 
 def to_relevant(distance: Callable[..., torch.Tensor], memory: str, labels: str, sign: float) -> Value:
-    relevant = relevant_rows(ARRAYS[labels], ARRAYS["train_label"])
+    relevant = shared_labels(ARRAYS[labels], ARRAYS["train_label"])
     binary, own = ARRAYS[memory].sign(), ARRAYS["h_clean"].sign()
 
     def value(codes: torch.Tensor) -> torch.Tensor:

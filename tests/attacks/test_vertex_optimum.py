@@ -13,10 +13,10 @@ import torch
 from torch.nn import functional
 from toys import layers, linear_model, make_toy
 
-from hashbench.codes import class_codes, encode
+from hashbench.codes import class_codes, encode, shared_labels
 from hashbench.data import Queries
 from hashbench.model import HashModel, binarize
-from hashbench.objectives import relevant_rows, surrogate_distance, weighted_distance
+from hashbench.objectives import surrogate_distance, weighted_distance
 from hashbench.registry import attacks
 from hashbench.spec import Spec
 from hashbench.threat import Threat
@@ -65,7 +65,7 @@ def test_sdha_reaches_the_best_value_that_it_ranks_images_by(eps: float) -> None
     model = linear_model(BITS, 1, 8)
     victim, queries = make_toy(model)
     memory = binarize(encode(model, victim.train))
-    relevant = relevant_rows(queries.labels, victim.train.labels)
+    relevant = shared_labels(queries.labels, victim.train.labels)
 
     def distance(images: torch.Tensor) -> torch.Tensor:
         return weighted_distance(model(images), memory, relevant)
