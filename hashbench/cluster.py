@@ -32,6 +32,11 @@ from hashbench.store import Result, Store
 CONNECT = 10  # seconds to reach a scheduler, at first and again
 DEATHS = 20  # workers that may die under one task before it is given up
 
+# Workers keep the memory that they free. Dask lets them give it back at once, and a training that asks for the same
+# tensors again spends half its time in the kernel.
+SPAWN = "distributed.nanny.pre-spawn-environ"
+KEPT = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": 1 << 30, "MALLOC_TRIM_THRESHOLD_": 1 << 30}
+
 # Torch's random state and thread count belong to a process: its tasks run one after the other.
 _alone = threading.Lock()
 _load = load_once()
@@ -69,6 +74,7 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     settings = {"distributed.comm.timeouts.connect": CONNECT, "distributed.scheduler.allowed-failures": DEATHS}
+    settings |= {f"{SPAWN}.{name}": value for name, value in KEPT.items()}
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         address: Any = scheduler
         if scheduler is None:
