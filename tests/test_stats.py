@@ -31,8 +31,9 @@ def test_with_three_seeds_and_no_effect_of_training_it_errs_on_the_safe_side() -
     assert 0.02 < (found.p < 0.05).mean() < 0.05
 
 
-def test_an_effect_of_training_is_no_difference_of_methods() -> None:
-    found = estimate(simulate(1000, 3, training=0.1))
+@pytest.mark.parametrize("training", [0.05, 0.1])
+def test_an_effect_of_training_is_no_difference_of_methods(training: float) -> None:
+    found = estimate(simulate(2000, 3, training=training), draws=2000)
     assert (found.p < 0.05).mean() == pytest.approx(0.05, abs=0.015)
 
 
