@@ -9,7 +9,8 @@ import pytest
 import torch
 from toys import layers, linear_model, make_toy
 
-from hashbench.codes import anchor_code, center_code, encode, mainstay_code
+from hashbench.attacks.apgd_centers import nearest
+from hashbench.codes import anchor_code, center_code, class_codes, encode, mainstay_code
 from hashbench.data import Queries, Victim
 from hashbench.keeping import Settings, Tensors, train_anew
 from hashbench.model import binarize
@@ -53,6 +54,13 @@ def anchor(members: int) -> Guide:
     return guide
 
 
+def nearest_other(victim: Victim, queries: Queries) -> torch.Tensor:
+    """Half of what the weighted guide code differs by from the nearest other class's center code."""
+    centers = class_codes(memory(victim), victim.train.labels)
+    place = nearest(victim.model(queries.images), centers, queries.labels)[:, 0]
+    return (mainstay(victim, queries) - centers[place]) / 2
+
+
 def prototype(victim: Victim, queries: Queries) -> torch.Tensor:
     """What the prototype network says that the attack has trained."""
     net = CodeNet(victim.train.labels.shape[1], victim.model.bits)
@@ -74,8 +82,9 @@ GUIDES: dict[str, tuple[Guide, Callable[..., torch.Tensor]]] = {
     "art-mim": (center, agreement),
     "art-fgm": (center, agreement),
     "tha": (prototype, agreement),
+    "apgd-centers": (nearest_other, agreement),
 }
-QUICK = {"tha": {"net_steps": "20"}}
+QUICK = {"tha": {"net_steps": "20"}, "apgd-centers": {"targets": "1"}}
 
 
 @pytest.mark.parametrize("name", GUIDES)

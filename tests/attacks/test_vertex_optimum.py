@@ -18,6 +18,7 @@ from hashbench.data import Queries
 from hashbench.model import HashModel, binarize
 from hashbench.objectives import surrogate_distance, weighted_distance
 from hashbench.registry import attacks
+from hashbench.soft_ap import soft_average_precision
 from hashbench.spec import Spec
 from hashbench.threat import Threat
 
@@ -82,3 +83,19 @@ def test_sdha_reaches_the_best_value_that_it_ranks_images_by(eps: float) -> None
     farthest = distance(tried[choice, torch.arange(len(choice))])
     assert (distance(queries.images) < farthest - 0.1).any()
     assert (distance(found) >= farthest - 0.01 * (farthest - distance(queries.images)) - 1e-6).all()
+
+
+@pytest.mark.parametrize("eps", [0.02, 0.1])
+def test_soft_ap_reaches_the_lowest_smooth_average_precision(eps: float) -> None:
+    """Within a hundredth of the lowest vertex; it has several that are nearly as low."""
+    model = linear_model(BITS, 1, 8)
+    victim, queries = make_toy(model)
+    relevant = shared_labels(queries.labels, victim.gallery.labels)
+
+    def value(images: torch.Tensor) -> torch.Tensor:
+        return soft_average_precision(model(images), victim.gallery.codes, relevant, 4.0).detach()
+
+    found = value(attacks.choose(Spec("soft-ap")).call(victim, Threat(eps))(queries))
+    best = torch.stack([value(images) for images in vertices(model, queries, eps, (-1, 0, 1))]).amin(0)
+    assert (value(queries.images) > 1.01 * best).any()
+    assert (found <= 1.01 * best).all()
