@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 
 BLACK_BOX = "square-hamming:steps=100"  # the attack of a probe that sees codes only
 _OF_AN_ATTACK = {"attack", "attack_params", "goal", "access", "attacker", "index"}
+DIGITS = 6  # decimals in the files
 SIGNALS = (
     "n_queries", "map_clean", "chance_map", "tie_width", "distinct_codes", "classes", "train_mode_left",
     "batch_change", "unstable_share", "zero_gradient_share", "saturated_share", "map_plain", "map_gentle",
     "map_one_step", "map_white_box", "map_black_box", "map_transfer", "map_noise", "map_unbounded",
 )  # fmt: skip
-DECIMALS = "%.6f"
+CURVE = ("eps", "map", "ci_low", "ci_high")
 
 
 @dataclass(frozen=True)
@@ -135,29 +137,29 @@ def write_checks(checks: Sequence[Check], folder: Path) -> None:
     Raises:
         StoreUnusable: it can't be written.
     """
-    import pandas as pd
-
-    sanity_rows = [
-        {"defense": c.defense, "seed": c.seed, "flags": " ".join(c.flags), **c.signals} for c in checks if not c.reason
-    ]
-    curve_rows = [
-        {"defense": c.defense, "seed": c.seed, "eps": eps, "map": level, "ci_low": low, "ci_high": high,
-         "n_queries": c.signals["n_queries"]}
-        for c in checks
-        for eps, level, low, high in c.curve
-    ]  # fmt: skip
-    tables = {
-        "sanity": pd.DataFrame(sanity_rows, columns=["defense", "seed", "flags", *SIGNALS]),
-        "curve": pd.DataFrame(curve_rows, columns=["defense", "seed", "eps", "map", "ci_low", "ci_high", "n_queries"]),
+    probed = [check for check in checks if not check.reason]
+    tables: dict[str, list[Sequence[Any]]] = {
+        "sanity": [("defense", "seed", "flags", *SIGNALS)],
+        "curve": [("defense", "seed", *CURVE, "n_queries")],
     }
+    for check in probed:
+        signals = [check.signals.get(name) for name in SIGNALS]
+        tables["sanity"].append((check.defense, check.seed, " ".join(check.flags), *signals))
+        tables["curve"] += [(check.defense, check.seed, *point, check.signals["n_queries"]) for point in check.curve]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
+        for name, rows in tables.items():
             draft = folder / f".{name}.csv"
-            table.to_csv(draft, index=False, lineterminator="\n", float_format=DECIMALS)
+            with draft.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows(map(_plain, rows))
             draft.replace(folder / f"{name}.csv")
     except OSError as error:
         raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
+
+
+def _plain(row: Sequence[Any]) -> list[Any]:
+    """A row with six decimals at most; what is missing is empty."""
+    return [round(value, DIGITS) if isinstance(value, float) else value for value in row]
 
 
 def _who(defense: str, checks: Sequence[Check], flag: str) -> str:

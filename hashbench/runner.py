@@ -31,19 +31,33 @@ from hashbench.types import Labels
 
 
 def run(
-    cells: Sequence[Cell], store: Store, device: torch.device, *, fresh: bool = False, command: str = ""
+    cells: Sequence[Cell],
+    store: Store,
+    device: torch.device,
+    *,
+    fresh: bool = False,
+    command: str = "",
+    probing: bool = False,
 ) -> Iterator[Result]:
     """Measure cells in their order and yield each result as soon as it is stored.
 
     Stored cells and models are taken as they are, unless `fresh`. A cell whose attack or defense fails
-    comes out invalid, with the reason, and the others go on. Then each defended model is probed. Every number depends on the cell alone:
+    comes out invalid, with the reason, and the others go on. Every number depends on the cell alone:
     each training and each attack is seeded by what it is, not by when it runs.
+
+    Args:
+        fresh: make everything again.
+        command: noted beside the numbers.
+        probing: probe each defended model after its cells, for `checks` to read from the store.
     """
     make_deterministic(device)
     bench = Bench(store, device, Checkpoints(store, store.clock() if fresh else None), command)
+    valid = []
     for cell in track(cells, "total"):
-        yield bench.result(cell)
-    for cell in track(checks.one_a_model(cells), "sanity"):
+        result = bench.result(cell)
+        valid += [cell] if result.status == "valid" else []
+        yield result
+    for cell in track(checks.one_a_model(valid) if probing else (), "sanity"):
         bench.probe(cell)
 
 
