@@ -65,12 +65,6 @@ _ALL = (
         True,
     ),
     Flag(
-        "black_box_beats_white_box",
-        "an attack without gradients does more harm than those with them",
-        "find where the gradient is wrong; rank by an adaptive attack",
-        True,
-    ),
-    Flag(
         "more_steps_do_worse",
         "one step does more harm than twenty",
         "look for gradients that are right only near clean images; rank by an adaptive attack",
@@ -80,6 +74,12 @@ _ALL = (
         "more_budget_does_worse",
         "attacks with a larger budget do less harm",
         "look for gradients that break down at a distance; rank by an adaptive attack",
+        True,
+    ),
+    Flag(
+        "black_box_beats_white_box",
+        "an attack without gradients does more harm than those with them",
+        "find where the gradient is wrong; rank by an adaptive attack",
         True,
     ),
     Flag(
@@ -127,9 +127,9 @@ def _hindered(numbers: Numbers, sure: dict[str, float]) -> list[str]:
     alarms = {
         "zero_gradient": sure["zero_gradient"] > NO_GRADIENT_SHARE,
         "saturated": numbers["saturated_share"] > SATURATED_SHARE and sure["gentle"] > SATURATED_GAIN,
-        "black_box_beats_white_box": max(sure["black_box"], sure.get("transfer", -1)) > MARGIN,
         "more_steps_do_worse": sure["one_step"] > MARGIN,
         "more_budget_does_worse": max((sure[name] for name in sure if name.startswith("budget")), default=-1) > MARGIN,
+        "black_box_beats_white_box": max(sure["black_box"], sure.get("transfer", -1)) > MARGIN,
         "unbounded_not_broken": sure["unbounded"] > MARGIN,
         "noise_as_strong": sure["noise_harm"] > MARGIN and sure["noise_share"] > 0,
     }

@@ -92,7 +92,14 @@ def probe(
                 signals.append(explain("the probe", _signals, scene))
                 crafted = explain("the probe", _crafted, scene, threat, budgets, craft, undefended)
             codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
-    return _verdict(victim, queries, budgets, _joined(codes), _joined(signals))
+        training = sum(module.training for module in victim.model.network.modules())
+    numbers: Numbers = {
+        "train_mode_left": training,
+        "distinct_codes": len(torch.unique(victim.gallery.codes, dim=0)),
+        "classes": int((victim.gallery.labels > 0).any(0).sum()),
+    }
+    verdict = _verdict(victim, queries, budgets, _joined(codes), _joined(signals))
+    return Verdict({**numbers, **verdict.numbers}, verdict.arrays)
 
 
 def sample(queries: ImageSet, seed: int) -> ImageSet:
@@ -151,13 +158,11 @@ def _signals(scene: Scene) -> dict[str, Tensor]:
     halves = torch.empty_like(relaxed)
     for start in range(min(2, len(images))):
         halves[start::2] = encode_batch(model, images[start::2])
-    training = any(module.training for module in model.network.network.modules())
     return {
         "zero_gradient": (gradient.flatten(1).abs().amax(1) < NO_GRADIENT).double(),
         "saturated_share": (relaxed.abs() > SATURATED).double().mean(1),
         "unstable_share": (binarize(relaxed) != binarize(again)).double().mean(1),
         "batch_change": (relaxed - halves).abs().double().mean(1),
-        "train_mode_left": torch.full((len(images),), float(training)),
     }
 
 
@@ -230,9 +235,4 @@ def _verdict(
     arrays |= {"low": clean.low[scored], "high": clean.high[scored], "chance": chance(counts["clean"])[scored]}
     arrays |= {"zero_gradient": values.pop("zero_gradient")[scored], "budgets": np.array(budgets)}
     numbers: Numbers = {name: float(signal.mean()) for name, signal in values.items()}
-    numbers |= {
-        "distinct_codes": len(torch.unique(gallery.codes, dim=0)),
-        "classes": int((gallery.labels > 0).any(0).sum()),
-        "n_queries": int(scored.sum()),
-    }
-    return Verdict(numbers, arrays)
+    return Verdict({**numbers, "n_queries": int(scored.sum())}, arrays)

@@ -352,6 +352,20 @@ def test_the_main_job_reaches_its_numbers(worked: Path) -> None:
     assert table["cgat", "pgd-hamming"] >= 0.65
 
 
+def test_sound_models_raise_no_flag_and_break_when_everything_is_allowed(worked: Path) -> None:
+    (folder,) = (worked / "leaderboards").iterdir()
+    sanity, curve = (pd.read_csv(folder / f"{name}.csv") for name in ("sanity", "curve"))
+    assert sanity.defense.tolist() == ["none", "cgat"]
+    assert sanity.flags.isna().all()
+    for row in sanity.itertuples():
+        points = curve[curve.defense == row.defense]
+        assert points.eps.tolist()[0] == 0
+        assert points["map"].tolist()[0] == row.map_clean
+        assert points["map"].is_monotonic_decreasing
+        assert points["map"].tolist()[-1] <= row.chance_map
+        assert points["map"].between(points.ci_low, points.ci_high).all()
+
+
 def test_bars_stay_away_from_files(worked: Path) -> None:
     assert "\x1b" not in (worked / "said.txt").read_text()
 
