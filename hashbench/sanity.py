@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hashbench.chase import HALF, guided
 from hashbench.codes import batch_size, encode_batch, mainstay_code
 from hashbench.data import ImageSet, Queries, Victim
+from hashbench.errors import InvalidCell
 from hashbench.evaluation import Arrays, Numbers, Verdict, explain
 from hashbench.hamming_tensors import count_tensors
 from hashbench.metrics import average_precision, chance
@@ -227,6 +228,8 @@ def _verdict(
     counts = {name: count_tensors(found, labels, gallery.codes, gallery.labels) for name, found in codes.items()}
     clean = average_precision(counts["clean"])
     scored = ~np.isnan(clean.expected)
+    if not scored.any():
+        raise InvalidCell("none of the probed queries shares a label with any database item")
     arrays: Arrays = {name: average_precision(found).expected[scored] for name, found in counts.items()}
     for name in ("plain", "gentle"):
         numbered = [f"{name} {number}" for number in range(len(budgets))]
