@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 
 from hashbench import registry, sanity
 from hashbench.cell import Cell
-from hashbench.data import ImageSet, RetrievalSplit
-from hashbench.errors import StoreUnusable
+from hashbench.data import ImageSet, RetrievalSplit, Victim
+from hashbench.errors import InvalidCell, StoreUnusable
 from hashbench.evaluation import Arrays
 from hashbench.fingerprint import ATTACKING, JUDGING, PROBING, digest, modules_digest
 from hashbench.flags import FLAGS, Flag, curve, raised, white_box
@@ -83,6 +84,31 @@ def probed_queries(split: RetrievalSplit, seed: int) -> tuple[ImageSet, int]:
     """The queries that a probe looks at, the same for all models of a data set and seed, and its own seed."""
     own = derive_seed("sanity", split.digest, seed)
     return sanity.sample(split.queries, own), own
+
+
+def measure(
+    cell: Cell,
+    split: RetrievalSplit,
+    victim: Victim,
+    undefended: Victim | None,
+    facts: dict[str, Any],
+    host: dict[str, Any],
+) -> tuple[Result, Arrays]:
+    """Probe a cell's defended model; what comes out is to be stored.
+
+    Args:
+        undefended: the victim without its defense; none if it has none.
+        facts: what is known of the model; its `model_digest` ties the probe to its weights.
+        host: times, costs and the machine.
+    """
+    queries, seed = probed_queries(split, cell.seed)
+    identity, began = model_identity(cell.identity), time.perf_counter()
+    try:
+        found = sanity.probe(victim, queries, cell.threat, seed, black_box=black_box(), undefended=undefended)
+    except InvalidCell as failure:
+        return Result(probe_key(cell), identity, facts, host, "invalid", str(failure)), {}
+    host = {"probe_seconds": time.perf_counter() - began, **host}
+    return Result(probe_key(cell), identity, {**found.numbers, **facts}, host), found.arrays
 
 
 def checks_of(board: Leaderboard, store: Store) -> list[Check]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hashbench import checks, sanity
+from hashbench import checks
 from hashbench.cell import ADAPTIVE, Cell, Subject
 from hashbench.checkpoints import Checkpoints, Helpers
 from hashbench.codes import encode
@@ -146,22 +146,13 @@ class Bench:
         with self.store.lock(key, f"the probe of {cell.defense.label}"):
             stored = self.store.probe(key, since)
             row = None if stored else self._row_once(cell)
-            return self._look(cell, key, row) if isinstance(row, Row) else stored
+            return self._look(cell, row) if isinstance(row, Row) else stored
 
-    def _look(self, cell: Cell, key: str, row: Row) -> Result:
+    def _look(self, cell: Cell, row: Row) -> Result:
         """Probe a defended model and store what comes out."""
-        identity, began = checks.model_identity(cell.identity), time.perf_counter()
-        queries, seed = checks.probed_queries(self._split(cell), cell.seed)
-        try:
-            unlike = None if cell.defense.name == "none" else self._undefended(cell)
-            found = sanity.probe(
-                row.victim, queries, cell.threat, seed, black_box=checks.black_box(), undefended=unlike
-            )  # fmt: skip
-        except InvalidCell as failure:
-            facts = host_facts(self.device, self.command)
-            return self.store.save_probe(Result(key, identity, row.facts, facts, "invalid", str(failure)), {})
-        host = {"probe_seconds": time.perf_counter() - began, **host_facts(self.device, self.command)}
-        return self.store.save_probe(Result(key, identity, {**found.numbers, **row.facts}, host), found.arrays)
+        undefended = None if cell.defense.name == "none" else self._undefended(cell)
+        host = host_facts(self.device, self.command)
+        return self.store.save_probe(*checks.measure(cell, self._split(cell), row.victim, undefended, row.facts, host))
 
     def _undefended(self, cell: Cell) -> Victim:
         """The victim without its defense, kept until a cell of another one comes."""

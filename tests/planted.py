@@ -102,7 +102,7 @@ def left_in_train_mode(network: nn.Module) -> nn.Module:
 
 def misled(network: nn.Module, wrong: Wrong) -> nn.Module:
     """Gradients that are not those of the code."""
-    return Front(lambda images: Misleading.apply(images, wrong), network)  # type: ignore[no-untyped-call]
+    return Front(lambda images: Misleading.apply(images, wrong), network)
 
 
 def reversed_(network: nn.Module) -> nn.Module:
