@@ -43,12 +43,8 @@ def run(
 
     Stored cells and models are taken as they are, unless `fresh`. A cell whose attack or defense fails
     comes out invalid, with the reason, and the others go on. Every number depends on the cell alone:
-    each training and each attack is seeded by what it is, not by when it runs.
-
-    Args:
-        fresh: make everything again.
-        command: noted beside the numbers.
-        probing: probe each defended model after its cells, for `checks` to read from the store.
+    each training and each attack is seeded by what it is, not by when it runs. With `probing`, each
+    defended model is probed after the cells, for `checks` to read from the store.
     """
     make_deterministic(device)
     bench = Bench(store, device, Checkpoints(store, store.clock() if fresh else None), command)
