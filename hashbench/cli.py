@@ -21,9 +21,11 @@ from hashbench.cli_tune import tune
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
 if TYPE_CHECKING:
+    from hashbench.leaderboard import Leaderboard
     from hashbench.registry import Entry
     from hashbench.request import Request
     from hashbench.scoring import Retrieval
+    from hashbench.store import Store
 
 INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
 
@@ -121,7 +123,7 @@ def _run(
     from hashbench.request import all_cells
     from hashbench.runner import choose_device
     from hashbench.store import Store
-    from hashbench.terminal import print_matrix, progress_bars
+    from hashbench.terminal import progress_bars
 
     cli_cluster.check(workers, scheduler)
     for path in plugins:
@@ -143,8 +145,19 @@ def _run(
             requests, cells, kept, workers=workers, scheduler=scheduler, threads=threads, plugins=plugins,
             device=device, fresh=fresh, command=command,
         )  # fmt: skip
-    for board in leaderboard.leaderboards(results):
+    _show(leaderboard.leaderboards(results), kept, out)
+
+
+def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
+    """Print and write leaderboards, with what the store's probes say of their rows."""
+    from hashbench import checks, leaderboard
+    from hashbench.terminal import print_lines, print_matrix
+
+    for board in boards:
+        found = checks.checks_of(board, store)
         print_matrix(board)
+        print_lines(checks.lines(found))
+        checks.write_checks(found, out / board.name)
         click.echo(f"written to {leaderboard.write(board, out)}")
 
 
@@ -206,17 +219,15 @@ def report(store: Path, out: Path) -> None:
     """Rebuild all tables and pictures from a store alone."""
     from hashbench import leaderboard
     from hashbench.store import Store
-    from hashbench.terminal import print_matrix
 
     if not (store / "cells").is_dir():
         raise StoreUnusable(f"{store} is no store; make one with 'hashbench run', or name one with --store")
     leaderboard.check_writable(out)
-    boards = leaderboard.leaderboards(Store(store).cells())
+    kept = Store(store)
+    boards = leaderboard.leaderboards(kept.cells())
     if not boards:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
-    for board in boards:
-        print_matrix(board)
-        click.echo(f"written to {leaderboard.write(board, out)}")
+    _show(boards, kept, out)
 
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")

@@ -53,7 +53,7 @@ def measure(
     requests: Sequence[Request], cells: Sequence[Cell], store: Store, *, workers: int | None, scheduler: str | None,
     threads: int, plugins: Sequence[Path], device: str, fresh: bool, command: str,
 ) -> list[Result]:  # fmt: skip
-    """Measure cells in this process, or on workers if the options ask for them.
+    """Measure cells and probe their models in this process, or on workers if the options ask for them.
 
     Raises:
         BadParameter: the scheduler's address can't be read, or a worker can't do what is asked for.
@@ -65,7 +65,7 @@ def measure(
 
     if workers is None and scheduler is None:
         torch.set_num_threads(threads)
-        return list(run(cells, store, choose_device(device), fresh=fresh, command=command))
+        return list(run(cells, store, choose_device(device), fresh=fresh, command=command, probing=True))
     from hashbench import cluster
 
     job = cluster.Job(
@@ -73,4 +73,7 @@ def measure(
         store.clock() if fresh else None, command, threads,
     )  # fmt: skip
     with cluster.connected(workers, scheduler) as client:
-        return cluster.measure(client, job, cells, store)
+        results = cluster.measure(client, job, cells, store)
+        valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
+        cluster.probe(client, job, valid, store)
+        return results

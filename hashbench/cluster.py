@@ -22,6 +22,7 @@ from distributed.comm.addressing import get_address_host_port, parse_address
 from hashbench import registry
 from hashbench.cell import Cell
 from hashbench.checkpoints import Checkpoints
+from hashbench.checks import one_a_model, probe_key
 from hashbench.errors import BadParameter, ClusterLost, InvalidCell
 from hashbench.hamming import Bits, Counts, count
 from hashbench.progress import track
@@ -101,12 +102,36 @@ def measure(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> li
     _check_workers(client)
     results = {cell.key: stored for cell in cells if (stored := store.cell(cell.key, job.since))}
     tasks = _submit(client, job, [cell for cell in cells if cell.key not in results])
-    try:
+    with _reached(store):
         finished = as_completed(list(tasks), loop=client.loop)
         for step in track(range(len(cells)), "total"):
             if step >= len(results):
                 future = next(finished)
                 results[tasks[future]] = future.result()
+    return [results[cell.key] for cell in cells]
+
+
+def probe(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> None:
+    """Probe the cells' defended models on a cluster's workers, where the store lacks their probes.
+
+    Raises:
+        ClusterLost: the scheduler is gone, or a task has killed one worker after the other.
+        UsageError: a worker can't carry out the job.
+    """
+    submit = functools.partial(client.submit, pure=False, resources=_needs(client, job.device))
+    lacking = [cell for cell in one_a_model(cells) if not store.probe(probe_key(cell), job.since)]
+    tasks = [submit(_probe, job, cell.key) for cell in lacking]
+    with _reached(store):
+        finished = as_completed(tasks, loop=client.loop)
+        for _ in track(range(len(tasks)), "sanity"):
+            next(finished).result()
+
+
+@contextmanager
+def _reached(store: Store) -> Iterator[None]:
+    """Explain what ends the wait for a cluster's tasks."""
+    try:
+        yield
     except KilledWorker as error:
         raise ClusterLost(
             f"workers died one after the other under {error.task}; look at their memory and their logs"
@@ -115,7 +140,6 @@ def measure(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> li
         raise ClusterLost(
             f"the scheduler is gone; finished cells are kept in {store.root}, the same command goes on from there"
         ) from None
-    return [results[cell.key] for cell in cells]
 
 
 def count_on(
@@ -188,6 +212,11 @@ def _measure(job: Job, cell_key: str, failure: InvalidCell | None) -> Result:
     with _at_work(job):
         cell, bench = _cell(job, cell_key), _bench(job)
         return bench.result(cell, failure)
+
+
+def _probe(job: Job, cell_key: str) -> None:
+    with _at_work(job):
+        _bench(job).probe(_cell(job, cell_key))
 
 
 @contextmanager

@@ -18,6 +18,8 @@ TRAINING = (
 )  # fmt: skip
 ATTACKING = ("art", "autopgd", "chase", "gan", "guard", "keeping", "surrogate", "transformed")
 JUDGING = ("evaluation", "hamming", "hamming_kernel", "hamming_tensors", "metrics")
+# What decides the signals of a probe, beside the modules above; no cell depends on it.
+PROBING = ("sanity",)
 
 
 # The packages whose modules share code with their siblings, and whose entries are part of a key one by one.

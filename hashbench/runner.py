@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from hashbench import checks
 from hashbench.cell import ADAPTIVE, Cell, Subject
 from hashbench.checkpoints import Checkpoints, Helpers
 from hashbench.codes import encode
@@ -30,18 +31,30 @@ from hashbench.types import Labels
 
 
 def run(
-    cells: Sequence[Cell], store: Store, device: torch.device, *, fresh: bool = False, command: str = ""
+    cells: Sequence[Cell],
+    store: Store,
+    device: torch.device,
+    *,
+    fresh: bool = False,
+    command: str = "",
+    probing: bool = False,
 ) -> Iterator[Result]:
     """Measure cells in their order and yield each result as soon as it is stored.
 
     Stored cells and models are taken as they are, unless `fresh`. A cell whose attack or defense fails
     comes out invalid, with the reason, and the others go on. Every number depends on the cell alone:
-    each training and each attack is seeded by what it is, not by when it runs.
+    each training and each attack is seeded by what it is, not by when it runs. With `probing`, each
+    defended model is probed after the cells, for `checks` to read from the store.
     """
     make_deterministic(device)
     bench = Bench(store, device, Checkpoints(store, store.clock() if fresh else None), command)
+    valid = []
     for cell in track(cells, "total"):
-        yield bench.result(cell)
+        result = bench.result(cell)
+        valid += [cell] if result.status == "valid" else []
+        yield result
+    for cell in track(checks.one_a_model(valid) if probing else (), "sanity"):
+        bench.probe(cell)
 
 
 def choose_device(name: str) -> torch.device:
@@ -102,6 +115,7 @@ class Bench:
     command: str = ""
     splits: dict[str, RetrievalSplit] = field(default_factory=dict)
     last: dict[str, Row | InvalidCell] = field(default_factory=dict)
+    undefended: dict[str, Victim] = field(default_factory=dict)
 
     def result(self, cell: Cell, failure: InvalidCell | None = None) -> Result:
         """A cell's result: from the store, or measured and stored, by one process at a time.
@@ -115,6 +129,34 @@ class Bench:
         with self.store.lock(cell.key, f"{cell.defense.label} under {cell.attack.label}"):
             stored = self.store.cell(cell.key, self.checkpoints.since)
             return stored or self.measure(cell, failure or self._row_once(cell))
+
+    def probe(self, cell: Cell) -> Result | None:
+        """What a probe shows of a cell's defended model: from the store, or measured and stored.
+
+        None where there is no defended model; its cells say why.
+        """
+        key, since = checks.probe_key(cell), self.checkpoints.since
+        stored = self.store.probe(key, since)
+        if stored:
+            return stored
+        with self.store.lock(key, f"the probe of {cell.defense.label}"):
+            stored = self.store.probe(key, since)
+            row = None if stored else self._row_once(cell)
+            return self._look(cell, row) if isinstance(row, Row) else stored
+
+    def _look(self, cell: Cell, row: Row) -> Result:
+        """Probe a defended model and store what comes out."""
+        undefended = None if cell.defense.name == "none" else self._undefended(cell)
+        host = host_facts(self.device, self.command)
+        return self.store.save_probe(*checks.measure(cell, self._split(cell), row.victim, undefended, row.facts, host))
+
+    def _undefended(self, cell: Cell) -> Victim:
+        """The victim without its defense, kept until a cell of another one comes."""
+        if cell.clean_key not in self.undefended:
+            self.undefended.clear()
+            split = self._split(cell)
+            self.undefended[cell.clean_key] = make_victim(self._clean(cell), split.train, split.database)
+        return self.undefended[cell.clean_key]
 
     def train(self, cell: Cell, key: str) -> InvalidCell | None:
         """Train the clean or the defended model of a cell, named by its key; returns why it can't be trained."""

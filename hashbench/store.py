@@ -1,4 +1,4 @@
-"""The store: one folder a cell, one folder a model, named by content keys and written atomically."""
+"""The store: one folder a cell, a model, a probe, named by content keys and written atomically."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """One measured cell.
+    """One measured cell, or one probed model.
 
     `identity` and `numbers` are the same whenever the cell is measured on the same machine; `host`
     holds times, costs and the machine. An invalid cell has a reason and no numbers.
@@ -69,7 +69,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            for name in ("cells", "models", "trainings"):
+            for name in ("cells", "models", "probes", "trainings"):
                 (root / name).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
                 pass
@@ -90,26 +90,53 @@ class Store:
 
     def cell(self, key: str, since: float | None = None) -> Result | None:
         """A stored cell, or None where there is none, it is damaged, or it was written before `since`."""
-        folder = self.root / "cells" / key
-        return _read_cell(folder) if _is_newer(folder / RECORD, since) else None
+        return self._result("cells", key, since)
 
     def cells(self) -> Iterator[Result]:
         """All stored cells that are whole, by key."""
-        for folder in sorted((self.root / "cells").iterdir()):
+        return self._results("cells")
+
+    def arrays(self, result: Result) -> Arrays:
+        """The per-query arrays of a stored cell; empty for one without."""
+        return self._arrays("cells", result)
+
+    def save_cell(self, result: Result, arrays: Arrays) -> Result:
+        """Keep a cell with its per-query arrays, in place of one with the same key."""
+        return self._save("cells", result, arrays)
+
+    def probe(self, key: str, since: float | None = None) -> Result | None:
+        """A stored probe of a defended model, or None, as for a cell."""
+        return self._result("probes", key, since)
+
+    def probes(self) -> Iterator[Result]:
+        """All stored probes that are whole, by key."""
+        return self._results("probes")
+
+    def probe_arrays(self, probe: Result) -> Arrays:
+        """The per-query arrays of a stored probe; empty for one without."""
+        return self._arrays("probes", probe)
+
+    def save_probe(self, probe: Result, arrays: Arrays) -> Result:
+        """Keep a probe with its per-query arrays, in place of one with the same key."""
+        return self._save("probes", probe, arrays)
+
+    def _result(self, kind: str, key: str, since: float | None) -> Result | None:
+        folder = self.root / kind / key
+        return _read_cell(folder) if _is_newer(folder / RECORD, since) else None
+
+    def _results(self, kind: str) -> Iterator[Result]:
+        for folder in sorted((self.root / kind).iterdir()):
             result = None if folder.name.startswith(_PREFIX) else _read_cell(folder)
             if result:
                 yield result
 
-    def arrays(self, result: Result) -> Arrays:
-        """The per-query arrays of a stored cell; empty for one without."""
+    def _arrays(self, kind: str, result: Result) -> Arrays:
         if not result.arrays_digest:
             return {}
-        with np.load(self.root / "cells" / result.key / ARRAYS) as file:
+        with np.load(self.root / kind / result.key / ARRAYS, allow_pickle=False) as file:
             return dict(file)
 
-    def save_cell(self, result: Result, arrays: Arrays) -> Result:
-        """Keep a cell with its per-query arrays, in place of one with the same key."""
-
+    def _save(self, kind: str, result: Result, arrays: Arrays) -> Result:
         def write(folder: Path) -> Result:
             digest = ""
             if arrays:
@@ -119,7 +146,7 @@ class Store:
             (folder / RECORD).write_text(json.dumps(asdict(whole), indent=1, allow_nan=False) + "\n")
             return whole
 
-        return _publish(self.root / "cells" / result.key, write)
+        return _publish(self.root / kind / result.key, write)
 
     def model(self, key: str, since: float | None = None) -> Weights | None:
         """A stored model's weights, or None where there are none, they are damaged, or older than `since`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -32,6 +32,13 @@ def print_matrix(board: Leaderboard) -> None:
         if result.status != "valid":
             who = f"{result.identity['defense']} under {attack_of(result)}, seed {result.identity['seed']}"
             console.print(Text(f"invalid: {who}: {result.reason}"), soft_wrap=True)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, each whole however narrow the terminal is."""
+    console = _console()
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
 
 
 def _by_defense(board: Leaderboard) -> Table:

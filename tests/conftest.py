@@ -23,6 +23,7 @@ SHAPES = [
     "perturb",
     "prototype",
     "runner",
+    "sanity",
     "surrogate",
     "targets",
     "threat",

@@ -145,10 +145,12 @@ def test_the_matrix_holds_the_undefended_row_and_the_clean_column(command: Comma
     (folder,) = Path("leaderboards").iterdir()
     assert folder.name == "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "curve.csv",
         "matrix.csv",
         "matrix.png",
         "provenance.csv",
         "results.csv",
+        "sanity.csv",
     ]
     matrix = pd.read_csv(folder / "matrix.csv")
     assert matrix.defense.tolist() == ["none", "cgat:epochs=1,steps=1", "chance"]
@@ -348,6 +350,20 @@ def test_the_main_job_reaches_its_numbers(worked: Path) -> None:
     assert table["none", "pgd-hamming"] <= 0.45
     assert table["cgat", "none"] >= 0.95
     assert table["cgat", "pgd-hamming"] >= 0.65
+
+
+def test_sound_models_raise_no_flag_and_break_when_everything_is_allowed(worked: Path) -> None:
+    (folder,) = (worked / "leaderboards").iterdir()
+    sanity, curve = (pd.read_csv(folder / f"{name}.csv") for name in ("sanity", "curve"))
+    assert sanity.defense.tolist() == ["none", "cgat"]
+    assert sanity.flags.isna().all()
+    for row in sanity.itertuples():
+        points = curve[curve.defense == row.defense]
+        assert points.eps.tolist()[0] == 0
+        assert points["map"].tolist()[0] == row.map_clean
+        assert points["map"].is_monotonic_decreasing
+        assert points["map"].tolist()[-1] <= row.chance_map
+        assert points["map"].between(points.ci_low, points.ci_high).all()
 
 
 def test_bars_stay_away_from_files(worked: Path) -> None:
