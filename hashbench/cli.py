@@ -118,6 +118,7 @@ def _run(
 ) -> None:  # fmt: skip
     from hashbench import leaderboard, registry
     from hashbench.forecast import forecast
+    from hashbench.ranking import rank
     from hashbench.request import all_cells
     from hashbench.runner import choose_device
     from hashbench.store import Store
@@ -144,8 +145,8 @@ def _run(
             device=device, fresh=fresh, command=command,
         )  # fmt: skip
     for board in leaderboard.leaderboards(results):
-        print_matrix(board)
-        click.echo(f"written to {leaderboard.write(board, out)}")
+        print_matrix(board, rank(board, kept.arrays))
+        click.echo(f"written to {leaderboard.write(board, out, kept)}")
 
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
@@ -205,18 +206,20 @@ def _describe(entry: Entry[Any]) -> str:
 def report(store: Path, out: Path) -> None:
     """Rebuild all tables and pictures from a store alone."""
     from hashbench import leaderboard
+    from hashbench.ranking import rank
     from hashbench.store import Store
     from hashbench.terminal import print_matrix
 
     if not (store / "cells").is_dir():
         raise StoreUnusable(f"{store} is no store; make one with 'hashbench run', or name one with --store")
     leaderboard.check_writable(out)
-    boards = leaderboard.leaderboards(Store(store).cells())
+    kept = Store(store)
+    boards = leaderboard.leaderboards(kept.cells())
     if not boards:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
     for board in boards:
-        print_matrix(board)
-        click.echo(f"written to {leaderboard.write(board, out)}")
+        print_matrix(board, rank(board, kept.arrays))
+        click.echo(f"written to {leaderboard.write(board, out, kept)}")
 
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")
