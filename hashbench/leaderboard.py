@@ -176,7 +176,7 @@ def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
         groups.setdefault((folder_name(result.identity), result.identity["split_digest"]), []).append(result)
     names = [name for name, _ in groups]
     return [
-        Leaderboard(f"{name}-{split[:6]}" if names.count(name) > 1 else name, tuple(sorted(group, key=_order)))
+        Leaderboard(f"{name}-{split[:6]}" if names.count(name) > 1 else name, tuple(sorted(group, key=order)))
         for (name, split), group in sorted(groups.items())
     ]
 
@@ -270,7 +270,8 @@ def _model(result: Result) -> tuple[str, int]:
     return result.identity["defense"], result.identity["seed"]
 
 
-def _order(result: Result) -> tuple[Any, ...]:
+def order(result: Result) -> tuple[Any, ...]:
+    """What the rows of a board are sorted by."""
     identity = result.identity
     names = [(identity[kind] != "none", identity[kind]) for kind in ("defense", "attack")]
     return *names, identity["attacker"], identity["seed"], result.key
