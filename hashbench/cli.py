@@ -18,6 +18,7 @@ from hashbench.cli_check import check
 from hashbench.cli_compare import compare
 from hashbench.cli_data import data
 from hashbench.cli_tune import tune
+from hashbench.cli_verify import submit, verify
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ cli.add_command(data)
 cli.add_command(tune)
 cli.add_command(check)
 cli.add_command(compare)
+cli.add_command(verify)
+cli.add_command(submit)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")

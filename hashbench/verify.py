@@ -148,6 +148,8 @@ def _result(folder: Path, row: Row, found: Findings) -> Result | None:
         arrays = read_arrays(folder / name)
         identity = read_identity(arrays, name)
         check_identity(identity, name)
+        if who(identity) != who(row):
+            raise BadInput(f"{name} belongs to {who(identity)}")
         numbers = {**_numbers(row), **make_again(arrays, identity, name)}
     except BadInput as error:
         found.problems.append(f"{who(row)}: {error}")
