@@ -127,8 +127,8 @@ def with_worst(matrix: pd.DataFrame, standings: Sequence[Standing], chance: floa
     return whole
 
 
-def _columns(interval: Interval | None, **names: str) -> dict[str, float]:
-    return {column: getattr(interval, name) for column, name in names.items()} if interval else {}
+def _columns(interval: Interval | None, **names: str) -> dict[str, float | None]:
+    return {column: getattr(interval, name, None) for column, name in names.items()}
 
 
 def _standing(cells: Cells, defense: str, attacks: tuple[str, ...], arrays: Reader, flags: tuple[str, ...]) -> Standing:

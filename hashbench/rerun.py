@@ -100,12 +100,9 @@ def cell_of(identity: Mapping[str, Any], load: Load) -> Cell:
         UsageError: its attack, defense, data or another name is not to be had here.
         BadInput: the row's parameters are not those that its labels stand for here.
     """
-    dataset, backbone, method = (
-        group.choose(Spec.parse(str(identity[name])))
-        for name, group in (
-            ("dataset", registry.datasets), ("backbone", registry.backbones), ("method", registry.methods),
-        )
-    )  # fmt: skip
+    dataset = registry.datasets.choose(Spec.parse(str(identity["dataset"])))
+    backbone = registry.backbones.choose(Spec.parse(str(identity["backbone"])))
+    method = registry.methods.choose(Spec.parse(str(identity["method"])))
     training = registry.choose_clean(clean_training, str(identity["training"]).partition(":")[2])
     subject = Subject(dataset, load(dataset), backbone, method, training, int(identity["bits"]))
     defense = registry.defenses.choose(Spec.parse(str(identity["defense"])))

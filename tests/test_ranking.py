@@ -13,7 +13,7 @@ from toys import linear_model, make_toy, pixels, random_images
 from hashbench.data import Queries, Victim
 from hashbench.evaluation import Arrays, judge
 from hashbench.leaderboard import Leaderboard, leaderboards
-from hashbench.model import HashModel, binarize
+from hashbench.model import HashModel
 from hashbench.ranking import Standing, rank, table, with_worst
 from hashbench.registry import Choice, Entry
 from hashbench.store import Result
@@ -111,7 +111,7 @@ def test_an_invalid_cell_and_oblivious_or_targeted_attacks_do_not_rank() -> None
         replace(r, identity=r.identity | {"goal": "targeted"}) if r.identity["attack"] == "aimed" else r
         for r in board.results
     ]
-    held = {r.key: {"average_precision": values[tuple(r.key.split("/")[:2]) + (0,)]} for r in changed}  # type: ignore[index]
+    held = {r.key: {"average_precision": values[r.identity["defense"], r.identity["attack"], 0]} for r in changed}
     broken = Result("broken", changed[0].identity | {"defense": "mine", "attack": "new"}, {}, {}, "invalid", "it broke")
     blind = replace(changed[-1], key="blind", identity=changed[-1].identity | {"attacker": "oblivious"})
     held["blind"] = {"average_precision": np.zeros(60)}
@@ -129,7 +129,6 @@ def against(direction: float) -> Callable[[Victim, Threat], Callable[[Queries], 
     def prepare(victim: Victim, threat: Threat) -> Callable[[Queries], Images]:
         def craft(queries: Queries) -> Images:
             images = queries.images.clone().requires_grad_()
-            binarize(victim.model(queries.images))
             signs = torch.sign(victim.model.logits(queries.images)).detach()
             (gradient,) = torch.autograd.grad((victim.model.logits(images) * signs).sum(), images)
             moved = -threat.eps * gradient.sign()
