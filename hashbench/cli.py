@@ -18,6 +18,7 @@ from hashbench.cli_check import check
 from hashbench.cli_compare import compare
 from hashbench.cli_data import data
 from hashbench.cli_tune import tune
+from hashbench.cli_verify import submit, verify
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ cli.add_command(data)
 cli.add_command(tune)
 cli.add_command(check)
 cli.add_command(compare)
+cli.add_command(verify)
+cli.add_command(submit)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
@@ -151,14 +154,16 @@ def _run(
 def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
     """Print and write leaderboards, with what the store's probes say of their rows."""
     from hashbench import checks, leaderboard
+    from hashbench.ranking import rank
     from hashbench.terminal import print_lines, print_matrix
 
     for board in boards:
         found = checks.checks_of(board, store)
-        print_matrix(board)
+        flags = checks.flags_of(found)
+        print_matrix(board, rank(board, store.arrays, flags))
         print_lines(checks.lines(found))
         checks.write_checks(found, out / board.name)
-        click.echo(f"written to {leaderboard.write(board, out)}")
+        click.echo(f"written to {leaderboard.write(board, out, store, flags)}")
 
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:

@@ -188,14 +188,14 @@ def _cost(pairing: Pairing, defense: str) -> float | None:
     """Passes of a training as a ratio to the undefended model's, averaged over seeds."""
     ratios = []
     for seed in pairing.seeds:
-        passes = [_passes(pairing.cells.get((name, CLEAN, seed))) for name in (defense, UNDEFENDED)]
+        passes = [training_passes(pairing.cells.get((name, CLEAN, seed))) for name in (defense, UNDEFENDED)]
         if not (passes[0] and passes[1]):
             return None
         ratios.append(passes[0] / passes[1])
     return float(np.mean(ratios))
 
 
-def _passes(cell: Result | None) -> float:
+def training_passes(cell: Result | None) -> float:
     """Forward and backward passes of a cell's training an image; 0 where they are not known."""
     names = ("train_forwards", "train_backwards")
     return sum(float(cell.numbers.get(name) or 0) for name in names) if cell else 0.0

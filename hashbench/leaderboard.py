@@ -1,20 +1,21 @@
-"""Results to tables: one folder a subject and threat, with results.csv, provenance.csv and matrix.csv."""
+"""Results to tables: one folder a subject and threat, with its tables, per-query files and digests."""
 
 from __future__ import annotations
 
 import json
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from hashbench.cell import ADAPTIVE, column_name
 from hashbench.errors import StoreUnusable
-from hashbench.store import Result
+from hashbench.store import Result, Store
 
 KEY = [
     "schema_version", "protocol_version", "dataset", "split_digest", "backbone", "method", "training", "bits",
@@ -25,10 +26,13 @@ PARAMETERS = [
     "restarts",
 ]  # fmt: skip
 QUALITY = [
-    "map_clean", "map", "map_low", "map_high", "map_at_k", "k", "precision_radius_2", "bits_moved", "chance_map",
-    "relevant_fraction", "distinct_codes", "bit_entropy",
+    "map_clean", "map", "map_low", "map_high", "ci_low", "ci_high", "map_at_k", "k", "precision_radius_2",
+    "bits_moved", "chance_map", "relevant_fraction", "distinct_codes", "bit_entropy",
 ]  # fmt: skip
-TARGETED = ["t_map", "t_map_low", "t_map_high", "t_map_clean", "t_chance_map", "map_own", "success_rate"]
+TARGETED = [
+    "t_map", "t_map_low", "t_map_high", "t_ci_low", "t_ci_high", "t_map_clean", "t_chance_map", "map_own",
+    "success_rate",
+]  # fmt: skip
 SIZES = ["n_queries", "n_without_relevant", "n_database"]
 AUDIT = ["linf_max", "l2_mean", "range_ok", "map_8bit", "status", "reason"]
 COST = ["forwards", "backwards", "helper_forwards", "helper_backwards", "train_forwards", "train_backwards"]
@@ -38,6 +42,9 @@ HOST = [
     "attack_seconds", "train_seconds", "peak_memory_mb", "device", "threads", "package_version", "code_commit",
     "code_dirty", "python", "torch", "numpy", "platform", "created_utc", "command",
 ]  # fmt: skip
+Intervals = Mapping[str, Mapping[str, float]]
+NO_INTERVALS: Intervals = MappingProxyType({})
+NO_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType({})
 BROAD = 6  # attacks that stand beside each other
 DIGITS = 6  # decimals in the files
 
@@ -58,10 +65,17 @@ class Leaderboard:
             parts.append(one["training"])
         return ", ".join(parts) + f"; l-inf eps {format_eps(one['eps'])}"
 
-    def rows(self) -> pd.DataFrame:
-        """One row a cell: everything that the same command gives again, digit by digit."""
+    def rows(self, intervals: Intervals = NO_INTERVALS) -> pd.DataFrame:
+        """One row a cell: everything that the same command gives again, digit by digit.
+
+        Args:
+            intervals: bounds of intervals by the key of their cell, as columns.
+        """
         clean = {_model(r): r.numbers["map"] for r in self.results if r.identity["attack"] == "none" and r.numbers}
-        rows = [_row(result, clean.get(_model(result))) for result in self.results]
+        rows = [
+            _row(result, {"map_clean": clean.get(_model(result)), **intervals.get(result.key, {})})
+            for result in self.results
+        ]
         return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
     def provenance(self) -> pd.DataFrame:
@@ -162,7 +176,7 @@ def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
         groups.setdefault((folder_name(result.identity), result.identity["split_digest"]), []).append(result)
     names = [name for name, _ in groups]
     return [
-        Leaderboard(f"{name}-{split[:6]}" if names.count(name) > 1 else name, tuple(sorted(group, key=_order)))
+        Leaderboard(f"{name}-{split[:6]}" if names.count(name) > 1 else name, tuple(sorted(group, key=order)))
         for (name, split), group in sorted(groups.items())
     ]
 
@@ -182,23 +196,38 @@ def format_eps(eps: float) -> str:
     return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
 
 
-def write(board: Leaderboard, out: Path) -> Path:
+def write(board: Leaderboard, out: Path, store: Store, flags: Mapping[str, Sequence[str]] = NO_FLAGS) -> Path:
     """Write a leaderboard's files and return their folder.
+
+    Args:
+        store: has the per-query arrays of the cells.
+        flags: of each defense, for its row in ranking.csv.
 
     Raises:
         StoreUnusable: the folder can't be written.
     """
+    from hashbench.evidence import save_queries, write_digests
+    from hashbench.intervals import cell_intervals
     from hashbench.plots import save_matrix  # matplotlib is slow to import
+    from hashbench.ranking import rank, table, with_worst
 
-    tables = {"results": board.rows(), "provenance": board.provenance(), "matrix": board.matrix()}
+    standings = rank(board, store.arrays, flags)
+    tables = {
+        "results": board.rows(cell_intervals(board.results, store.arrays)),
+        "provenance": board.provenance(),
+        "matrix": with_worst(board.matrix(), standings, board.chance),
+        "ranking": table(standings),
+    }
     folder = out / board.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
+        for name, rows in tables.items():
             draft = folder / f".{name}.csv"
-            table.to_csv(draft, index=False, lineterminator="\n")
+            rows.to_csv(draft, index=False, lineterminator="\n")
             draft.replace(folder / f"{name}.csv")
+        save_queries(folder, board.results, store.arrays)
         save_matrix(board, folder / "matrix.png")
+        write_digests(folder)
     except OSError as error:
         raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
     return folder
@@ -218,10 +247,10 @@ def check_writable(out: Path) -> None:
         raise StoreUnusable(f"can't write {out} ({error.strerror}); choose another folder with --out") from None
 
 
-def _row(result: Result, clean: float | None) -> dict[str, Any]:
+def _row(result: Result, more: Mapping[str, Any]) -> dict[str, Any]:
     identity, numbers = result.identity, result.numbers
     attack = identity["attack_params"]
-    row = {**identity, **numbers, "map_clean": clean, "status": result.status, "reason": result.reason}
+    row = {**identity, **numbers, **more, "status": result.status, "reason": result.reason}
     row |= {"steps": attack.get("steps"), "restarts": attack.get("restarts"), "config_digest": result.key}
     row["range_ok"] = True if numbers else None  # an image outside [0, 1] ends its cell
     return {name: _plain(row.get(name)) for name in COLUMNS}
@@ -241,7 +270,8 @@ def _model(result: Result) -> tuple[str, int]:
     return result.identity["defense"], result.identity["seed"]
 
 
-def _order(result: Result) -> tuple[Any, ...]:
+def order(result: Result) -> tuple[Any, ...]:
+    """What the rows of a board are sorted by."""
     identity = result.identity
     names = [(identity[kind] != "none", identity[kind]) for kind in ("defense", "attack")]
     return *names, identity["attacker"], identity["seed"], result.key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -13,25 +13,34 @@ from rich.text import Text
 from hashbench.compare import Comparison, format_p
 from hashbench.leaderboard import Leaderboard, attack_of
 from hashbench.progress import shown_on
+from hashbench.ranking import RANKED, Standing
 
 WIDE = 200  # columns of a file or a pipe
+WORST = ("worst case", "rank group")
 
 
-def print_matrix(board: Leaderboard) -> None:
-    """Print mAP in percent with its tie bounds, then the chance level and what is invalid."""
+def print_matrix(board: Leaderboard, standings: Sequence[Standing] = ()) -> None:
+    """Print mAP in percent with its tie bounds and the worst case, then the chance level and what does not count."""
     console = _console()
     numbers = next((r.numbers for r in board.results if r.numbers), None)
     queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
     seeds = ", ".join(map(str, board.seeds))
     console.print(Text(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
-    console.print(_by_attack(board) if board.tall else _by_defense(board))
+    found = {s.defense: s for s in standings if s.value is not None}
+    console.print(_by_attack(board, found) if board.tall else _by_defense(board, found))
     console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
+    if found:
+        console.print(Text("worst case: per query the lowest AP over all untargeted attacks [95 % interval]; it ranks"))
     if any(map(board.targeted, board.attacks)):
         console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
     for result in board.results:
         if result.status != "valid":
             who = f"{result.identity['defense']} under {attack_of(result)}, seed {result.identity['seed']}"
             console.print(Text(f"invalid: {who}: {result.reason}"), soft_wrap=True)
+    for standing in found.values():
+        if standing.status not in (RANKED, "invalid"):
+            line = f"not ranked: {_defense_name(standing.defense)}: {standing.status}; {standing.note}"
+            console.print(Text(line), soft_wrap=True)
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -41,17 +50,21 @@ def print_lines(lines: Iterable[str]) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _by_defense(board: Leaderboard) -> Table:
+def _by_defense(board: Leaderboard, standings: Mapping[str, Standing]) -> Table:
     """Defenses by attacks."""
     table = Table()
     table.add_column("defense")
     for attack in board.attacks:
         table.add_column(_attack_name(board, attack), justify="right")
+    for name in WORST if standings else ():
+        table.add_column(name, justify="right")
     for defense in board.defenses:
-        table.add_row(_defense_name(defense), *(_square(board, defense, attack) for attack in board.attacks))
+        squares = [_square(board, defense, attack) for attack in board.attacks]
+        table.add_row(_defense_name(defense), *squares, *(_worst(standings, defense) if standings else ()))
     if board.chance is not None:
+        last = (_percent(board.chance), "") if standings else ()
         table.add_section()
-        table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks))
+        table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks), *last)
     return table
 
 
@@ -85,7 +98,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
-def _by_attack(board: Leaderboard) -> Table:
+def _by_attack(board: Leaderboard, standings: Mapping[str, Standing]) -> Table:
     """Attacks by defenses, for more attacks than fit beside each other; with what each attack knows."""
     table = Table()
     for name in ("attack", "access"):
@@ -97,6 +110,11 @@ def _by_attack(board: Leaderboard) -> Table:
         squares = (_square(board, defense, attack) for defense in board.defenses)
         chance = _percent(board.chance_of(attack))
         table.add_row(_attack_name(board, attack), board.access(attack), *squares, chance)
+    if standings:
+        table.add_section()
+        rows = zip(*(_worst(standings, defense) for defense in board.defenses), strict=True)
+        for name, row, chance in zip(WORST, rows, (_percent(board.chance), ""), strict=True):
+            table.add_row(name, "", *row, chance)
     return table
 
 
@@ -118,6 +136,16 @@ def _square(board: Leaderboard, defense: str, attack: str) -> str:
             return "invalid"
         means.append(100 * sum(values) / len(values))
     return rf"{means[0]:.1f} \[{means[1]:.1f}, {means[2]:.1f}]"
+
+
+def _worst(standings: Mapping[str, Standing], defense: str) -> tuple[str, str]:
+    """The worst case with its interval, and the rank group."""
+    standing = standings.get(defense)
+    if standing is None or standing.value is None:
+        return "-", "-"
+    bounds = (standing.interval.low, standing.interval.high) if standing.interval else None
+    interval = rf" \[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
+    return f"{100 * standing.value:.1f}{interval}", str(standing.group or "-")
 
 
 def _percent(level: float | None) -> str:

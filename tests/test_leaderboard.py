@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hashbench.leaderboard import COLUMNS, HOST, Leaderboard, folder_name, format_eps, leaderboards, write
-from hashbench.store import Result
+from hashbench.store import Result, Store
 from hashbench.terminal import print_matrix
 
 NUMBERS = {"map_low": 0.1, "map_high": 0.9, "chance_map": 0.3, "n_queries": 10, "n_database": 50}
@@ -83,16 +83,18 @@ def test_names_of_folders() -> None:
 
 
 def test_writes_the_same_files_twice(tmp_path: Path) -> None:
-    folder = write(board(), tmp_path)
-    first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(first) == {"results.csv", "matrix.csv", "provenance.csv", "matrix.png"}
-    write(board(), tmp_path)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    folder = write(board(), tmp_path, Store(tmp_path / "store"))
+    first = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert set(first) == {
+        "results.csv", "matrix.csv", "ranking.csv", "provenance.csv", "matrix.png", "digests.json", "provenance.sha256",
+    }  # fmt: skip
+    write(board(), tmp_path, Store(tmp_path / "store"))
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == first
     assert pd.read_csv(folder / "results.csv")["map"].notna().sum() == 8
 
 
 def test_the_picture_has_the_resolution_of_a_paper(tmp_path: Path) -> None:
-    picture = matplotlib.image.imread(write(board(), tmp_path) / "matrix.png")
+    picture = matplotlib.image.imread(write(board(), tmp_path, Store(tmp_path / "store")) / "matrix.png")
     assert picture.shape[1] > 1000
     assert picture.std() > 0.05
 
@@ -100,7 +102,7 @@ def test_the_picture_has_the_resolution_of_a_paper(tmp_path: Path) -> None:
 def test_a_board_without_any_number_is_still_written(tmp_path: Path) -> None:
     (made,) = leaderboards([result("none", attack, None) for attack in ("none", "pgd")])
     assert made.chance is None
-    assert (write(made, tmp_path) / "matrix.png").is_file()
+    assert (write(made, tmp_path, Store(tmp_path / "store")) / "matrix.png").is_file()
 
 
 def test_the_oblivious_attacker_has_a_column_beside_the_plain_one(
@@ -117,7 +119,7 @@ def test_the_oblivious_attacker_has_a_column_beside_the_plain_one(
     assert made.rows().attacker.tolist().count("oblivious") == 1
     print_matrix(made)
     assert "invalid" not in capsys.readouterr().out
-    write(made, tmp_path)
+    write(made, tmp_path, Store(tmp_path / "store"))
 
 
 def test_results_from_before_attackers_were_named_are_of_adaptive_ones() -> None:

@@ -1,0 +1,109 @@
+"""The command `hashbench verify`."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hashbench import cli_options
+from hashbench.errors import StoreUnusable
+
+if TYPE_CHECKING:
+    from hashbench.verify import Findings
+
+
+@click.command(epilog="Example: hashbench verify leaderboards --rerun 30 --store runs")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@cli_options.options(
+    click.option(
+        "--rerun", "count", type=click.IntRange(1), metavar="N", help="Attack N random queries of each row again."
+    ),
+    cli_options.store,
+    click.option("--seed", type=click.IntRange(0), help="Of the draw of these queries.  [default: nobody knows]"),
+    cli_options.device,
+    cli_options.plugin,
+)  # fmt: skip
+def verify(
+    paths: Sequence[Path], count: int | None, store: Path, seed: int | None, device: str, plugins: Sequence[Path]
+) -> None:
+    """Make the numbers of leaderboards again from their per-query files, and name what differs.
+
+    PATH is a folder of leaderboards, one leaderboard's folder, or a submission: a folder with run.json, queries.npz
+    and perhaps model.safetensors. Checks digests, form, versions and every number that the per-query files
+    decide; with --rerun also the models in the store, and APs one by one. Ends with exit code 1 if anything is wrong.
+    """
+    from hashbench import registry
+    from hashbench.submission import RUN, verify_submission
+    from hashbench.verify import boards_in, verify_board
+
+    for path in plugins:
+        registry.load_plugin(path)
+    seed = secrets.randbelow(1 << 32) if seed is None else seed
+    failed = False
+    for folder in boards_in(paths):
+        found = verify_submission(folder) if (folder / RUN).exists() else verify_board(folder)
+        if count:
+            found.problems += _rerun(folder, found, store, count, seed, device)
+        failed |= bool(found.problems)
+        again = f"; {count} queries of each attacked again, drawn with --seed {seed}" if count else ""
+        state = "REFUSED" if found.problems else "verified"
+        click.secho(
+            f"{folder}: {state}, {len(found.cells)} cells made again{again}", fg="red" if found.problems else None
+        )
+        for line in found.problems:
+            click.echo(f"  problem: {line}")
+        for line in found.warnings:
+            click.echo(f"  warning: {line}")
+    if failed:
+        click.get_current_context().exit(1)
+
+
+@click.command(epilog="Example: hashbench submit 44b91fd48b9db4a6 --store runs --out submission")
+@click.argument("digest", metavar="CONFIG_DIGEST")
+@cli_options.options(
+    cli_options.store,
+    click.option(
+        "--out", type=click.Path(path_type=Path), default=Path("submission"), show_default=True,
+        help="A folder that is not there yet.",
+    ),
+    cli_options.plugin,
+)  # fmt: skip
+def submit(digest: str, store: Path, out: Path, plugins: Sequence[Path]) -> None:
+    """Put one cell of a store, with its model, into a folder that others can verify.
+
+    CONFIG_DIGEST is the cell's, as in the last columns of results.csv.
+    """
+    from hashbench import registry
+    from hashbench.store import Store
+    from hashbench.submission import pack
+
+    if not (store / "cells").is_dir():
+        raise StoreUnusable(f"{store} is no store; name one with --store")
+    for path in plugins:
+        registry.load_plugin(path)
+    for name in pack(Store(store), digest, out):
+        click.echo(f"written to {out / name}")
+
+
+def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, device: str) -> list[str]:
+    """What does not come out the same when queries are attacked again, with the folder's own weights if it has some."""
+    from hashbench.rerun import rerun
+    from hashbench.runner import choose_device, make_deterministic
+    from hashbench.store import Store
+    from hashbench.submission import WEIGHTS
+    from hashbench.terminal import progress_bars
+
+    chosen = choose_device(device)
+    make_deterministic(chosen)
+    with progress_bars():
+        if (folder / WEIGHTS).exists():
+            with tempfile.TemporaryDirectory() as place:
+                return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS)
+        if not (store / "models").is_dir():
+            raise StoreUnusable(f"{store} is no store; name the one that the rows were made with by --store")
+        return rerun(found.cells, Store(store), count, seed, chosen)
