@@ -198,7 +198,7 @@ def write(board: Leaderboard, out: Path) -> Path:
             draft = folder / f".{name}.csv"
             table.to_csv(draft, index=False, lineterminator="\n")
             draft.replace(folder / f"{name}.csv")
-        save_matrix(board, folder / "matrix.png")
+        save_matrix(board, folder / "matrix")
     except OSError as error:
         raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
     return folder

@@ -85,7 +85,7 @@ def test_names_of_folders() -> None:
 def test_writes_the_same_files_twice(tmp_path: Path) -> None:
     folder = write(board(), tmp_path)
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(first) == {"results.csv", "matrix.csv", "provenance.csv", "matrix.png"}
+    assert set(first) == {"results.csv", "matrix.csv", "provenance.csv", "matrix.png", "matrix.svg"}
     write(board(), tmp_path)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
     assert pd.read_csv(folder / "results.csv")["map"].notna().sum() == 8
