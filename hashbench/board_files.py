@@ -10,10 +10,11 @@ import numpy as np
 
 from hashbench.errors import BadInput
 from hashbench.hamming import Counts
+from hashbench.leaderboard import format_eps
 
 Row = dict[str, str]
 
-PICTURES = ".svg"
+ROUNDED = 255e-6  # grey levels that a budget can lose by the decimals of the tables
 TABLES = ("results", "ranking", "sanity", "curve", "provenance")
 
 
@@ -37,6 +38,21 @@ class BoardFiles:
     def subject(self) -> Row:
         """The fields that all rows share: data set, method, bits, budget and so on."""
         return self.results[0]
+
+    @property
+    def eps(self) -> str:
+        """The budget as people write it: 8/255 where it is a whole number of grey levels."""
+        eps = number(self.subject["eps"]) or 0.0
+        levels = round(255 * eps)
+        return format_eps(levels / 255 if abs(255 * eps - levels) < ROUNDED else eps)
+
+    @property
+    def title(self) -> str:
+        """The subject and the threat, for people."""
+        one = self.subject
+        parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
+        parts += [one["training"]] if one.get("training", "clean") != "clean" else []
+        return f"{', '.join(parts)}; l-inf eps {self.eps}"
 
     @property
     def defenses(self) -> list[str]:

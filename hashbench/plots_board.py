@@ -17,7 +17,6 @@ from matplotlib.lines import Line2D
 
 from hashbench.board_files import BoardFiles, Row, number, read_board
 from hashbench.hamming import Counts
-from hashbench.leaderboard import format_eps
 from hashbench.metrics import precision_within
 from hashbench.plots import LETTER, STYLE, save_figure
 from hashbench.plots_marks import CHANCE, GAP, label_ends, marks, title_of
@@ -51,7 +50,7 @@ def draw_curve(board: BoardFiles) -> Figure | None:
     levels = sorted({eps for points in lines.values() for eps, *_ in points})
     with mpl.rc_context(STYLE):
         figure, (axes,) = _axes(board, lines, 1)
-        known = marks(list(lines))
+        known = marks(board.defenses)
         for defense, points in lines.items():
             eps, middle, low, high = np.array(points).T
             axes.fill_between(eps, low, high, color=known[defense].colour, alpha=0.12, linewidth=0)
@@ -65,7 +64,7 @@ def draw_curve(board: BoardFiles) -> Figure | None:
         own = number(board.subject["eps"])
         if own is not None:
             axes.axvline(255 * own, color="0.6", linewidth=0.7, linestyle=":", zorder=0)
-            axes.text(255 * own, 101, "the threat's", fontsize=6, ha="center", va="bottom", color="0.35")
+            axes.text(255 * own, 101, "eps of the tables", fontsize=6, ha="center", va="bottom", color="0.35")
         label_ends(axes, {d: (points[-1][0], points[-1][1]) for d, points in lines.items()}, known, 72 * _height(lines))
     return figure
 
@@ -82,7 +81,7 @@ def draw_tradeoff(board: BoardFiles) -> Figure | None:
         return None
     with mpl.rc_context(STYLE):
         figure, (axes,) = _axes(board, points, 1)
-        known = marks(list(points))
+        known = marks(board.defenses)
         for defense, (clean, worst, low, high) in points.items():
             axes.plot([clean, clean], [low, high], color=known[defense].colour, linewidth=0.8, zorder=2)
             axes.plot([clean], [worst], **known[defense].style, zorder=3)
@@ -115,7 +114,7 @@ def draw_recall(board: BoardFiles) -> Figure | None:
     names = [defense for defense in board.defenses if any(defense in lines for lines in panels.values())]
     with mpl.rc_context(STYLE):
         figure, grid = _axes(board, names, len(panels))
-        known = marks(names)
+        known = marks(board.defenses)
         for axes, (panel, lines) in zip(grid, panels.items(), strict=True):
             for defense, line in lines.items():
                 axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
@@ -125,7 +124,7 @@ def draw_recall(board: BoardFiles) -> Figure | None:
         handles = [Line2D([], [], **known[defense].style, label=title_of(defense)) for defense in names]
         grid[-1].legend(
             handles=handles, title="a mark every other\nHamming radius, from 0", title_fontsize=6, fontsize=7,
-            frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0,
+            frameon=False, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0,
         )  # fmt: skip
     return figure
 
@@ -133,9 +132,9 @@ def draw_recall(board: BoardFiles) -> Figure | None:
 def _axes(board: BoardFiles, names: Collection[str], count: int) -> tuple[Figure, list[Axes]]:
     """A titled figure with axes of a fixed size beside each other and room for names on the right."""
     left, bottom, between = 0.55, 0.5, 0.55
-    right = 0.45 + 0.9 * LETTER * max(8, *(len(title_of(name)) for name in names))
+    right = 0.4 + 0.8 * LETTER * max([8, *(len(title_of(name)) for name in names)])
     across = left + count * WIDTH + (count - 1) * between + right
-    lines = textwrap.wrap(title_of_board(board.subject), int((across - left) / LETTER))
+    lines = textwrap.wrap(board.title, int((across - left) / LETTER))
     tall = _height(names)
     down = bottom + tall + 0.3 + 0.14 * len(lines)
     figure = Figure(figsize=(across, down), dpi=300)
@@ -144,13 +143,6 @@ def _axes(board: BoardFiles, names: Collection[str], count: int) -> tuple[Figure
     middle = (left + (count * WIDTH + (count - 1) * between) / 2) / across
     figure.text(middle, 1 - 0.06 / down, "\n".join(lines), ha="center", va="top", fontsize=8)
     return figure, grid
-
-
-def title_of_board(subject: Row) -> str:
-    """The subject and the threat, for people."""
-    parts = [subject["dataset"], subject["backbone"], subject["method"], f"{subject['bits']} bits"]
-    parts += [subject["training"]] if subject["training"] != "clean" else []
-    return f"{', '.join(parts)}; l-inf eps {format_eps(round(number(subject['eps']) or 0, 6))}"
 
 
 def _height(names: Collection[str]) -> float:

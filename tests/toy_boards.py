@@ -64,7 +64,7 @@ def _cell(defense: str, attack: str, seed: int, dataset: str, bits: int, changes
         "goal": "targeted" if targeted else "untargeted", "access": "none" if attack in ("none", "noise") else "white",
         "attacker": "adaptive", "index": "reindexed",
     } | changes  # fmt: skip
-    random = np.random.default_rng([seed, len(defense), len(attack)])
+    random = np.random.default_rng([seed, *defense.encode(), len(attack)])
     labels = np.eye(CLASSES, dtype=bool)[np.arange(QUERIES) % CLASSES]
     database = np.eye(CLASSES, dtype=bool)[np.arange(ITEMS) % CLASSES]
     centers = random.random((CLASSES, BITS)) < 0.5
@@ -80,7 +80,7 @@ def _cell(defense: str, attack: str, seed: int, dataset: str, bits: int, changes
         "codes_digest": "c" * 16,
     }  # fmt: skip
     numbers |= {"t_map": 0.7, "t_map_low": 0.6, "t_map_high": 0.8, "t_chance_map": 0.2} if targeted else {}
-    key = f"{len(defense):02}{ATTACKS.index(attack)}{seed}{bits:03}".ljust(16, "f")
+    key = f"{list(DEFENSES).index(defense):02}{ATTACKS.index(attack)}{seed}{bits:03}".ljust(16, "f")
     host = {
         "created_utc": f"2026-01-01T00:00:0{seed}+00:00", "train_seconds": 3.0, "package_version": "0.1.0",
         "code_commit": "e" * 40, "code_dirty": False, "python": "3.11", "torch": "2.14", "numpy": "2.4",
