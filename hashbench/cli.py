@@ -17,6 +17,7 @@ from hashbench import cli_cluster, cli_options
 from hashbench.cli_check import check
 from hashbench.cli_compare import compare
 from hashbench.cli_data import data
+from hashbench.cli_gallery import gallery
 from hashbench.cli_tune import tune
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
 
@@ -74,6 +75,7 @@ cli.add_command(data)
 cli.add_command(tune)
 cli.add_command(check)
 cli.add_command(compare)
+cli.add_command(gallery)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")

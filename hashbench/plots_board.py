@@ -120,7 +120,7 @@ def draw_recall(board: BoardFiles) -> Figure | None:
                 axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
             axes.set_xlim(0, 100)
             _finish(axes, board, f"recall (%), {panel}", _relevant_share(board))
-            axes.set_ylabel("precision (%), 0 where nothing is found")
+            axes.set_ylabel("precision (%), 0 where nothing is found" if axes is grid[0] else "")
         handles = [Line2D([], [], **known[defense].style, label=title_of(defense)) for defense in names]
         grid[-1].legend(
             handles=handles, title="a mark every other\nHamming radius, from 0", title_fontsize=6, fontsize=7,
