@@ -201,10 +201,11 @@ def _describe(entry: Entry[Any]) -> str:
     return "\n".join(lines)
 
 
-@cli.command(epilog="Example: hashbench report --store runs --out leaderboards")
+@cli.command(epilog="Example: hashbench report --store runs --out leaderboards --html")
 @cli_options.store
 @cli_options.out
-def report(store: Path, out: Path) -> None:
+@click.option("--html", is_flag=True, help="Write OUT/index.html too: one page of all leaderboards there.")
+def report(store: Path, out: Path, html: bool) -> None:
     """Rebuild all tables and pictures from a store alone."""
     from hashbench import leaderboard
     from hashbench.store import Store
@@ -219,6 +220,10 @@ def report(store: Path, out: Path) -> None:
     for board in boards:
         print_matrix(board)
         click.echo(f"written to {leaderboard.write(board, out)}")
+    if html:
+        from hashbench.page import write_page
+
+        click.echo(f"written to {write_page(out)}")
 
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")

@@ -126,7 +126,7 @@ def write_gallery(gallery: Gallery, out: Path) -> Path:
     identity = gallery.cell.identity
     folder = out / folder_name(identity)
     words = [file_name(identity["defense"]), file_name(identity["attack"]), f"seed{identity['seed']}"]
-    path = folder / "-".join(["gallery", *words])
+    path = folder / f"gallery-{'--'.join(words)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_gallery(gallery, path)

@@ -189,6 +189,7 @@ def write(board: Leaderboard, out: Path) -> Path:
         StoreUnusable: the folder can't be written.
     """
     from hashbench.plots import save_matrix  # matplotlib is slow to import
+    from hashbench.plots_board import save_pictures
 
     tables = {"results": board.rows(), "provenance": board.provenance(), "matrix": board.matrix()}
     folder = out / board.name
@@ -199,6 +200,7 @@ def write(board: Leaderboard, out: Path) -> Path:
             table.to_csv(draft, index=False, lineterminator="\n")
             draft.replace(folder / f"{name}.csv")
         save_matrix(board, folder / "matrix")
+        save_pictures(folder)
     except OSError as error:
         raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
     return folder

@@ -21,7 +21,7 @@ from hashbench.plots_marks import title_of
 
 RIGHT, WRONG = "#0072b2", "#d55e00"
 SIDE, GAP = 0.62, 0.09  # inches of an image, and between two
-ROW, BLOCK = 0.92, 2.3  # inches of a row with its caption, and of a query
+ROW, BLOCK = 0.98, 2.15  # inches of a row with its caption, and of a query
 
 
 def save_gallery(gallery: Gallery, path: Path) -> None:
@@ -89,9 +89,9 @@ def _draw_retrieved(figure: Figure, found: Retrieved, height: float) -> None:
             spine.set(visible=True, color=RIGHT if right else WRONG, linewidth=1.8, linestyle="-" if right else "--")
         _sign(axes, right)
         _write(figure, left, height + SIDE + 0.12, f"d {distance}")
-    shown = len(found.images)
-    if found.tied > shown:
-        _write(figure, start, height - 0.05, f"{shown} of {found.tied} items that are as near, drawn at random")
+    if found.tied > len(found.images):
+        text = f"{found.tied} items lie within d {found.distances[-1]}; those shown of one d are drawn at random"
+        _write(figure, start, height - 0.1, text)
 
 
 def _sign(axes: Axes, right: bool) -> None:
@@ -113,7 +113,7 @@ def _axes(figure: Figure, left: float, top: float) -> Axes:
 
 
 def _draw(axes: Axes, image: Picture) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
