@@ -85,6 +85,12 @@
     }
   });
 
+  // On narrow screens the style sheet leaves four columns.
+  const narrow = matchMedia("(max-width: 800px)");
+  const span = () => all("tr.detail > td").forEach((cell) => { cell.colSpan = narrow.matches ? 4 : 10; });
+  narrow.addEventListener("change", span);
+  span();
+
   form.addEventListener("change", filter);
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", (event) => event.preventDefault());
