@@ -6,18 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from toy_boards import SCRIPT, make_board
+from toy_boards import SCRIPT, make_board, stub_pictures
 
 from hashbench.errors import BadInput
 from hashbench.page import write_page
-from hashbench.plots_board import save_pictures
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two leaderboards, one with every table and picture, one as it was before there were rankings."""
     folder = tmp_path_factory.mktemp("leaderboards")
-    save_pictures(make_board(folder))
+    stub_pictures(make_board(folder))
     make_board(folder, "fashion-mnist", whole=False, bits=32)
     return folder
 
@@ -34,7 +33,8 @@ def test_the_page_has_every_row_with_reasons_flags_command_and_pictures(out: Pat
         "--defense mine --attack dhta --attack hag --attack noise --attack pgd-hamming</pre>"
     ) in text
     for name in ("matrix", "curve", "tradeoff", "precision-recall"):
-        assert len(re.findall(rf'id="t\w+-{name}" src="data:image/svg\+xml;base64,', text)) >= 1
+        assert len(re.findall(rf'id="t\w+-{name}" src="data:image/svg\+xml;base64,', text)) == 1
+    assert text.count('alt="gallery-cgat, hag, seed0"') == 1
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_tables_bring_no_code_into_it(out: Path) -> None:

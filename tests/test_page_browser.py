@@ -7,10 +7,9 @@ from pathlib import Path
 
 import chromium
 import pytest
-from toy_boards import make_board
+from toy_boards import make_board, stub_pictures
 
 from hashbench.page import write_page
-from hashbench.plots_board import save_pictures
 
 pytestmark = pytest.mark.skipif(not chromium.PROGRAM, reason="there is no Chromium here; install Debian's chromium")
 
@@ -23,7 +22,7 @@ FOCUS = "document.activeElement"
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("leaderboards")
-    save_pictures(make_board(out))
+    stub_pictures(make_board(out))
     make_board(out, "fashion-mnist", whole=False, bits=32)
     return write_page(out)
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hashbench.hamming import count
-from hashbench.leaderboard import leaderboards, write
+from hashbench.hamming import Counts, count
 from hashbench.metrics import average_precision, chance
-from hashbench.store import Result
 
 # mAP clean and under attack, status and flags.
 DEFENSES: dict[str, tuple[float, float, str, str]] = {
@@ -25,70 +23,83 @@ DEFENSES: dict[str, tuple[float, float, str, str]] = {
 }
 ATTACKS = ("none", "noise", "pgd-hamming", "hag", "dhta")
 BITS, QUERIES, ITEMS, CLASSES = 16, 40, 200, 5
+HOST = {
+    "attack_seconds": 3.0, "package_version": "0.1.0", "code_commit": "e" * 40, "code_dirty": False, "python": "3.11",
+    "torch": "2.14", "numpy": "2.4", "created_utc": "2026-01-01T00:00:00+00:00", "command": "hashbench run",
+}  # fmt: skip
 SCRIPT = "<script>window.broken = 1</script>"  # what no table may bring into the page
 
 
-def make_board(out: Path, dataset: str = "digits", *, whole: bool = True, bits: int = BITS, **changes: Any) -> Path:
+def make_board(out: Path, dataset: str = "digits", *, whole: bool = True, bits: int = BITS) -> Path:
     """Write a leaderboard's folder.
 
     Args:
-        whole: with ranking, sanity, curve and the queries' counts, not only what `run` has always written.
-        changes: fields of the identity.
+        whole: with ranking, sanity, curve and the queries' counts, not only results and provenance.
     """
-    results, counts = [], {}
+    folder = out / f"{dataset}-cnn-csq-{bits}bit-linf-32-255"
+    folder.mkdir(parents=True)
+    results, provenance = [], []
     for defense in DEFENSES:
         for attack in ATTACKS:
             for seed in (0, 1):
-                result, found = _cell(defense, attack, seed, dataset, bits, changes)
-                results.append(result)
-                counts[result.key] = found
-    (board,) = leaderboards(results)
-    folder = write(board, out)
-    if whole:
-        (folder / "queries").mkdir(exist_ok=True)
-        for key, found in counts.items():
-            np.savez_compressed(folder / "queries" / f"{key}.npz", items=found.items, relevant=found.relevant)
-        _write(folder / "ranking.csv", _ranking())
-        _write(folder / "sanity.csv", _sanity())
-        _write(folder / "curve.csv", _curve(32 / 255))
+                row, found = _cell(defense, attack, seed, dataset, bits)
+                results.append(row)
+                provenance.append({"defense": defense, "attack": attack, "seed": seed, **HOST})
+                if whole:
+                    (folder / "queries").mkdir(exist_ok=True)
+                    path = folder / "queries" / f"{row['config_digest']}.npz"
+                    np.savez_compressed(path, items=found.items, relevant=found.relevant)
+    tables = {"results": results, "provenance": provenance}
+    tables |= {"ranking": _ranking(), "sanity": _sanity(), "curve": _curve(32 / 255)} if whole else {}
+    for name, rows in tables.items():
+        _write(folder / f"{name}.csv", rows)
     return folder
 
 
-def _cell(defense: str, attack: str, seed: int, dataset: str, bits: int, changes: dict[str, Any]) -> tuple[Result, Any]:
+def stub_pictures(folder: Path) -> None:
+    """Put small SVG files where a leaderboard's pictures belong, and a gallery of one defense."""
+    for name in ("matrix", "curve", "tradeoff", "precision-recall", "gallery-cgat--hag--seed0"):
+        (folder / f"{name}.svg").write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="480" height="300"><text y="20">{name}</text></svg>\n'
+        )
+
+
+def _cell(defense: str, attack: str, seed: int, dataset: str, bits: int) -> tuple[dict[str, Any], Counts]:
     clean, robust, *_ = DEFENSES[defense]
     targeted = attack == "dhta"
-    identity = {
-        "schema_version": 1, "protocol_version": 1, "dataset": dataset, "split_digest": "d" * 16, "backbone": "cnn",
-        "method": "csq", "training": "clean", "bits": bits, "norm": "linf", "eps": 32 / 255, "seed": seed,
-        "defense": defense, "attack": attack, "attack_params": {"steps": 5}, "defense_params": {}, "tuned": "",
-        "goal": "targeted" if targeted else "untargeted", "access": "none" if attack in ("none", "noise") else "white",
-        "attacker": "adaptive", "index": "reindexed",
-    } | changes  # fmt: skip
-    random = np.random.default_rng([seed, *defense.encode(), len(attack)])
-    labels = np.eye(CLASSES, dtype=bool)[np.arange(QUERIES) % CLASSES]
-    database = np.eye(CLASSES, dtype=bool)[np.arange(ITEMS) % CLASSES]
-    centers = random.random((CLASSES, BITS)) < 0.5
-    level = clean if attack in ("none", "noise") else robust
-    queries = centers[np.arange(QUERIES) % CLASSES] ^ (random.random((QUERIES, BITS)) < 0.5 * (1 - level))
-    items = centers[np.arange(ITEMS) % CLASSES] ^ (random.random((ITEMS, BITS)) < 0.1)
-    found = count(queries, labels, items, database)
-    ap = average_precision(found)
-    numbers = {
-        "map": float(ap.expected.mean()), "map_low": float(ap.low.mean()), "map_high": float(ap.high.mean()),
-        "chance_map": float(chance(found).mean()), "relevant_fraction": 1 / CLASSES, "n_queries": QUERIES,
-        "n_database": ITEMS, "linf_max": 32 / 255, "map_8bit": float(ap.expected.mean()), "model_digest": "a" * 16,
-        "codes_digest": "c" * 16,
-    }  # fmt: skip
-    numbers |= {"t_map": 0.7, "t_map_low": 0.6, "t_map_high": 0.8, "t_chance_map": 0.2} if targeted else {}
     key = f"{list(DEFENSES).index(defense):02}{ATTACKS.index(attack)}{seed}{bits:03}".ljust(16, "f")
-    host = {
-        "created_utc": f"2026-01-01T00:00:0{seed}+00:00", "train_seconds": 3.0, "package_version": "0.1.0",
-        "code_commit": "e" * 40, "code_dirty": False, "python": "3.11", "torch": "2.14", "numpy": "2.4",
-        "command": "hashbench run",
+    row: dict[str, Any] = {
+        "schema_version": 1, "protocol_version": 1, "dataset": dataset, "split_digest": "d" * 16, "backbone": "cnn",
+        "method": "csq", "training": "clean", "bits": bits, "norm": "linf", "eps": 0.12549, "seed": seed,
+        "defense": defense, "attack": attack, "attack_params": '{"steps": 5}', "defense_params": "{}", "tuned": "",
+        "goal": "targeted" if targeted else "untargeted", "access": "none" if attack in ("none", "noise") else "white",
+        "attacker": "adaptive", "index": "reindexed", "config_digest": key, "status": "valid", "reason": "",
     }  # fmt: skip
+    found = _counts(clean if attack in ("none", "noise") else robust, [seed, *defense.encode(), len(attack)])
+    ap = average_precision(found)
+    numbers: dict[str, Any] = {
+        "map": ap.expected.mean(), "map_low": ap.low.mean(), "map_high": ap.high.mean(),
+        "chance_map": chance(found).mean(), "relevant_fraction": 1 / CLASSES, "n_queries": QUERIES,
+        "n_database": ITEMS, "linf_max": 0.12549, "map_8bit": ap.expected.mean(), "model_digest": "a" * 16,
+        "codes_digest": "c" * 16, "t_map": "", "t_map_low": "", "t_map_high": "", "t_chance_map": "",
+    }  # fmt: skip
+    if targeted:
+        numbers |= {"t_map": 0.7, "t_map_low": 0.6, "t_map_high": 0.8, "t_chance_map": 0.2}
     if defense == "broken" and attack == "hag":
-        return Result(key, identity, {}, host, "invalid", f"the attack left the budget {SCRIPT}"), found
-    return Result(key, identity, numbers, host), found
+        numbers = dict.fromkeys(numbers, "")
+        row |= {"status": "invalid", "reason": f"the attack left the budget {SCRIPT}"}
+    return row | numbers, found
+
+
+def _counts(level: float, seed: list[int]) -> Counts:
+    """Counts of codes that lie the nearer to their class the higher the level in [0, 1] is."""
+    random = np.random.default_rng(seed)
+    classes = [np.arange(size) % CLASSES for size in (QUERIES, ITEMS)]
+    centers = random.random((CLASSES, BITS)) < 0.5
+    queries = centers[classes[0]] ^ (random.random((QUERIES, BITS)) < 0.5 * (1 - level))
+    items = centers[classes[1]] ^ (random.random((ITEMS, BITS)) < 0.1)
+    labels = np.eye(CLASSES, dtype=bool)
+    return count(queries, labels[classes[0]], items, labels[classes[1]])
 
 
 def _ranking() -> list[dict[str, Any]]:
