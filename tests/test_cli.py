@@ -147,6 +147,7 @@ def test_the_matrix_holds_the_undefended_row_and_the_clean_column(command: Comma
     assert sorted(path.name for path in folder.iterdir()) == [
         "matrix.csv",
         "matrix.png",
+        "matrix.svg",
         "provenance.csv",
         "results.csv",
     ]
