@@ -17,6 +17,7 @@ from hashbench import cli_cluster, cli_options
 from hashbench.cli_check import check
 from hashbench.cli_compare import compare
 from hashbench.cli_data import data
+from hashbench.cli_gallery import gallery
 from hashbench.cli_tune import tune
 from hashbench.cli_verify import submit, verify
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
@@ -79,6 +80,7 @@ cli.add_command(check)
 cli.add_command(compare)
 cli.add_command(verify)
 cli.add_command(submit)
+cli.add_command(gallery)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
@@ -217,10 +219,11 @@ def _describe(entry: Entry[Any]) -> str:
     return "\n".join(lines)
 
 
-@cli.command(epilog="Example: hashbench report --store runs --out leaderboards")
+@cli.command(epilog="Example: hashbench report --store runs --out leaderboards --html")
 @cli_options.store
 @cli_options.out
-def report(store: Path, out: Path) -> None:
+@click.option("--html", is_flag=True, help="Write OUT/index.html too: one page of all leaderboards there.")
+def report(store: Path, out: Path, html: bool) -> None:
     """Rebuild all tables and pictures from a store alone."""
     from hashbench import leaderboard
     from hashbench.store import Store
@@ -233,6 +236,10 @@ def report(store: Path, out: Path) -> None:
     if not boards:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
     _show(boards, kept, out)
+    if html:
+        from hashbench.page import write_page
+
+        click.echo(f"written to {write_page(out)}")
 
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")

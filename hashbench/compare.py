@@ -48,12 +48,14 @@ class Comparison:
     """All comparisons of two defenses, with what stands beside them, as a pair each.
 
     `cost`: passes of training as a ratio to the undefended model's; None where it is not known.
+    `queries`: the values of each query in the last row, averaged over seeds, of each defense.
     """
 
     pairing: Pairing
     rows: tuple[Difference, ...]
     clean: tuple[float, float]
     cost: tuple[float | None, float | None]
+    queries: tuple[Floats, Floats]
 
     @property
     def sentence(self) -> str:
@@ -115,35 +117,39 @@ def compare(store: Store, pairing: Pairing) -> Comparison:
     rows = [_difference(attack, measure, sides[0][attack], sides[1][attack]) for attack, measure in measures.items()]
     corrected = holm([row.p for row in rows])
     whole = [Difference(**{**vars(row), "p_holm": p}) for row, p in zip(rows, corrected, strict=True)]
-    one, other = pairing.defenses
+    (one, other), last = pairing.defenses, rows[-1].attack
     return Comparison(
         pairing,
         tuple(whole),
         (_clean(pairing, one), _clean(pairing, other)),
         (_cost(pairing, one), _cost(pairing, other)),
+        (_by_query(sides[0][last]), _by_query(sides[1][last])),
     )
 
 
-def write(comparison: Comparison, out: Path) -> tuple[Path, Path]:
-    """Write the table and the picture into the leaderboard's folder and return their paths.
+def write(comparison: Comparison, out: Path) -> tuple[Path, Path, Path]:
+    """Write the table and two pictures, of the means and of the queries, into the leaderboard's folder.
+
+    Returns their paths; each picture is there as SVG too.
 
     Raises:
         StoreUnusable: the folder can't be written.
     """
-    from hashbench.plots_compare import save_comparison  # matplotlib is slow to import
+    from hashbench.plots_compare import save_comparison, save_queries  # matplotlib is slow to import
 
     folder = out / folder_name(dict(comparison.pairing.identity))
-    name = "compare-" + "-vs-".join(_file_name(label) for label in comparison.pairing.defenses)
-    table, picture = folder / f"{name}.csv", folder / f"{name}.png"
+    name = "compare-" + "-vs-".join(file_name(label) for label in comparison.pairing.defenses)
+    table = folder / f"{name}.csv"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{table.name}"
         comparison.table().to_csv(draft, index=False, lineterminator="\n")
         draft.replace(table)
-        save_comparison(comparison, picture)
+        save_comparison(comparison, folder / name)
+        save_queries(comparison, folder / f"{name}-queries")
     except OSError as error:
         raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
-    return table, picture
+    return table, folder / f"{name}.png", folder / f"{name}-queries.png"
 
 
 def _values(store: Store, pairing: Pairing, defense: str, attack: str) -> Floats:
@@ -173,6 +179,12 @@ def _difference(attack: str, measure: str, first: Floats, second: Floats) -> Dif
     difference, low, high, p = (float(v[0]) for v in (found.difference, found.low, found.high, found.p))
     levels = float(first.mean()), float(second.mean())
     return Difference(attack, measure, *levels, difference, low, high, p, 1.0, int(scored.sum()))
+
+
+def _by_query(values: Floats) -> Floats:
+    """The queries that have a value, averaged over seeds: [queries]."""
+    mean: Floats = values[:, ~np.isnan(values).any(axis=0)].mean(axis=0)
+    return mean
 
 
 def _targeted(pairing: Pairing, attack: str) -> bool:
@@ -215,5 +227,6 @@ def format_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def _file_name(label: str) -> str:
+def file_name(label: str) -> str:
+    """A label as a part of a file's name."""
     return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in str(Spec.parse(label))).split())

@@ -19,7 +19,7 @@ from hashbench.store import Result
 QUERIES = "queries"  # the folder
 DIGESTS = "digests.json"
 HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # differ between runs, and so stand apart
-COMPARISONS = "compare-"  # files that `hashbench compare` adds later
+ADDED = ("compare-", "gallery-")  # files that other commands add later
 IDENTITY = "identity"  # the array that says which cell a file belongs to, as JSON
 MADE_AGAIN = ("low", "high")  # arrays that follow from the counts, left out
 LARGEST = 1 << 29  # bytes of the arrays of one file
@@ -118,7 +118,7 @@ def covered(folder: Path) -> list[str]:
     """The files of a folder that digests.json has, by their names from the folder."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     apart = (DIGESTS, HOST_TABLE, HOST_DIGEST)
-    return sorted(name for name in names if not (name in apart or name.startswith((COMPARISONS, ".")) or "/." in name))
+    return sorted(name for name in names if not (name in apart or name.startswith((*ADDED, ".")) or "/." in name))
 
 
 def _narrow(array: Any) -> Any:

@@ -209,6 +209,7 @@ def write(board: Leaderboard, out: Path, store: Store, flags: Mapping[str, Seque
     from hashbench.evidence import save_queries, write_digests
     from hashbench.intervals import cell_intervals
     from hashbench.plots import save_matrix  # matplotlib is slow to import
+    from hashbench.plots_board import save_pictures
     from hashbench.ranking import rank, table, with_worst
 
     standings = rank(board, store.arrays, flags)
@@ -226,7 +227,8 @@ def write(board: Leaderboard, out: Path, store: Store, flags: Mapping[str, Seque
             rows.to_csv(draft, index=False, lineterminator="\n")
             draft.replace(folder / f"{name}.csv")
         save_queries(folder, board.results, store.arrays)
-        save_matrix(board, folder / "matrix.png")
+        save_matrix(board, folder / "matrix")
+        save_pictures(folder)
         write_digests(folder)
     except OSError as error:
         raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None

@@ -86,15 +86,21 @@ def label_of(registry: Registry[Any], text: str, stored: Iterable[str]) -> str:
 
 def run_command(identity: Mapping[str, Any], defense: str, attack: str, seed: int | None = None) -> str:
     """The command that measures a cell."""
+    return row_command(identity, [defense], [attack], [identity["seed"] if seed is None else seed])
+
+
+def row_command(
+    identity: Mapping[str, Any], defenses: Iterable[str], attacks: Iterable[str], seeds: Iterable[int]
+) -> str:
+    """The command that measures defenses under attacks."""
     words = ["hashbench", "run"]
     for name in ("dataset", "backbone", "method", "bits"):
         words += [f"--{name}", str(identity[name])]
     _, _, training = str(identity["training"]).partition(":")
     words += ["--training", training] if training else []
     words += ["--eps", format_eps(identity["eps"])]
-    words += ["--seed", str(identity["seed"] if seed is None else seed)]
-    words += ["--defense", defense] if defense != UNDEFENDED else []
-    words += ["--attack", attack] if attack != CLEAN else []
+    for option, values, plain in (("seed", seeds, ""), ("defense", defenses, UNDEFENDED), ("attack", attacks, CLEAN)):
+        words += [word for value in values if value != plain for word in (f"--{option}", str(value))]
     return shlex.join(words)
 
 

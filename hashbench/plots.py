@@ -19,7 +19,23 @@ from hashbench.leaderboard import Leaderboard
 
 LETTER = 0.07  # inches a letter
 COLOURS = "cividis"  # even in lightness, so it survives grey print and colour-blind eyes
-STYLE: dict[Any, Any] = {"font.size": 8, "axes.linewidth": 0.6, "font.family": "DejaVu Sans"}
+STYLE: dict[Any, Any] = {
+    "font.size": 8, "axes.linewidth": 0.6, "font.family": ["DejaVu Sans", "sans-serif"],
+    "svg.fonttype": "none", "svg.hashsalt": "hashbench",
+}  # fmt: skip
+METADATA: dict[str, dict[str, Any]] = {"png": {"Software": "hashbench"}, "svg": {"Creator": "hashbench", "Date": None}}
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a picture as PNG and as SVG, with the same bytes each time.
+
+    Args:
+        path: without an ending, which is added.
+    """
+    for form, metadata in METADATA.items():
+        draft = path.with_name(f".{path.name}.{form}")
+        figure.savefig(draft, format=form, metadata=metadata)
+        draft.replace(path.with_name(f"{path.name}.{form}"))
 
 
 def save_matrix(board: Leaderboard, path: Path) -> None:
@@ -28,6 +44,9 @@ def save_matrix(board: Leaderboard, path: Path) -> None:
     The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
     chance has an asterisk, one without a valid number is hatched, one that nothing was to be measured
     for has a dash; targeted attacks have t-MAP.
+
+    Args:
+        path: without an ending; there will be a PNG and an SVG.
     """
     columns, rows = (board.defenses, board.attacks) if board.tall else (board.attacks, board.defenses)
     with mpl.rc_context(STYLE):
@@ -39,9 +58,7 @@ def save_matrix(board: Leaderboard, path: Path) -> None:
                 _draw_square(axes, board, pair, (column, row))
         _label_axes(axes, board)
         _draw_scale(figure, axes, board)
-        draft = path.with_name(f".{path.name}")
-        figure.savefig(draft, format="png", metadata={"Software": "hashbench"})
-    draft.replace(path)
+        save_figure(figure, path)
 
 
 def _size(board: Leaderboard) -> tuple[float, float]:

@@ -47,10 +47,18 @@ def test_says_which_is_better_with_what_stands_beside_it(store: Store, tmp_path:
     assert found.rows[0].difference == pytest.approx(0.1, abs=0.01)
     assert list(found.cost) == [4, 4]
     assert found.sentence.startswith("mine is better than cgat: in the worst case")
-    table, picture = write(found, tmp_path)
-    first = table.read_bytes()
+    written = write(found, tmp_path)
+    assert [path.name for path in written] == [f"compare-mine-vs-cgat{end}" for end in (".csv", ".png", "-queries.png")]
+    first = {path.name: path.read_bytes() for path in written[0].parent.iterdir()}
+    assert {path.suffix for path in written[0].parent.iterdir()} == {".csv", ".png", ".svg"}
     write(found, tmp_path)
-    assert (table.read_bytes(), table.name, picture.is_file()) == (first, "compare-mine-vs-cgat.csv", True)
+    assert {path.name: path.read_bytes() for path in written[0].parent.iterdir()} == first
+
+
+def test_the_queries_of_the_picture_are_those_of_the_worst_case(store: Store) -> None:
+    found = compare(store, pair(store.cells(), ("mine", "cgat")))
+    assert [len(values) for values in found.queries] == [39, 39]
+    assert [values.mean() for values in found.queries] == pytest.approx([found.rows[-1].first, found.rows[-1].second])
 
 
 def test_equal_defenses_are_not_told_apart(store: Store) -> None:

@@ -86,7 +86,8 @@ def test_writes_the_same_files_twice(tmp_path: Path) -> None:
     folder = write(board(), tmp_path, Store(tmp_path / "store"))
     first = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert set(first) == {
-        "results.csv", "matrix.csv", "ranking.csv", "provenance.csv", "matrix.png", "digests.json", "provenance.sha256",
+        "results.csv", "matrix.csv", "ranking.csv", "provenance.csv", "matrix.png", "matrix.svg", "digests.json",
+        "provenance.sha256",
     }  # fmt: skip
     write(board(), tmp_path, Store(tmp_path / "store"))
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == first

@@ -16,7 +16,11 @@ HOMES = {"attacks": "hashbench/attacks", "defenses": "hashbench/defenses", "hash
 
 def modules_of_the_tree() -> set[str]:
     listed = subprocess.run(["git", "ls-files", *HOMES], cwd=ROOT, capture_output=True, text=True, check=True)
-    paths = [Path(line) for line in listed.stdout.splitlines() if line.endswith((".py", "py.typed", ".toml", ".csv"))]
+    paths = [
+        Path(line)
+        for line in listed.stdout.splitlines()
+        if line.endswith((".py", "py.typed", ".toml", ".csv", ".html", ".css", ".js"))
+    ]
     return {str(Path(HOMES[path.parts[0]], *path.parts[1:])) for path in paths}
 
 

@@ -1,0 +1,143 @@
+"""A leaderboard's folder, read back as text: what pictures and the page are made from."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hashbench.errors import BadInput
+from hashbench.hamming import Counts
+from hashbench.leaderboard import format_eps
+
+Row = dict[str, str]
+
+ROUNDED = 255e-6  # grey levels that a budget can lose by the decimals of the tables
+TABLES = ("results", "ranking", "sanity", "curve", "provenance")
+
+
+@dataclass(frozen=True)
+class BoardFiles:
+    """The tables of a leaderboard's folder, a dictionary a row; a table that is not there has no rows."""
+
+    folder: Path
+    results: tuple[Row, ...]
+    ranking: tuple[Row, ...] = ()
+    sanity: tuple[Row, ...] = ()
+    curve: tuple[Row, ...] = ()
+    provenance: tuple[Row, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def subject(self) -> Row:
+        """The fields that all rows share: data set, method, bits, budget and so on."""
+        return self.results[0]
+
+    @property
+    def exact_eps(self) -> float:
+        """The budget without the rounding of the tables, if it is a whole number of grey levels."""
+        eps = number(self.subject["eps"]) or 0.0
+        levels = round(255 * eps)
+        return levels / 255 if abs(255 * eps - levels) < ROUNDED else eps
+
+    @property
+    def eps(self) -> str:
+        """The budget as people write it: 8/255 where it is a whole number of grey levels."""
+        return format_eps(self.exact_eps)
+
+    @property
+    def title(self) -> str:
+        """The subject and the threat, for people."""
+        one = self.subject
+        parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
+        parts += [one["training"]] if one.get("training", "clean") != "clean" else []
+        return f"{', '.join(parts)}; l-inf eps {self.eps}"
+
+    @property
+    def defenses(self) -> list[str]:
+        """Labels of the defenses: as they are ranked, then those that are not, `none` first."""
+        ranked = [row["defense"] for row in self.ranking]
+        others = sorted({row["defense"] for row in self.results} - set(ranked), key=lambda d: (d != "none", d))
+        return ranked + others
+
+    @property
+    def chance(self) -> float | None:
+        """Mean AP of a ranking that knows nothing, and so of a constant code, in [0, 1]."""
+        levels = [level for row in self.results if (level := number(row.get("chance_map"))) is not None]
+        return sum(levels) / len(levels) if levels else None
+
+    def cells(self, defense: str, attack: str | None = None) -> list[Row]:
+        """The rows of results.csv of a defense, or of it under the adaptive attacker of one attack."""
+        return [
+            row
+            for row in self.results
+            if row["defense"] == defense
+            and (attack is None or (row["attack"] == attack and row.get("attacker", "adaptive") == "adaptive"))
+        ]
+
+    def counts(self, cell: Row) -> Counts | None:
+        """Database items by distance of each query of a cell; None where they were not kept.
+
+        Raises:
+            BadInput: the file is damaged.
+        """
+        path = self.folder / "queries" / f"{cell['config_digest']}.npz"
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return Counts(file["items"].astype(np.int64), file["relevant"].astype(np.int64))
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
+
+
+def read_boards(out: Path) -> list[BoardFiles]:
+    """All leaderboards in a folder, by name.
+
+    Raises:
+        BadInput: a table is damaged.
+    """
+    return [read_board(path.parent) for path in sorted(out.glob("*/results.csv"))]
+
+
+def read_board(folder: Path) -> BoardFiles:
+    """The tables of one leaderboard.
+
+    Raises:
+        BadInput: results.csv is missing or empty, or a table has another form.
+    """
+    tables = {name: _read(folder / f"{name}.csv") for name in TABLES}
+    if not tables["results"]:
+        raise BadInput(f"{folder / 'results.csv'} has no rows; make it again with 'hashbench report'")
+    return BoardFiles(folder, **tables)
+
+
+def number(text: str | None) -> float | None:
+    """A number of a table; None for an empty field.
+
+    Raises:
+        BadInput: the field is neither empty nor a number.
+    """
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise BadInput(f"a table has {text!r} where a number belongs; make it again with 'hashbench report'") from None
+
+
+def _read(path: Path) -> tuple[Row, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = tuple(csv.DictReader(file, restkey="", restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
+    if rows and "defense" not in rows[0]:
+        raise BadInput(f"{path} has no column 'defense'; make it again with 'hashbench report'")
+    return rows

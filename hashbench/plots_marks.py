@@ -1,0 +1,94 @@
+"""How defenses are told apart in pictures: by colour, by shape, and by a name that touches no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+
+# Okabe & Ito, 2008, without their yellow, which is lost on white paper.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d")
+CHANCE: dict[str, Any] = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
+GAP = 9.0  # points from one name to the next
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A defense's colour and shape. Shape and filling alone tell 26 of them apart, so grey print does too."""
+
+    colour: str
+    shape: str
+    filled: bool
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Arguments of `Axes.plot`."""
+        return {
+            "color": self.colour, "marker": self.shape, "markersize": 4.5, "linewidth": 1.1, "markeredgewidth": 0.9,
+            "markerfacecolor": self.colour if self.filled else "white", "markeredgecolor": self.colour,
+        }  # fmt: skip
+
+
+def marks(defenses: Sequence[str]) -> dict[str, Mark]:
+    """A mark for each defense, the same whatever their order; `none` is a black circle."""
+    names = sorted(set(defenses) - {"none"})
+    found = {"none": Mark("#000000", "o", True)}
+    for place, name in enumerate(names):
+        colour, shape = COLOURS[place % (len(COLOURS) - 1)], SHAPES[(place + 1) % len(SHAPES)]
+        found[name] = Mark(colour, shape, (place + 1) // len(SHAPES) % 2 == 0)
+    return found
+
+
+def title_of(defense: str) -> str:
+    """A defense's name for people."""
+    return "undefended" if defense == "none" else defense
+
+
+def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], known: dict[str, Mark], height: float) -> None:
+    """Write each defense's name right of the axes, with its mark, at the height of its point if there is room.
+
+    A thin line leads from the point to the name.
+
+    Args:
+        ends: the point of each defense, in data units.
+        height: of the axes, in points.
+    """
+    low, high = axes.get_ylim()
+    wanted = {name: (y - low) / (high - low) * height for name, (_, y) in ends.items()}
+    for name, place in spread(wanted, GAP, height).items():
+        y = low + place / height * (high - low)
+        across = axes.get_yaxis_transform()
+        axes.annotate(
+            "", (1.03, y), xytext=ends[name], xycoords=across, textcoords="data", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.5, "shrinkA": 3, "shrinkB": 0},
+            zorder=0,
+        )  # fmt: skip
+        axes.plot([1.045], [y], transform=across, clip_on=False, **known[name].style)
+        axes.text(1.07, y, title_of(name), transform=across, va="center", fontsize=7, clip_on=False)
+
+
+def spread(wanted: dict[str, float], gap: float, height: float) -> dict[str, float]:
+    """Heights near the wanted ones, in their order, with a gap between them and inside [0, height] if they fit.
+
+    Each group of names that would touch stands around its mean height.
+    """
+    groups: list[tuple[list[str], float]] = []
+    for name in sorted(wanted, key=lambda name: (wanted[name], name)):
+        groups.append(([name], wanted[name]))
+        while len(groups) > 1 and _bottom(groups[-1], gap, height) < _top(groups[-2], gap, height) + gap:
+            (below, low), (above, high) = groups[-2:]
+            middle = (low * len(below) + high * len(above)) / (len(below) + len(above))
+            groups[-2:] = [(below + above, middle)]
+    return {name: _bottom(group, gap, height) + place * gap for group in groups for place, name in enumerate(group[0])}
+
+
+def _bottom(group: tuple[list[str], float], gap: float, height: float) -> float:
+    length = (len(group[0]) - 1) * gap
+    return max(0.0, min(group[1] - length / 2, height - length))
+
+
+def _top(group: tuple[list[str], float], gap: float, height: float) -> float:
+    return _bottom(group, gap, height) + (len(group[0]) - 1) * gap
