@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hashbench import cli_options
-from hashbench.errors import StoreUnusable
+from hashbench.errors import BadInput, StoreUnusable
 
 if TYPE_CHECKING:
     from hashbench.verify import Findings
@@ -63,22 +63,24 @@ def verify(
         click.get_current_context().exit(1)
 
 
-@click.command(epilog="Example: hashbench submit 44b91fd48b9db4a6 --store runs --out submission")
-@click.argument("digest", metavar="CONFIG_DIGEST")
+@click.command(epilog="Example: hashbench submit cgat --attack pgd-hamming --store runs --out sent")
+@click.argument("defense")
 @cli_options.options(
+    click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable.  [default: all]"),
     cli_options.store,
     click.option(
-        "--out", type=click.Path(path_type=Path), default=Path("submission"), show_default=True,
-        help="A folder that is not there yet.",
+        "--out", type=click.Path(path_type=Path), default=Path("sent"), show_default=True,
+        help="A folder; each cell gets one of its own in it.",
     ),
     cli_options.plugin,
 )  # fmt: skip
-def submit(digest: str, store: Path, out: Path, plugins: Sequence[Path]) -> None:
-    """Put one cell of a store, with its model, into a folder that others can verify.
+def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins: Sequence[Path]) -> None:
+    """Put a defense's cells of a store, with its models, into folders that others can verify.
 
-    CONFIG_DIGEST is the cell's, as in the last columns of results.csv.
+    DEFENSE is one whose valid cells the store has: under all attacks, of all seeds, on all data sets.
     """
-    from hashbench import registry
+    from hashbench import leaderboard, registry
+    from hashbench.pairing import label_of
     from hashbench.store import Store
     from hashbench.submission import pack
 
@@ -86,8 +88,20 @@ def submit(digest: str, store: Path, out: Path, plugins: Sequence[Path]) -> None
         raise StoreUnusable(f"{store} is no store; name one with --store")
     for path in plugins:
         registry.load_plugin(path)
-    for name in pack(Store(store), digest, out):
-        click.echo(f"written to {out / name}")
+    kept = Store(store)
+    results = [r for board in leaderboard.leaderboards(kept.cells()) for r in board.results if r.status == "valid"]
+    label = label_of(registry.defenses, defense, {r.identity["defense"] for r in results})
+    labels = {label_of(registry.attacks, attack, {r.identity["attack"] for r in results}) for attack in attacks}
+    found = [
+        r
+        for r in results
+        if r.identity["defense"] == label and r.identity["attack"] in (labels or {r.identity["attack"]})
+    ]
+    if not found:
+        raise BadInput(f"the store has no valid cells of {label} under these attacks; make them with 'hashbench run'")
+    for result in found:
+        pack(kept, result.key, out / result.key)
+        click.echo(f"written to {out / result.key}")
 
 
 def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, device: str) -> list[str]:

@@ -87,7 +87,10 @@ def rank(board: Leaderboard, arrays: Reader, flags: Flags = NO_FLAGS) -> tuple[S
         if r.identity["attacker"] == ADAPTIVE and r.identity["goal"] == "untargeted"
     }
     attacks = tuple(sorted({attack for _, attack, _ in cells if attack != CLEAN}))
-    found = [_standing(cells, defense, attacks, arrays, tuple(flags.get(defense, ()))) for defense in board.defenses]
+    found = [
+        _standing(cells, defense, attacks, arrays, tuple(sorted(set(flags.get(defense, ())))))
+        for defense in board.defenses
+    ]
     found.sort(key=lambda s: (s.value is None, -(s.value or 0), s.defense))
     own = intervals([standing.worst for standing in found])
     found = [replace(standing, interval=interval) for standing, interval in zip(found, own, strict=True)]

@@ -55,8 +55,8 @@ def verify_submission(folder: Path) -> Findings:
     return found
 
 
-def pack(store: Store, digest: str, folder: Path) -> list[str]:
-    """Put a stored cell and its model into a new folder, as `verify_submission` takes them; returns the files' names.
+def pack(store: Store, digest: str, folder: Path) -> None:
+    """Put a stored cell and its model into a new folder, as `verify_submission` takes them.
 
     Raises:
         UsageError: there is no such valid cell, its model is not there, or the folder can't be made.
@@ -79,7 +79,6 @@ def pack(store: Store, digest: str, folder: Path) -> list[str]:
         raise BadInput(f"the store lacks {error.filename}; make the cell again with --fresh") from None
     except OSError as error:
         raise StoreUnusable(f"can't write {folder} ({error.strerror}); name a folder that is not there yet") from None
-    return list(files)
 
 
 def _read_run(path: Path) -> Result:

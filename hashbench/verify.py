@@ -27,6 +27,7 @@ RESULTS, MATRIX, RANKING, SANITY = "results.csv", "matrix.csv", "ranking.csv", "
 # Text columns of results.csv that belong to a cell's numbers; all others of them are numbers.
 DIGESTS = ("config_digest", "model_digest", "codes_digest")
 NUMBERS = [*leaderboard.QUALITY, *leaderboard.TARGETED, *leaderboard.SIZES, *leaderboard.AUDIT, *leaderboard.COST]
+TAKEN = ("t_map_low", "t_map_high", "t_chance_map")  # of a targeted attack, from the row itself
 
 Row = dict[str, str]
 
@@ -142,7 +143,11 @@ def _result(folder: Path, row: Row, found: Findings) -> Result | None:
     if row["status"] != "valid":
         if any(row[name] for name in ("map", "map_low", "map_high", "t_map")):
             found.problems.append(f"{RESULTS}: {who(row)} is {row['status']} and has numbers")
-        return Result(key, _identity(row), {}, {"created_utc": ""}, row["status"], row["reason"])
+        try:
+            return Result(key, _identity(row), {}, {"created_utc": ""}, row["status"], row["reason"])
+        except ValueError:
+            found.problems.append(f"{RESULTS}: bits, seed or eps of {who(row)} is no number")
+            return None
     name = f"{QUERIES}/{key}.npz"
     try:
         arrays = read_arrays(folder / name)
@@ -151,6 +156,8 @@ def _result(folder: Path, row: Row, found: Findings) -> Result | None:
         if who(identity) != who(row):
             raise BadInput(f"{name} belongs to {who(identity)}")
         numbers = {**_numbers(row), **make_again(arrays, identity, name)}
+        if lacking := [column for column in TAKEN if column not in numbers and identity["goal"] == "targeted"]:
+            raise BadInput(f"{RESULTS} has no {lacking[0]}")
     except BadInput as error:
         found.problems.append(f"{who(row)}: {error}")
         return None

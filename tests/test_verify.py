@@ -128,12 +128,12 @@ def test_a_leaderboard_comes_out_the_same(board: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        pytest.param(change("map", "0.9"), "results.csv: map of cgat:epochs=1,steps=1 under none", id="map"),
+        pytest.param(change("map", "0.9"), "results.csv: map of none under pgd-hamming", id="map"),
         pytest.param(change("eps", "0.031373", slice(None)), "eps of none under none, seed 0 is 0.031373", id="eps"),
         pytest.param(change("eps", "0.031373"), "mixes rows of different eps: 0.031373, 0.12549", id="one-eps"),
         pytest.param(swap, "npz belongs to none under p2p", id="swapped"),
         pytest.param(truncate, "npz is damaged or no .npz file", id="truncated"),
-        pytest.param(change("map", "nan"), "map of cgat:epochs=1,steps=1 under none, seed 0 is nan", id="nan"),
+        pytest.param(change("map", "nan"), "map of none under pgd-hamming:steps=2,restarts=1, seed 0 is nan", id="nan"),
         pytest.param(arrays("l2", set_first(float("nan"))), "l2 holds NaN or infinity", id="nan-inside"),
         pytest.param(arrays("codes", lambda a: a[:-1]), "codes is uint8 [299, 4]; wanted [300, 4]", id="shape"),
         pytest.param(change("split_digest", "0" * 16, slice(None)), "split_digest of none under none", id="data"),
