@@ -12,7 +12,7 @@ from hashbench import cli_options
 from hashbench.errors import BadParameter, InvalidCell
 
 
-@click.command(epilog="Example: hashbench gallery --defense cgat --attack pgd-hamming --query 3 --query 7")
+@click.command(epilog="Example: hashbench gallery --defense cgat --attack pgd-hamming --query 3")
 @cli_options.options(
     click.option("--defense", default="none", show_default=True, metavar="NAME", help="The defense."),
     click.option("--attack", required=True, metavar="NAME", help="The attack."),
