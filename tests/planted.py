@@ -75,10 +75,10 @@ def dead(network: nn.Module) -> nn.Module:
 
 
 def few_bits(network: nn.Module) -> nn.Module:
-    """Three bits that live, the third of them seldom set, of which the others are copies."""
+    """Three bits that live, two of them seldom set, of which the others are copies."""
 
     def copied(logits: Codes) -> Codes:
-        alive = torch.stack([logits[:, 1], logits[:, 2], torch.minimum(logits[:, 3], logits[:, 4])], dim=1)
+        alive = torch.stack([logits[:, 1], *(torch.minimum(logits[:, 2], logits[:, i]) for i in (4, 9))], dim=1)
         return alive[:, torch.arange(logits.shape[1]) % 3]
 
     return Back(network, copied)
