@@ -237,9 +237,22 @@ def report(store: Path, out: Path, html: bool) -> None:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
     _show(boards, kept, out)
     if html:
-        from hashbench.page import write_page
+        _write_page(out)
 
-        click.echo(f"written to {write_page(out)}")
+
+@cli.command(epilog="Example: hashbench page leaderboards")
+@click.argument("folder", type=click.Path(path_type=Path))
+def page(folder: Path) -> None:
+    """Write FOLDER/index.html: one page of all leaderboards in a folder, from their files alone."""
+    _write_page(folder)
+
+
+def _write_page(folder: Path) -> None:
+    from hashbench.flags import FLAGS
+    from hashbench.page import write_page
+
+    meanings = {flag.name: f"{flag.meaning}; {flag.advice}" for flag in FLAGS.values()}
+    click.echo(f"written to {write_page(folder, meanings)}")
 
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")
