@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,17 @@ class BoardFiles:
     sanity: tuple[Row, ...] = ()
     curve: tuple[Row, ...] = ()
     provenance: tuple[Row, ...] = ()
+    group: str = ""  # the folder between, where leaderboards of one subject stand side by side
 
     @property
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def place(self) -> str:
+        """The folder's path from the folder of all leaderboards."""
+        return f"{self.group}/{self.name}" if self.group else self.name
 
     @property
     def subject(self) -> Row:
@@ -57,7 +63,7 @@ class BoardFiles:
         one = self.subject
         parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
         parts += [one["training"]] if one.get("training", "clean") != "clean" else []
-        return f"{', '.join(parts)}; l-inf eps {self.eps}"
+        return f"{f'{self.group}: ' if self.group else ''}{', '.join(parts)}; l-inf eps {self.eps}"
 
     @property
     def defenses(self) -> list[str]:
@@ -98,12 +104,13 @@ class BoardFiles:
 
 
 def read_boards(out: Path) -> list[BoardFiles]:
-    """All leaderboards in a folder, by name.
+    """All leaderboards in a folder and in the folders inside it, by place.
 
     Raises:
         BadInput: a table is damaged.
     """
-    return [read_board(path.parent) for path in sorted(out.glob("*/results.csv"))]
+    folders = sorted(path.parent for path in out.rglob("results.csv"))
+    return [replace(read_board(folder), group="/".join(folder.relative_to(out).parts[:-1])) for folder in folders]
 
 
 def read_board(folder: Path) -> BoardFiles:

@@ -138,7 +138,7 @@ def render(sections: Sequence[Section]) -> str:
 
 
 def _section(board: BoardFiles, meanings: Mapping[str, str]) -> Section:
-    key = "t" + hashlib.sha256(board.name.encode()).hexdigest()[:8]
+    key = "t" + hashlib.sha256(board.place.encode()).hexdigest()[:8]
     drawn = [path for path in sorted(board.folder.glob("*.svg")) if not path.name.startswith(".")]
     drawn.sort(
         key=lambda path: (path.stem not in CAPTIONS, list(CAPTIONS).index(path.stem) if path.stem in CAPTIONS else 0)
