@@ -119,10 +119,10 @@ def read_board(folder: Path) -> BoardFiles:
     Raises:
         BadInput: results.csv is missing or empty, or a table has another form.
     """
-    results, *others = (_read(folder / f"{name}.csv") for name in TABLES)
+    results, ranking, sanity, curve, provenance = (_read(folder / f"{name}.csv") for name in TABLES)
     if not results:
         raise BadInput(f"{folder / 'results.csv'} has no rows; make it again with 'hashbench report'")
-    return BoardFiles(folder, results, *others)
+    return BoardFiles(folder, results, ranking, sanity, curve, provenance)
 
 
 def number(text: str | None) -> float | None:
