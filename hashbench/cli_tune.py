@@ -18,7 +18,7 @@ ATTACK = "pgd-hamming:steps=20,restarts=1"
 TRIALS = "tuning"  # the folder inside the store that keeps them apart from what tables show
 
 
-@click.command(epilog="Example: hashbench tune cgat --dataset digits --out tuned.csv")
+@click.command(epilog="Example: hashbench tune cgat:epochs=2 --out tuned.csv")
 @click.argument("defenses", nargs=-1, required=True)
 @cli_options.options(
     cli_options.subject,

@@ -16,6 +16,8 @@ import torch
 
 import hashbench
 
+CODE = ("hashbench", "attacks", "defenses", "pyproject.toml")  # a changed table or text makes no number another
+
 
 def host_facts(device: torch.device, command: str) -> dict[str, Any]:
     """The machine, the versions and the command of this process."""
@@ -45,7 +47,8 @@ def _git_state() -> dict[str, Any]:
         return {"code_commit": "", "code_dirty": ""}
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        return {"code_commit": commit, "code_dirty": bool(_git(folder, "status", "--porcelain"))}
+        changed = _git(folder, "status", "--porcelain", "--", *CODE)
+        return {"code_commit": commit, "code_dirty": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
         return {"code_commit": "", "code_dirty": ""}
 

@@ -353,7 +353,7 @@ def test_sound_models_raise_no_flag_and_break_when_everything_is_allowed(worked:
     (folder,) = (path for path in (worked / "leaderboards").iterdir() if path.is_dir())
     sanity, curve = (pd.read_csv(folder / f"{name}.csv") for name in ("sanity", "curve"))
     assert sanity.defense.tolist() == ["none", "cgat"]
-    assert sanity.flags.isna().all()
+    assert sanity["flags"].isna().all()
     for row in sanity.itertuples():
         points = curve[curve.defense == row.defense]
         assert points.eps.tolist()[0] == 0

@@ -135,4 +135,6 @@ def test_the_command_writes_a_table_a_picture_and_a_sentence(store: Store, tmp_p
     found = CliRunner().invoke(cli, asked)
     assert found.exit_code == 0, found.output
     assert "mine is better than cgat: under hag" in " ".join(found.output.split())
-    assert sorted(path.suffix for path in (tmp_path / "out").glob("*/compare-*")) == [".csv", ".png"]
+    written = sorted(path.name for path in (tmp_path / "out").glob("*/compare-*"))
+    pictures = [f"compare-mine-vs-cgat{kind}.{form}" for kind in ("", "-queries") for form in ("png", "svg")]
+    assert written == sorted(["compare-mine-vs-cgat.csv", *pictures])

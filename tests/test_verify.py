@@ -159,6 +159,7 @@ def test_each_tampering_is_named(board: Path, spoil: Spoil, message: str) -> Non
 
 def test_any_edit_is_seen_in_the_digests_and_a_dirty_tree_is_named(board: Path) -> None:
     change("code_dirty", "True", slice(None), "provenance.csv")(board)
+    change("platform", "elsewhere", slice(None), "provenance.csv")(board)
     (board / "queries" / "more.npz").write_bytes(b"")
     (board / "matrix.png").unlink()
     found = verify_board(board)
