@@ -29,12 +29,13 @@ NEAR_FLOOR = 0.01  # a query whose AP is this near to the lowest possible one le
 Values = NDArray[np.float64]
 
 
-@attack("standard", paper="ours, by measurement: scripts/choose-standard", presets={"quick": {"share": 0.05}})
+@attack("standard", paper="ours", presets={"quick": {"share": 0.05}})
 def standard(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
     """Make the attacks of the set `standard-1` in turn and keep each query's image with the lowest exact AP.
 
-    Cheap and strong attacks come first; a query whose AP can't fall by more than 0.01 leaves the later ones. The
-    members were chosen as the smallest set within half a point of mAP of the worst case over all untargeted attacks.
+    Strong attacks come first; a query whose AP can't fall by more than 0.01 leaves the later ones. The members are the
+    white-box attacks that were the strongest on the models tried so far; `scripts/choose-standard` measures how near
+    a set comes to the worst case over all untargeted attacks, which has not been run for this one yet.
 
     Args:
         share: part of each member's gradients, at least one.
