@@ -51,11 +51,12 @@ def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[st
         UsageError: a cell is missing or invalid, the two have no subject and threat in common, or several.
     """
     found = _newest(results)
-    names = _resolve(texts[0], found), _resolve(texts[1], found)
+    seeds = tuple(sorted(set(filters.pop("seed", ()))))
+    fitting = [r for r in found if all(_agrees(r.identity[name], value) for name, value in filters.items())]
+    names = _resolve(texts[0], fitting or found), _resolve(texts[1], fitting or found)
     if names[0] == names[1]:
         raise BadParameter(f"both defenses are {names[0]!r}; name two different ones")
-    seeds = tuple(sorted(set(filters.pop("seed", ()))))
-    found = [r for r in found if all(_agrees(r.identity[name], value) for name, value in filters.items())]
+    found = fitting
     context = _common(found, names)
     cells = {_place(r): r for r in found if _context(r) == context}
     identity = next(iter(cells.values())).identity

@@ -109,6 +109,17 @@ def test_different_queries_behind_one_digest_are_refused(store: Store) -> None:
         compare(store, pair(store.cells(), ("mine", "cgat")))
 
 
+def test_a_name_is_read_among_the_cells_that_fit_the_options(store: Store) -> None:
+    """A plain label of another data set does not hide the tuned label of this one."""
+    for defense in ("saat", "mine"):
+        save(store, defense, "none", HIGH, dataset="other")
+    for attack in ("none", "hag"):
+        save(store, "saat:epochs=2", attack, HIGH, tuned="t" * 16)
+        save(store, "mine", attack, HIGH)
+    found = pair(store.cells(), ("saat", "mine"), dataset="digits")
+    assert found.defenses == ("saat:epochs=2", "mine")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
