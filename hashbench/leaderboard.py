@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ HOST = [
 Intervals = Mapping[str, Mapping[str, float]]
 NO_INTERVALS: Intervals = MappingProxyType({})
 NO_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType({})
+PLACES = ("--store", "--out")  # options that name folders
 BROAD = 6  # attacks that stand beside each other
 DIGITS = 6  # decimals in the files
 
@@ -81,7 +83,11 @@ class Leaderboard:
     def provenance(self) -> pd.DataFrame:
         """One row a cell: times, machine, versions and the command that made it."""
         key = ["defense", "attack", "attacker", "seed"]
-        rows = [{k: r.identity[k] for k in key} | {"config_digest": r.key, **r.host} for r in self.results]
+        rows = [
+            {k: r.identity[k] for k in key}
+            | {"config_digest": r.key, **r.host, "command": without_places(str(r.host.get("command", "")))}
+            for r in self.results
+        ]
         return pd.DataFrame(rows, columns=[*key, "config_digest", *HOST], dtype=object)
 
     def matrix(self) -> pd.DataFrame:
@@ -158,6 +164,18 @@ class Leaderboard:
     def _chance_row(self) -> dict[str, Any]:
         levels = {self.column(attack): _plain(self.chance_of(attack)) for attack in self.attacks}
         return {"defense": "chance", "seeds": len(self.seeds)} | levels
+
+
+def without_places(command: str) -> str:
+    """A command without the folders of its machine that it works in, which decide no number."""
+    words = iter(shlex.split(command))
+    kept = []
+    for word in words:
+        if word in PLACES:
+            next(words, None)
+        elif not word.startswith(tuple(f"{place}=" for place in PLACES)):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def attack_of(result: Result) -> str:

@@ -7,7 +7,16 @@ import matplotlib.image
 import pandas as pd
 import pytest
 
-from hashbench.leaderboard import COLUMNS, HOST, Leaderboard, folder_name, format_eps, leaderboards, write
+from hashbench.leaderboard import (
+    COLUMNS,
+    HOST,
+    Leaderboard,
+    folder_name,
+    format_eps,
+    leaderboards,
+    without_places,
+    write,
+)
 from hashbench.store import Result, Store
 from hashbench.terminal import print_matrix
 
@@ -129,3 +138,8 @@ def test_results_from_before_attackers_were_named_are_of_adaptive_ones() -> None
     (made,) = leaderboards([new, old])
     assert len(made.results) == 1
     assert made.rows().attacker.tolist() == ["adaptive"]
+
+
+@pytest.mark.parametrize("places", ["--store /a/b --out 'c d'", "--store=/a/b", "--out c", ""])
+def test_commands_name_no_folder_of_a_machine(places: str) -> None:
+    assert without_places(f"hashbench run {places} --attack 'hag:steps=5'") == "hashbench run --attack hag:steps=5"
