@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hashbench.errors import BadInput
+from hashbench.evidence import QUERIES, read_arrays
 from hashbench.hamming import Counts
 from hashbench.leaderboard import format_eps
 
@@ -93,13 +94,13 @@ class BoardFiles:
         Raises:
             BadInput: the file is damaged.
         """
-        path = self.folder / "queries" / f"{cell['config_digest']}.npz"
+        path = self.folder / QUERIES / f"{cell['config_digest']}.npz"
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return Counts(file["items"].astype(np.int64), file["relevant"].astype(np.int64))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+            arrays = read_arrays(path)
+            return Counts(arrays["items"].astype(np.int64), arrays["relevant"].astype(np.int64))
+        except (BadInput, KeyError) as error:
             raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
 
 

@@ -53,6 +53,11 @@ class Checkpoints:
         return weights
 
 
+def model_key(cell: Cell) -> str:
+    """The key of the stored model that a cell's defended model is made from: its own, or the undefended one's."""
+    return cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key
+
+
 @dataclass
 class Helpers:
     """The helpers of one cell's attack, each trained once for its victim and kept in the store."""

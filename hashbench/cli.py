@@ -161,11 +161,11 @@ def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
 
     for board in boards:
         found = checks.checks_of(board, store)
-        flags = checks.flags_of(found)
-        print_matrix(board, rank(board, store.arrays, flags))
+        standings = rank(board, store.arrays, checks.flags_of(found))
+        print_matrix(board, standings)
         print_lines(checks.lines(found))
         checks.write_checks(found, out / board.name)
-        click.echo(f"written to {leaderboard.write(board, out, store, flags)}")
+        click.echo(f"written to {leaderboard.write(board, out, store, standings)}")
 
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
@@ -226,12 +226,9 @@ def _describe(entry: Entry[Any]) -> str:
 def report(store: Path, out: Path, html: bool) -> None:
     """Rebuild all tables and pictures from a store alone."""
     from hashbench import leaderboard
-    from hashbench.store import Store
 
-    if not (store / "cells").is_dir():
-        raise StoreUnusable(f"{store} is no store; make one with 'hashbench run', or name one with --store")
+    kept = cli_options.open_store(store)
     leaderboard.check_writable(out)
-    kept = Store(store)
     boards = leaderboard.leaderboards(kept.cells())
     if not boards:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from hashbench import cli_options
-from hashbench.errors import StoreUnusable
 
 
 @click.command(epilog="Example: hashbench compare cgat none --attack pgd-hamming")
@@ -44,15 +43,12 @@ def compare(
     from hashbench.compare import write
     from hashbench.pairing import label_of, pair
     from hashbench.request import read_eps
-    from hashbench.store import Store
     from hashbench.terminal import print_comparison
 
-    if not (store / "cells").is_dir():
-        raise StoreUnusable(f"{store} is no store; make one with 'hashbench run', or name one with --store")
+    kept = cli_options.open_store(store)
     for path in plugins:
         registry.load_plugin(path)
     leaderboard.check_writable(out)
-    kept = Store(store)
     results = list(kept.cells())
     named: dict[str, tuple[registry.Registry[Any], str | None]] = {
         "dataset": (registry.datasets, dataset), "method": (registry.methods, method),

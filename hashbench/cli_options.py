@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from hashbench.errors import StoreUnusable
+
+if TYPE_CHECKING:
+    from hashbench.store import Store
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -20,6 +25,19 @@ def options(*given: Callable[[C], C]) -> Callable[[C], C]:
         return command
 
     return add
+
+
+def open_store(path: Path) -> Store:
+    """The store in a folder, for commands that make nothing without one.
+
+    Raises:
+        StoreUnusable: there is none.
+    """
+    from hashbench.store import Store
+
+    if not (path / "cells").is_dir():
+        raise StoreUnusable(f"{path} is no store; make one with 'hashbench run', or name one with --store")
+    return Store(path)
 
 
 store = click.option(

@@ -81,14 +81,11 @@ def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins
     """
     from hashbench import leaderboard, registry
     from hashbench.pairing import label_of
-    from hashbench.store import Store
     from hashbench.submission import pack
 
-    if not (store / "cells").is_dir():
-        raise StoreUnusable(f"{store} is no store; name one with --store")
+    kept = cli_options.open_store(store)
     for path in plugins:
         registry.load_plugin(path)
-    kept = Store(store)
     results = [r for board in leaderboard.leaderboards(kept.cells()) for r in board.results if r.status == "valid"]
     label = label_of(registry.defenses, defense, {r.identity["defense"] for r in results})
     labels = {label_of(registry.attacks, attack, {r.identity["attack"] for r in results}) for attack in attacks}

@@ -10,13 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from hashbench.cell import ADAPTIVE, column_name
 from hashbench.errors import StoreUnusable
 from hashbench.store import Result, Store
+
+if TYPE_CHECKING:
+    from hashbench.ranking import Standing
 
 KEY = [
     "schema_version", "protocol_version", "dataset", "split_digest", "backbone", "method", "training", "bits",
@@ -45,7 +48,6 @@ HOST = [
 ]  # fmt: skip
 Intervals = Mapping[str, Mapping[str, float]]
 NO_INTERVALS: Intervals = MappingProxyType({})
-NO_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType({})
 PLACES = ("--store", "--out")  # options that name folders
 BROAD = 6  # attacks that stand beside each other
 DIGITS = 6  # decimals in the files
@@ -214,12 +216,12 @@ def format_eps(eps: float) -> str:
     return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
 
 
-def write(board: Leaderboard, out: Path, store: Store, flags: Mapping[str, Sequence[str]] = NO_FLAGS) -> Path:
+def write(board: Leaderboard, out: Path, store: Store, standings: Sequence[Standing]) -> Path:
     """Write a leaderboard's files and return their folder.
 
     Args:
         store: has the per-query arrays of the cells.
-        flags: of each defense, for its row in ranking.csv.
+        standings: of its defenses, as `ranking.rank` gives them.
 
     Raises:
         StoreUnusable: the folder can't be written.
@@ -228,9 +230,8 @@ def write(board: Leaderboard, out: Path, store: Store, flags: Mapping[str, Seque
     from hashbench.intervals import cell_intervals
     from hashbench.plots import save_matrix  # matplotlib is slow to import
     from hashbench.plots_board import save_pictures
-    from hashbench.ranking import rank, table, with_worst
+    from hashbench.ranking import table, with_worst
 
-    standings = rank(board, store.arrays, flags)
     tables = {
         "results": board.rows(cell_intervals(board.results, store.arrays)),
         "provenance": board.provenance(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,13 @@ from hashbench.compare import training_passes
 from hashbench.errors import BadInput
 from hashbench.fingerprint import digest
 from hashbench.intervals import Interval, Reader, intervals, scored
-from hashbench.leaderboard import DIGITS, NO_FLAGS, Leaderboard
+from hashbench.leaderboard import DIGITS, Leaderboard
 from hashbench.stats import ALPHA, Floats, holm
 from hashbench.store import Result
 
 Cells = dict[tuple[str, str, int], Result]  # by defense, attack, seed
 Flags = Mapping[str, Sequence[str]]  # of defenses, by label
+NO_FLAGS: Flags = MappingProxyType({})
 
 CLEAN, UNDEFENDED, REFERENCE, STANDARD = "none", "none", "cgat", "standard"
 # Signs that an attack did not see what there is to attack, so that the worst case found is not the true one.

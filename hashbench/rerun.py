@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from hashbench import registry
 from hashbench.cell import ADAPTIVE, Cell, Subject
-from hashbench.checkpoints import Checkpoints, Helpers
+from hashbench.checkpoints import Checkpoints, Helpers, model_key
 from hashbench.clean import clean_training
 from hashbench.codes import batch_size, encode_batch
 from hashbench.data import Queries
@@ -130,8 +130,7 @@ def load_row(cell: Cell, numbers: Mapping[str, Any], bench: Bench) -> Row:
     Raises:
         BadInput: the store has no such model, it is damaged, or it is not the one that the row names.
     """
-    trains = cell.defense.entry.tags["trains"] == "yes"
-    key = cell.defended_key if trains else cell.clean_key
+    key = model_key(cell)
     stored = bench.store.model(key)
     if stored is None:
         there = (bench.store.root / "models" / key / WEIGHTS).exists()
@@ -139,7 +138,7 @@ def load_row(cell: Cell, numbers: Mapping[str, Any], bench: Bench) -> Row:
         raise BadInput(f"{what} ({key}); name the store that the row was made with by --store")
     split = cell.subject.split.to(bench.device)
     bench.splits[cell.subject.split.digest] = split
-    if trains:
+    if key == cell.defended_key:
         model = _filled(new_model(cell.subject).to(bench.device), stored)
         with seeded(cell.defense_seed):
             victim = make_victim(model, split.train, split.database)
@@ -194,7 +193,7 @@ def _repeat(
     cell = cell_of(result.identity, load)
     if cell.key != result.key:
         return f"its config_digest is {result.key}, here it is {cell.key}: other code or other data made it"
-    key = cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key
+    key = model_key(cell)
     if weights and bench.store.model(key) is None:
         bench.store.save_model(key, read_weights(weights))
     if cell.defended_key not in bench.last:

@@ -12,7 +12,7 @@ import torch
 
 from hashbench import checks
 from hashbench.cell import ADAPTIVE, Cell, Subject
-from hashbench.checkpoints import Checkpoints, Helpers
+from hashbench.checkpoints import Checkpoints, Helpers, model_key
 from hashbench.codes import encode
 from hashbench.data import RetrievalSplit, Victim
 from hashbench.errors import BadOutput, BadParameter, CodeRaised, InvalidCell
@@ -184,7 +184,7 @@ class Bench:
                 taken_for = make_victim(bare(model), split.train, split.database) if transforms else victim
         except InvalidCell as failure:
             return failure
-        trained = self.store.facts(cell.defended_key if cell.defense.entry.tags["trains"] == "yes" else cell.clean_key)
+        trained = self.store.facts(model_key(cell))
         facts = {
             "train_forwards": trained.get("train_forwards", ""),
             "train_backwards": trained.get("train_backwards", ""),

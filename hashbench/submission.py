@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hashbench import registry
+from hashbench.checkpoints import model_key
 from hashbench.errors import BadInput, StoreUnusable, UnknownName
 from hashbench.evaluation import tensor_digest
 from hashbench.evidence import IDENTITY, read_arrays, read_identity
@@ -65,11 +66,10 @@ def pack(store: Store, digest: str, folder: Path) -> None:
     if result is None or result.status != "valid":
         raise BadInput(f"the store has no valid cell {digest}; take a config_digest of results.csv")
     cell = cell_of(result.identity, load_once())
-    trains = cell.defense.entry.tags["trains"] == "yes"
     files = {
         RUN: store.root / "cells" / digest / RECORD,
         QUERIES: store.root / "cells" / digest / ARRAYS,
-        WEIGHTS: store.root / "models" / (cell.defended_key if trains else cell.clean_key) / STORED,
+        WEIGHTS: store.root / "models" / model_key(cell) / STORED,
     }
     try:
         folder.mkdir(parents=True)

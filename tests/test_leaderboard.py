@@ -17,6 +17,7 @@ from hashbench.leaderboard import (
     without_places,
     write,
 )
+from hashbench.ranking import rank
 from hashbench.store import Result, Store
 from hashbench.terminal import print_matrix
 
@@ -91,20 +92,25 @@ def test_names_of_folders() -> None:
     assert [format_eps(eps) for eps in (8 / 255, 0.05, 0.0, 1.0)] == ["8/255", "0.05", "0", "255/255"]
 
 
+def written(folder: Path, made: Leaderboard | None = None) -> Path:
+    made, store = made or board(), Store(folder / "store")
+    return write(made, folder, store, rank(made, store.arrays))
+
+
 def test_writes_the_same_files_twice(tmp_path: Path) -> None:
-    folder = write(board(), tmp_path, Store(tmp_path / "store"))
+    folder = written(tmp_path)
     first = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert set(first) == {
         "results.csv", "matrix.csv", "ranking.csv", "provenance.csv", "matrix.png", "matrix.svg", "digests.json",
         "provenance.sha256",
     }  # fmt: skip
-    write(board(), tmp_path, Store(tmp_path / "store"))
+    written(tmp_path)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == first
     assert pd.read_csv(folder / "results.csv")["map"].notna().sum() == 8
 
 
 def test_the_picture_has_the_resolution_of_a_paper(tmp_path: Path) -> None:
-    picture = matplotlib.image.imread(write(board(), tmp_path, Store(tmp_path / "store")) / "matrix.png")
+    picture = matplotlib.image.imread(written(tmp_path) / "matrix.png")
     assert picture.shape[1] > 1000
     assert picture.std() > 0.05
 
@@ -112,7 +118,7 @@ def test_the_picture_has_the_resolution_of_a_paper(tmp_path: Path) -> None:
 def test_a_board_without_any_number_is_still_written(tmp_path: Path) -> None:
     (made,) = leaderboards([result("none", attack, None) for attack in ("none", "pgd")])
     assert made.chance is None
-    assert (write(made, tmp_path, Store(tmp_path / "store")) / "matrix.png").is_file()
+    assert (written(tmp_path, made) / "matrix.png").is_file()
 
 
 def test_the_oblivious_attacker_has_a_column_beside_the_plain_one(
@@ -129,7 +135,7 @@ def test_the_oblivious_attacker_has_a_column_beside_the_plain_one(
     assert made.rows().attacker.tolist().count("oblivious") == 1
     print_matrix(made)
     assert "invalid" not in capsys.readouterr().out
-    write(made, tmp_path, Store(tmp_path / "store"))
+    written(tmp_path, made)
 
 
 def test_results_from_before_attackers_were_named_are_of_adaptive_ones() -> None:
