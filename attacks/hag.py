@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from hashbench.chase import alternating, guided, search
+from hashbench.chase import HALF, alternating, guided, search
 from hashbench.codes import encode_batch
 from hashbench.data import Queries, Victim
 from hashbench.moves import Move, cosine, momentum_steps, sign_steps
@@ -30,9 +30,10 @@ def hag(
 ) -> Craft:
     """Push each query's code away from what it is, bit by bit, without labels.
 
-    The masked objective leaves bits that are already flipped alone; its second term keeps the rest
-    balanced. Follows SAAT's re-implementation, whose momentum steps of 100 times a gradient averaged
-    over 128 images, from the clean image, are the preset `paper`; signed steps need far fewer.
+    The masked objective leaves bits that are already flipped alone, so that a query whose bits all are has
+    no gradient and leaves; its second term keeps the rest balanced. Follows SAAT's re-implementation,
+    whose momentum steps of 100 times a gradient averaged over 128 images, from the clean image, are the
+    preset `paper`; signed steps need far fewer.
 
     Args:
         steps: gradients a walk.
@@ -58,6 +59,7 @@ def hag(
                 loss=lambda codes, guide: masked_departure(codes, guide, weight),
                 score=agreement,
                 alpha=alpha,
+                margin=HALF,
             )
             for alpha in alternating(restarts)
         ]

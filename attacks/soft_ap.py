@@ -25,7 +25,7 @@ def soft_ap(
     threat: Threat,
     *,
     approach: Count = 20,
-    steps: Count = 30,
+    steps: Count = 60,
     sample: Count = 250,
     half_width: Positive = 4.0,
 ) -> Craft:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hashbench.codes import encode
 from hashbench.data import ImageSet
+from hashbench.folding import folded
 from hashbench.model import HashModel, binarize, frozen
 from hashbench.moves import constant
 from hashbench.objectives import agreement
@@ -50,7 +51,7 @@ class InnerAttack:
         budget = replace(threat, eps=min(1.0, self.reach * threat.eps))
         noise = 2 * torch.rand(images.shape).to(images.device) - 1
         start = budget.project(images + budget.eps * noise, images)
-        with frozen(model):
+        with frozen(model), folded(model):
             crafted, _ = descend(
                 start,
                 images,

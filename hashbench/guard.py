@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hashbench.data import Queries, Victim
+from hashbench.folding import folded
 from hashbench.model import frozen, sealed
 from hashbench.protocols import Attack, Craft
 from hashbench.threat import Threat
@@ -27,7 +28,7 @@ def guarded(function: Attack, *, sees_weights: bool) -> Attack:
             craft = function(given, threat, **params)
 
         def keep_modes(queries: Queries) -> Images:
-            with frozen(victim.model):
+            with frozen(victim.model), folded(victim.model):
                 return craft(queries)
 
         return keep_modes

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from toys import pixels
 
 from hashbench.data import ImageSet, RetrievalSplit
 from hashbench.datasets import cifar10 as cifar10_module
 from hashbench.datasets.cifar10 import cifar10, draw_roles
-from hashbench.datasets.digits import digit_pools, digits
+from hashbench.datasets.digits import digit_pools, digits, read_table
 from hashbench.datasets.digits_collage import digits_collage
 from hashbench.datasets.fashion_mnist import DEBIAN, FILES, fashion_mnist
 from hashbench.errors import BadParameter, MissingData
@@ -46,6 +47,18 @@ def test_digits() -> None:
     assert split.eps == 32 / 255
     assert (split.queries.labels.sum(1) == 1).all()
     assert split.digest == digits().digest
+
+
+def test_digits_are_those_that_scikit_learn_reads() -> None:
+    bunch, table = load_digits(), read_table()
+    assert np.array_equal(table[:, :64].reshape(-1, 8, 8), bunch.images)
+    assert np.array_equal(table[:, 64], bunch.target)
+
+
+def test_missing_digits_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashbench.datasets.digits.find_spec", lambda name: None)
+    with pytest.raises(MissingData, match="no digits at"):
+        read_table()
 
 
 def test_collages_hold_one_to_three_digits_of_disjoint_pools() -> None:
