@@ -36,8 +36,8 @@ def standard(victim: Victim, threat: Threat, *, share: Share = 1.0, version: Lit
 
     A query whose AP can't fall by more than 0.01 leaves the later attacks. The members are the smallest set whose
     worst case was within half a point of mAP of that of all untargeted attacks on undefended, defended and broken
-    models (`scripts/choose-standard`, leaderboards/attack-set.csv): white-box attacks first; the last two need no
-    gradient and tell what a gradient hides.
+    models (`scripts/choose-standard`, leaderboards/attack-set.csv). White-box attacks come first; the last three
+    need no gradient of the victim and tell what a defense hides.
 
     Args:
         share: part of each member's gradients and questions, at least one of each; of `transfer`, whose gradients
@@ -56,6 +56,7 @@ def standard(victim: Victim, threat: Threat, *, share: Share = 1.0, version: Lit
             apgd_hamming(victim, threat, steps=part(50), restarts=2),
             pgd_own(victim, threat, steps=part(50), restarts=2),
             transfer(victim, threat),
+            transfer(victim, threat, attack="soft-ap"),
             square_hamming(victim, threat, steps=part(300)),
         ],
     )
