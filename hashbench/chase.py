@@ -49,6 +49,7 @@ def guided(
     score: CodeLoss,
     alpha: Callable[[float], float] = plain,
     margin: float = DONE,
+    size: Scores | None = None,
 ) -> Guidance:
     """A guidance by functions of the relaxed codes [images, bits] and one guide code a query.
 
@@ -57,10 +58,12 @@ def guided(
         loss: drives the images, through tanh(alpha(progress) * logits).
         score: ranks iterates, on the model's own relaxed codes.
         margin: how far a relaxed bit must be on its goal's side to have arrived.
+        size: what each query's logits are divided by throughout; 1 by default.
     """
 
     def guidance(images: Images, rows: Index, progress: float) -> Outcome:
         logits = model.logits(images)
+        logits = logits if size is None else logits / size[rows, None]
         relaxed = torch.tanh(logits)
         scale = alpha(progress)
         driven = relaxed if scale == 1 else torch.tanh(scale * logits)
