@@ -1,6 +1,8 @@
-"""Shapes are checked at run time in all tests."""
+"""Shapes are checked at run time in all tests but benchmarks, whose times the checks would be part of."""
 
 from __future__ import annotations
+
+import sys
 
 from jaxtyping import install_import_hook
 
@@ -30,13 +32,17 @@ SHAPES = [
     "training",
     "transformed",
 ]
-install_import_hook([f"hashbench.{name}" for name in SHAPES], "beartype.beartype")
+if "--benchmark-enable" not in sys.argv:
+    install_import_hook([f"hashbench.{name}" for name in SHAPES], "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from bench_table import measuring, pytest_terminal_summary  # noqa: E402
 from toys import make_toy, small_model  # noqa: E402
 
 from hashbench.data import Queries, Victim  # noqa: E402
+
+__all__ = ["measuring", "pytest_terminal_summary"]
 
 torch.set_num_threads(1)  # faster on tensors this small
 

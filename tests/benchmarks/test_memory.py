@@ -34,15 +34,12 @@ def peak(folder: Path, lines: int) -> int:
     return int(done.stdout.rsplit("peak", 1)[1])
 
 
+@pytest.mark.usefixtures("measuring")
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
-def test_memory_does_not_grow_with_the_database(
-    benchmark: BenchmarkFixture, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if not request.config.getoption("benchmark_enable"):
-        pytest.skip("a benchmark; enable it with --benchmark-enable")
+def test_memory_does_not_grow_with_the_database(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     small = peak(tmp_path, SMALL)
     large: int = benchmark.pedantic(  # type: ignore[no-untyped-call]
         peak, (tmp_path, LARGE), rounds=1
     )
-    benchmark.extra_info |= {"small_kb": small, "large_kb": large}
+    benchmark.extra_info |= {"limit": "15 %", "MB at 2,000 and 20,000 items": [small / 1024, large / 1024]}
     assert abs(large - small) < 0.15 * small
