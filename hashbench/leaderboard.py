@@ -246,7 +246,7 @@ def write(board: Leaderboard, out: Path, store: Store, standings: Sequence[Stand
             rows.to_csv(draft, index=False, lineterminator="\n")
             draft.replace(folder / f"{name}.csv")
         save_queries(folder, board.results, store.arrays)
-        save_matrix(board, folder / "matrix")
+        save_matrix(board, folder / "matrix", standings)
         save_pictures(folder)
         write_digests(folder)
     except OSError as error:

@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pandas as pd
 import pytest
 
+from hashbench.intervals import Interval
 from hashbench.leaderboard import (
     COLUMNS,
     HOST,
@@ -17,7 +19,8 @@ from hashbench.leaderboard import (
     without_places,
     write,
 )
-from hashbench.ranking import rank
+from hashbench.plots import save_matrix
+from hashbench.ranking import Standing, rank
 from hashbench.store import Result, Store
 from hashbench.terminal import print_matrix
 
@@ -149,3 +152,19 @@ def test_results_from_before_attackers_were_named_are_of_adaptive_ones() -> None
 @pytest.mark.parametrize("places", ["--store /a/b --out 'c d'", "--store=/a/b", "--out c", ""])
 def test_commands_name_no_folder_of_a_machine(places: str) -> None:
     assert without_places(f"hashbench run {places} --attack 'hag:steps=5'") == "hashbench run --attack hag:steps=5"
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["defenses by attacks", "attacks by defenses"])
+def test_the_picture_ends_with_what_ranks(tmp_path: Path, many: bool) -> None:
+    names = [f"attack{number:02}" for number in range(20 if many else 2)]
+    (made,) = leaderboards([result(d, a, 0.5) for d in ("none", "mine") for a in ("none", *names)])
+    assert made.tall == many
+    interval = Interval(0.124, 0.1, 0.2, 0.5)
+    standing = Standing("mine", "ranked", "", worst=np.full((1, 4), 0.124), interval=interval)
+    save_matrix(made, tmp_path / "with", [standing])
+    save_matrix(made, tmp_path / "without", [])
+    shown, plain = ((tmp_path / f"{name}.svg").read_text() for name in ("with", "without"))
+    assert "worst case" in shown
+    assert "12.4" in shown
+    assert ("[10.0, 20.0]" in shown) == (not many)
+    assert "worst case" not in plain
