@@ -100,6 +100,8 @@ class Section:
 def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
     """Write `index.html` for all leaderboards' folders inside a folder, and return its path.
 
+    Boards of a versioned attack set stand first, and of these the ones with most rows.
+
     Args:
         meanings: what each flag means and what to do about it.
 
@@ -110,7 +112,8 @@ def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
     boards = read_boards(out)
     if not boards:
         raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
-    text, path = render([_section(board, meanings) for board in boards]), out / NAME
+    sections = sorted((_section(board, meanings) for board in boards), key=_weight)
+    text, path = render(sections), out / NAME
     try:
         draft = out / f".{NAME}"
         draft.write_text(text, encoding="utf-8", newline="\n")
@@ -118,6 +121,12 @@ def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
     except OSError as error:
         raise StoreUnusable(f"can't write {path} ({error.strerror}); choose another folder with --out") from None
     return path
+
+
+def _weight(section: Section) -> tuple[bool, int]:
+    """Sorts sections, the weightiest first; equals keep their order."""
+    sets = {entry.ranking.get("attack_set") for entry in section.entries} - {None, "", "custom"}
+    return not sets, -len(section.entries)
 
 
 def render(sections: Sequence[Section]) -> str:

@@ -65,3 +65,10 @@ def test_a_folder_without_leaderboards_or_with_a_damaged_one_is_one_line(tmp_pat
     (folder / "ranking.csv").write_text("a,b\n1,2\n")
     with pytest.raises(BadInput, match="has no column 'defense'"):
         write_page(tmp_path)
+
+
+def test_boards_of_a_versioned_attack_set_stand_first(tmp_path: Path) -> None:
+    make_board(tmp_path, "cifar10", whole=False)
+    make_board(tmp_path)
+    text = write_page(tmp_path).read_text()
+    assert text.index("digits, cnn") < text.index("cifar10, cnn")
