@@ -1,17 +1,26 @@
 """HAG: Hamming-space adversarial generation (Yang et al., IEEE Trans. Cybernetics 2020)."""
 
+from collections.abc import Callable
 from typing import Literal
 
-from hashbench.chase import HALF, alternating, guided, search
+import torch
+from torch import Tensor
+
+from hashbench.attacks.standard import NEAR_FLOOR
+from hashbench.chase import HALF, alternating, arrived, search
 from hashbench.codes import encode_batch
 from hashbench.data import Queries, Victim
+from hashbench.hamming_tensors import count_tensors
+from hashbench.metrics import average_precision, collapsed
+from hashbench.model import binarize
 from hashbench.moves import Move, cosine, momentum_steps, sign_steps
 from hashbench.objectives import agreement, masked_departure
 from hashbench.parameters import Count, NonNegative, Positive, Share, Value
+from hashbench.perturb import Guidance, Outcome
 from hashbench.protocols import Craft
 from hashbench.registry import attack
 from hashbench.threat import Threat
-from hashbench.types import Images
+from hashbench.types import Codes, Images, Index, Labels
 
 PAPER: dict[str, Value] = {"steps": 2000, "restarts": 1, "optimiser": "momentum"}
 
@@ -30,10 +39,11 @@ def hag(
 ) -> Craft:
     """Push each query's code away from what it is, bit by bit, without labels.
 
-    The masked objective leaves bits that are already flipped alone, so that a query whose bits all are has
-    no gradient and leaves; its second term keeps the rest balanced. Follows SAAT's re-implementation,
-    whose momentum steps of 100 times a gradient averaged over 128 images, from the clean image, are the
-    preset `paper`; signed steps need far fewer.
+    The masked objective leaves bits that are already flipped alone; its second term keeps the rest balanced.
+    A query leaves when all its bits are flipped, so that it has no gradient, or when no ranking could treat it
+    worse, to a hundredth of AP: the labels that say so only stop a walk, they never lead it. Follows SAAT's
+    re-implementation, whose momentum steps of 100 times a gradient averaged over 128 images, from the clean
+    image, are the preset `paper`; signed steps need far fewer.
 
     Args:
         steps: gradients a walk.
@@ -51,18 +61,27 @@ def hag(
 
     def craft(queries: Queries) -> Images:
         own = encode_batch(victim.model, queries.images)
-        walks = [
-            guided(
-                victim.model,
-                own,
-                -own.sign(),
-                loss=lambda codes, guide: masked_departure(codes, guide, weight),
-                score=agreement,
-                alpha=alpha,
-                margin=HALF,
-            )
-            for alpha in alternating(restarts)
-        ]
+        _, lowest = ranked(victim, own, queries.labels)
+
+        def guidance(alpha: Callable[[float], float]) -> Guidance:
+            def look(images: Images, rows: Index, progress: float) -> Outcome:
+                logits = victim.model.logits(images)
+                codes = torch.tanh(logits).detach()
+                loss = masked_departure(torch.tanh(alpha(progress) * logits), own[rows], weight)
+                found, _ = ranked(victim, codes, queries.labels[rows])
+                settled = (found <= lowest[rows] + NEAR_FLOOR) | arrived(codes, -own[rows].sign(), HALF)
+                return Outcome(loss, agreement(codes, own[rows]), settled)
+
+            return look
+
+        walks = [guidance(alpha) for alpha in alternating(restarts)]
         return search(queries, walks, threat, steps=steps, move=rule, random_start=restarts > 1)
 
     return craft
+
+
+def ranked(victim: Victim, codes: Codes, labels: Labels) -> tuple[Tensor, Tensor]:
+    """The average precision of each code in the victim's gallery, and the lowest that any ranking gives."""
+    counts = count_tensors(binarize(codes), labels, victim.gallery.codes, victim.gallery.labels)
+    found, lowest = average_precision(counts).expected, average_precision(collapsed(counts)).low
+    return torch.from_numpy(found).to(codes.device), torch.from_numpy(lowest).to(codes.device)
