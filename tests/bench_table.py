@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +38,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def machine() -> str:
     """What kind of processor, and which Python and system."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a device, not a file
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     except OSError:
         names = []
     return f"{names[0] if names else platform.machine()}, Python {platform.python_version()}, {platform.system()}"

@@ -53,8 +53,8 @@ def scene() -> Scene:
     return Scene(make_victim(trained, split.train, split.database), split.queries, targets)
 
 
-def nobody(*_: object) -> torch.Tensor:
-    return torch.tensor(False)
+def nobody(codes: torch.Tensor, *_: object) -> torch.Tensor:
+    return torch.zeros(len(codes), dtype=torch.bool)
 
 
 @pytest.mark.usefixtures("measuring")
@@ -65,8 +65,8 @@ def test_passes(
 ) -> None:
     scene: Scene = request.getfixturevalue("scene")
     leaving: Numbers = benchmark.pedantic(scene.judged, (name,), rounds=1)  # type: ignore[no-untyped-call]
-    monkeypatch.setattr("hashbench.chase.arrived", lambda codes, *_: nobody().expand(len(codes)))
-    monkeypatch.setattr("hashbench.attacks.hag.arrived", lambda codes, *_: nobody().expand(len(codes)))
+    monkeypatch.setattr("hashbench.chase.arrived", nobody)
+    monkeypatch.setattr("hashbench.attacks.hag.arrived", nobody)
     monkeypatch.setattr("hashbench.attacks.hag.NEAR_FLOOR", -1.0)
     staying = scene.judged(name)
     ratio = leaving["forwards"] / staying["forwards"]
