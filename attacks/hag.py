@@ -4,15 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from hashbench.attacks.standard import NEAR_FLOOR
 from hashbench.chase import HALF, alternating, arrived, search
 from hashbench.codes import encode_batch
 from hashbench.data import Queries, Victim
-from hashbench.hamming_tensors import count_tensors
-from hashbench.metrics import average_precision, collapsed
-from hashbench.model import binarize
+from hashbench.exact import NEAR_FLOOR, exact_precision, lowest_precision
 from hashbench.moves import Move, cosine, momentum_steps, sign_steps
 from hashbench.objectives import agreement, masked_departure
 from hashbench.parameters import Count, NonNegative, Positive, Share, Value
@@ -20,7 +16,7 @@ from hashbench.perturb import Guidance, Outcome
 from hashbench.protocols import Craft
 from hashbench.registry import attack
 from hashbench.threat import Threat
-from hashbench.types import Codes, Images, Index, Labels
+from hashbench.types import Images, Index
 
 PAPER: dict[str, Value] = {"steps": 2000, "restarts": 1, "optimiser": "momentum"}
 
@@ -61,14 +57,14 @@ def hag(
 
     def craft(queries: Queries) -> Images:
         own = encode_batch(victim.model, queries.images)
-        _, lowest = ranked(victim, own, queries.labels)
+        lowest = lowest_precision(victim, queries.labels)
 
         def guidance(alpha: Callable[[float], float]) -> Guidance:
             def look(images: Images, rows: Index, progress: float) -> Outcome:
                 logits = victim.model.logits(images)
                 codes = torch.tanh(logits).detach()
                 loss = masked_departure(torch.tanh(alpha(progress) * logits), own[rows], weight)
-                found, _ = ranked(victim, codes, queries.labels[rows])
+                found = exact_precision(victim, codes, queries.labels[rows])
                 settled = (found <= lowest[rows] + NEAR_FLOOR) | arrived(codes, -own[rows].sign(), HALF)
                 return Outcome(loss, agreement(codes, own[rows]), settled)
 
@@ -78,10 +74,3 @@ def hag(
         return search(queries, walks, threat, steps=steps, move=rule, random_start=restarts > 1)
 
     return craft
-
-
-def ranked(victim: Victim, codes: Codes, labels: Labels) -> tuple[Tensor, Tensor]:
-    """The average precision of each code in the victim's gallery, and the lowest that any ranking gives."""
-    counts = count_tensors(binarize(codes), labels, victim.gallery.codes, victim.gallery.labels)
-    found, lowest = average_precision(counts).expected, average_precision(collapsed(counts)).low
-    return torch.from_numpy(found).to(codes.device), torch.from_numpy(lowest).to(codes.device)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from hashbench.attacks.apgd_hamming import apgd_hamming
 from hashbench.attacks.pgd_own import pgd_own
@@ -17,17 +14,12 @@ from hashbench.attacks.square_hamming import square_hamming
 from hashbench.attacks.transfer import transfer
 from hashbench.codes import encode_batch
 from hashbench.data import Queries, Victim
-from hashbench.hamming_tensors import count_tensors
-from hashbench.metrics import average_precision, collapsed
+from hashbench.exact import NEAR_FLOOR, exact_precision, lowest_precision
 from hashbench.parameters import Share
 from hashbench.protocols import Craft
 from hashbench.registry import attack
 from hashbench.threat import Threat
-from hashbench.types import Images
-
-NEAR_FLOOR = 0.01  # a query whose AP is this near to the lowest possible one leaves
-
-Values = NDArray[np.float64]
+from hashbench.types import Images, Labels
 
 
 @attack("standard", paper="ours", presets={"quick": {"share": 0.05}})
@@ -70,26 +62,22 @@ def in_turn(victim: Victim, members: Sequence[Craft]) -> Craft:
     A query leaves when its average precision is near the lowest possible one, or when it has none.
     """
 
+    def precision(images: Images, labels: Labels) -> Tensor:
+        return exact_precision(victim, encode_batch(victim.model, images), labels)
+
     def craft(queries: Queries) -> Images:
         best = queries.images.clone()
-        lowest, floor = precision(victim, queries)
+        lowest, floor = precision(best, queries.labels), lowest_precision(victim, queries.labels)
         for member in members:
-            places = np.flatnonzero(lowest > floor + NEAR_FLOOR)
+            places = (lowest > floor + NEAR_FLOOR).nonzero().flatten()
             if not len(places):
                 break
-            left = queries.take(torch.from_numpy(places).to(best.device))
+            left = queries.take(places)
             images = member(left)
-            found, _ = precision(victim, replace(left, images=images))
-            wins = np.flatnonzero(found < lowest[places])
-            best[torch.from_numpy(places[wins]).to(best.device)] = images[torch.from_numpy(wins).to(best.device)]
+            found = precision(images, left.labels)
+            wins = found < lowest[places]
+            best[places[wins]] = images[wins]
             lowest[places[wins]] = found[wins]
         return best
 
     return craft
-
-
-def precision(victim: Victim, queries: Queries) -> tuple[Values, Values]:
-    """Each query's exact average precision in the victim's gallery, and the lowest that any ranking gives."""
-    codes = encode_batch(victim.model, queries.images)
-    counts = count_tensors(codes, queries.labels, victim.gallery.codes, victim.gallery.labels)
-    return average_precision(counts).expected, average_precision(collapsed(counts)).low

@@ -93,6 +93,7 @@ cli.add_command(gallery)
         "--tuned", type=click.Path(path_type=Path), metavar="FILE",
         help="A table of `hashbench tune`, whose chosen values the defenses take that are given without parameters.",
     ),
+    click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and measures stay in full."),
     cli_options.device,
     cli_options.out,
     cli_options.store,
@@ -169,7 +170,7 @@ def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
 
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
-    """The runs that the options ask for: one, or those of a suite with the defenses, attacks and seeds given."""
+    """The runs that the options ask for: one, or those of a suite with what else was given."""
     from hashbench.request import Request
     from hashbench.suite import read_suite
 
@@ -177,7 +178,7 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
         return [Request(**words)]
     context = click.get_current_context()
     given = {name for name in words if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if fixed := sorted(given - {"defenses", "attacks", "seeds"}):
+    if fixed := sorted(given - {"defenses", "attacks", "seeds", "amp"}):
         raise BadParameter(f"--{fixed[0]} is fixed by --suite {suite}; leave one of them out")
     return [
         replace(
@@ -185,6 +186,7 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
             defenses=(*request.defenses, *words["defenses"]),
             attacks=(*request.attacks, *words["attacks"]),
             seeds=words["seeds"] if "seeds" in given else request.seeds,
+            amp=words["amp"],
         )
         for request in read_suite(suite).requests
     ]

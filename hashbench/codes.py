@@ -61,15 +61,15 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: 
         labels: labels of the images that need a code [items, classes].
         weighted: a relevant code counts by the Jaccard likeness of the two label sets instead of 1.
     """
+    items = len(codes)
     relevant = shared_labels(code_labels, labels)  # in this order the products are faster
     positives = relevant.sum(0)[:, None].double()
-    positive_sum = (relevant.T @ codes).double()
-    negative_sum = codes.sum(0).double() - positive_sum
+    positive_sum, total = (relevant.T @ codes).double(), codes.sum(0).double()
+    lean = torch.addcmul(items * positive_sum, positives, total, value=-1)  # n_neg + n_pos is n
     if weighted:
-        positive_sum = label_jaccard(labels, code_labels) @ codes.double()
-    negatives = len(codes) - positives
-    lean = (negatives * positive_sum - positives * negative_sum).masked_fill(positives * negatives == 0, 0)
-    return lean.sign().to(codes.dtype)
+        weighted_sum = label_jaccard(labels, code_labels) @ codes.double()
+        lean = lean + (items - positives) * (weighted_sum - positive_sum)
+    return lean.masked_fill_(positives == items, 0).sign_().to(codes.dtype)
 
 
 def class_codes(codes: Codes, code_labels: Labels) -> GuideCodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from hashbench.protocols import Attack
 from hashbench.registry import Choice
 from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
-from hashbench.types import BinaryCodes, Codes, Images, Labels
+from hashbench.types import BinaryCodes, Codes, Images, Index, Labels
 
 TOP = 1000  # k of map_at_k
 RADIUS = 2  # of precision_radius_2
@@ -77,26 +78,54 @@ def judge(
     seen = seen or victim
     with seeded(derive_seed("clean codes", seed)):
         clean_codes = binarize(encode(victim.model, queries))
-    torch.manual_seed(seed)
-    craft = explain(f"attack {attack.label}", attack.call, seen, threat)
+    craft = crafter(attack, seen, queries, threat, seed, targets)
     passes = Passes()
     batches: list[dict[str, Tensor]] = []
     for index in track(queries.batches(batch_size(queries)), f"attack {attack.label}"):
-        clean = queries.images[index].to(clean_codes.device)
-        labels = queries.labels[index].to(clean_codes.device)
-        wanted = None if targets is None else targets[index].to(clean_codes.device)
-        batch = Queries(clean.clone(), labels.clone(), index.to(clean_codes.device), seed, wanted)
-        torch.manual_seed(seed + int(index[0]))
         with counted(seen.model, passes):
-            crafted = explain(f"attack {attack.label}", craft, batch)
+            crafted, clean = craft(index)
         with seeded(derive_seed("audit", seed, int(index[0]))):
-            batches.append(_audit(_images(crafted, clean), clean, victim.model, threat))
+            batches.append(_audit(crafted, clean, victim.model))
     merged = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     verdict = _verdict(victim, queries.labels, clean_codes, merged, passes)
     if targets is None:
         return verdict
     own, found = verdict.numbers, retrieved_targets(victim, targets, clean_codes, merged["codes"], verdict.arrays)
     return Verdict({**own, "map_own": own["map"], **found.numbers}, {**verdict.arrays, **found.arrays})
+
+
+def crafter(
+    attack: Choice[Attack],
+    seen: Victim,
+    queries: ImageSet,
+    threat: Threat,
+    seed: int,
+    targets: Labels | None = None,
+) -> Callable[[Index], tuple[Images, Images]]:
+    """Prepare an attack and return what crafts the queries at some positions: adversarial images and clean ones.
+
+    Args:
+        targets: target labels [queries, classes] of a targeted attack.
+
+    Raises:
+        CodeRaised: the attack raised an exception; also when queries are crafted, as the others.
+        BadOutput: it returned something that is no batch of finite images.
+        ThreatViolation: it left the budget or [0, 1].
+    """
+    who, device = f"attack {attack.label}", seen.gallery.codes.device
+    torch.manual_seed(seed)
+    craft = explain(who, attack.call, seen, threat)
+
+    def make(index: Index) -> tuple[Images, Images]:
+        clean, labels = queries.images[index].to(device), queries.labels[index].to(device)
+        wanted = None if targets is None else targets[index].to(device)
+        batch = Queries(clean.clone(), labels.clone(), index.to(device), seed, wanted)
+        torch.manual_seed(seed + int(index[0]))
+        crafted = _images(explain(who, craft, batch), clean)
+        threat.check(crafted, clean)
+        return crafted, clean
+
+    return make
 
 
 def retrieved_targets(
@@ -159,8 +188,7 @@ def _images(crafted: Any, clean: Images) -> Images:
     return images
 
 
-def _audit(images: Images, clean: Images, model: HashModel, threat: Threat) -> dict[str, Tensor]:
-    threat.check(images, clean)
+def _audit(images: Images, clean: Images, model: HashModel) -> dict[str, Tensor]:
     delta = (images - clean).flatten(1)
     with frozen(model), torch.no_grad():
         codes, rounded = model(images), model((images * 255).round() / 255)

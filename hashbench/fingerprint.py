@@ -14,9 +14,10 @@ import hashbench
 # The modules whose code decides what a trained model is, what attacks do, and what is measured on it.
 TRAINING = (
     "adversarial", "cell", "clean", "codes", "data", "folding", "image_files", "model", "moves", "normalise",
-    "objectives", "perturb", "prototype", "recipe", "seeds", "soft_ap", "targets", "threat", "training",
+    "objectives", "perturb", "pooling", "precision", "prototype", "recipe", "seeds", "soft_ap",
+    "targets", "threat", "training",
 )  # fmt: skip
-ATTACKING = ("art", "autopgd", "chase", "gan", "guard", "keeping", "surrogate", "transformed")
+ATTACKING = ("art", "autopgd", "chase", "exact", "gan", "guard", "keeping", "surrogate", "transformed")
 JUDGING = ("evaluation", "hamming", "hamming_kernel", "hamming_tensors", "metrics")
 # What decides the signals of a probe, beside the modules above; no cell depends on it.
 PROBING = ("sanity",)

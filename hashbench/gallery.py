@@ -14,9 +14,9 @@ from hashbench.cell import ADAPTIVE, Cell
 from hashbench.checkpoints import Checkpoints, Helpers
 from hashbench.codes import encode_batch
 from hashbench.compare import file_name
-from hashbench.data import Queries, Victim
-from hashbench.errors import BadOutput, BadParameter, StoreUnusable
-from hashbench.evaluation import explain
+from hashbench.data import Victim
+from hashbench.errors import BadParameter, StoreUnusable
+from hashbench.evaluation import crafter
 from hashbench.hamming_tensors import count_tensors
 from hashbench.leaderboard import folder_name
 from hashbench.metrics import average_precision
@@ -93,23 +93,14 @@ def make_gallery(cell: Cell, positions: Sequence[int], store: Store, device: tor
     if not isinstance(row, Row):
         raise row
     index = torch.tensor(positions)
-    clean, labels = split.queries.images[index].to(device), split.queries.labels[index]
     targets = None
     if cell.attack.goal == "targeted":
-        targets = draw_targets(split.queries.labels, split.database.labels, cell.target_seed)[index]
-    batch = Queries(clean.clone(), labels.clone(), index.to(device), cell.attack_seed, targets)
+        targets = draw_targets(split.queries.labels, split.database.labels, cell.target_seed)
     seen = replace(
         row.victim if cell.attacker == ADAPTIVE else row.bare, keep=Helpers(bench.checkpoints, cell, row.victim.model)
     )
-    torch.manual_seed(cell.attack_seed)
-    craft = explain(f"attack {cell.attack.label}", cell.attack.call, seen, cell.threat)
-    torch.manual_seed(cell.attack_seed + positions[0])
-    crafted = explain(f"attack {cell.attack.label}", craft, batch)
-    if not isinstance(crafted, torch.Tensor) or crafted.shape != clean.shape:
-        raise BadOutput(f"attack {cell.attack.label} returned no batch of images of the queries' shape")
-    adversarial: Images = crafted.detach().to(clean)
-    cell.threat.check(adversarial, clean)
-    wanted = labels if targets is None else targets
+    adversarial, clean = crafter(cell.attack, seen, split.queries, cell.threat, cell.attack_seed, targets)(index)
+    wanted = (split.queries.labels if targets is None else targets)[index]
     before, after = (_retrieved(cell, row.victim, images, wanted, positions) for images in (clean, adversarial))
     pictures = zip(positions, _pictures(clean), _pictures(adversarial), before, after, strict=True)
     return Gallery(cell, tuple(Shown(*parts) for parts in pictures))

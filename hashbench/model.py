@@ -9,6 +9,8 @@ from typing import final
 import torch
 from torch import nn
 
+from hashbench.pooling import with_quick_pools
+from hashbench.precision import network_precision
 from hashbench.types import BinaryCodes, Codes, Images
 
 SATURATED = 30.0  # tanh(30) is 1 in single and in double precision
@@ -26,13 +28,14 @@ class HashModel(nn.Module):
 
     def __init__(self, network: nn.Module, bits: int) -> None:
         super().__init__()
-        self.network = network
+        self.network = with_quick_pools(network)
         self.bits = bits
 
     def logits(self, images: Images) -> Codes:
         """Outputs before the tanh, of shape [images, bits]."""
-        output: Codes = self.network(images)
-        return output
+        with network_precision(images.device):
+            output: Codes = self.network(images)
+        return output.to(images.dtype)
 
     def forward(self, images: Images) -> Codes:
         """Relaxed codes in (-1, 1), of shape [images, bits]."""

@@ -60,6 +60,14 @@ class ContentFile:
 
 
 @dataclass(frozen=True)
+class Later:
+    """Marks a parameter that came when there were results already.
+
+    At its default it is no part of what its owner is, so that those results keep their names and their seeds.
+    """
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One keyword-only argument: its type, default, and the values it takes."""
 
@@ -70,6 +78,7 @@ class Parameter:
     interval: Interval | None = None
     choices: tuple[str, ...] = ()
     content: ContentFile | None = None
+    later: bool = False
 
     def read(self, text: str) -> Value:
         """Turn text into a value of the parameter's type, in its range.
@@ -94,10 +103,9 @@ class Parameter:
             raise BadParameter(f"{self.name}={text} is no file; give {str(self.content).replace(' | ', ' or ')}")
         return value
 
-    @property
-    def visible(self) -> bool:
-        """Whether it is part of its owner's identity: all are but places on this machine."""
-        return self.kind is not Path or self.content is not None
+    def visible(self, value: Value) -> bool:
+        """Whether a value is part of its owner's identity: all are but places on this machine, and later defaults."""
+        return not (self.later and value == self.default) and (self.kind is not Path or self.content is not None)
 
     def identify(self, value: Value) -> Value:
         """What stands for a value in its owner's identity: a digest for a file, else the value."""
@@ -185,11 +193,12 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     kinds = [m for m in members if m is not type(None)]
     optional = len(kinds) < len(members)
-    interval = content = None
+    extras: list[Any] = []
     if get_origin(kinds[0]) is Annotated:
         kinds[0], *extras = get_args(kinds[0])
-        interval = next((e for e in extras if isinstance(e, Interval)), None)
-        content = next((e for e in extras if isinstance(e, ContentFile)), None)
+    interval = next((e for e in extras if isinstance(e, Interval)), None)
+    content = next((e for e in extras if isinstance(e, ContentFile)), None)
+    later = any(isinstance(e, Later) for e in extras)
     if get_origin(kinds[0]) is Literal:
         return Parameter(name, str, default, optional, choices=tuple(map(str, get_args(kinds[0]))))
     if default is inspect.Parameter.empty or len(kinds) != 1 or kinds[0] not in _READERS:
@@ -197,7 +206,7 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
             f"{function.__name__}: parameter {name!r} needs a default and one of the types "
             "bool, int, float, str, Path or Literal"
         )
-    return Parameter(name, kinds[0], default, optional, interval, content=content)
+    return Parameter(name, kinds[0], default, optional, interval, content=content, later=later)
 
 
 def _listed(names: Iterable[str]) -> str:

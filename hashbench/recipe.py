@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn, optim
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from hashbench.parameters import Count, NonNegative, Positive, Share
+from hashbench.parameters import Count, Later, NonNegative, Positive, Share
 
 OptimiserName = Literal["adam", "sgd"]
 ScheduleName = Literal["one-cycle", "thirds", "halves"]
@@ -35,6 +35,8 @@ class Recipe:
         schedule: one-cycle, thirds (x 0.1 each third of the epochs) or halves (x 0.1 at 1/2 and 3/4).
         momentum: of sgd, or the first beta of adam; one-cycle moves it between 0.85 and 0.95 itself.
         weight_decay: factor of the weights that is added to their gradients.
+        amp: run networks in bfloat16 where a loss is made, that of an attack inside the training included;
+            weights, outputs and losses stay in single precision.
     """
 
     epochs: Count = 20
@@ -44,6 +46,7 @@ class Recipe:
     schedule: ScheduleName = "one-cycle"
     momentum: Share = 0.9
     weight_decay: NonNegative = 0.0
+    amp: Annotated[bool, Later()] = False
 
     @property
     def longest_gradient(self) -> float:

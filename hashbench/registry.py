@@ -71,7 +71,7 @@ class Choice(Generic[F]):
     def visible(self) -> dict[str, Value]:
         """The parameters that are part of its identity: a file by its content, a folder not at all."""
         known = parameters(self.entry.function)
-        return {p.name: p.identify(self.params[p.name]) for p in known if p.visible}
+        return {p.name: p.identify(self.params[p.name]) for p in known if p.visible(self.params[p.name])}
 
     @property
     def label(self) -> str:

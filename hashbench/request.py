@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hashbench import registry
 from hashbench.cell import Cell, Subject, plan
@@ -19,12 +19,16 @@ from hashbench.spec import Spec
 from hashbench.threat import Threat
 from hashbench.tuning import SUBJECT, Tuned
 
+F = TypeVar("F", bound=Callable[..., Any])
 Load = Callable[[Choice[Dataset]], RetrievalSplit]
 
 
 @dataclass(frozen=True)
 class Request:
-    """The words of one matrix: one subject, its defenses and its attacks."""
+    """The words of one matrix: one subject, its defenses and its attacks.
+
+    `tuned` is a table whose chosen values defenses take; `amp` trains all models in mixed precision.
+    """
 
     dataset: str = "digits"
     backbone: str = "cnn"
@@ -36,6 +40,7 @@ class Request:
     attacks: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     tuned: Path | None = None
+    amp: bool = False
 
     def resolve(self) -> Resolved:
         """The registry entries that the words name.
@@ -51,8 +56,11 @@ class Request:
         training = registry.choose_clean(clean_training, self.training)
         labels = [dataset.label, backbone.label, method.label, str(self.bits), training.label]
         choose = chooser(self.tuned, dict(zip(SUBJECT, labels, strict=True)))
+        defenses = [choose(text) for text in ("none", *self.defenses)]
+        if self.amp:
+            training, defenses = with_amp(training), [with_amp(choice) for choice in defenses]
         return Resolved(
-            tuple(choose(text) for text in ("none", *self.defenses)),
+            tuple(defenses),
             tuple(registry.attacks.choose(Spec.parse(text)) for text in ("none", *self.attacks)),
             dataset,
             backbone,
@@ -92,6 +100,11 @@ class Resolved:
         for choice in self.defenses:
             choice.check(untrained)
         return plan(subject, self.threat or Threat(split.eps), self.seeds, self.defenses, self.attacks)
+
+
+def with_amp(choice: Choice[F]) -> Choice[F]:
+    """A training in mixed precision; what trains nothing, or not by a recipe, stays as it is."""
+    return replace(choice, params={**choice.params, "amp": True}) if "amp" in choice.params else choice
 
 
 def chooser(tuned: Path | None, subject: dict[str, str]) -> Callable[[str], Choice[Defense]]:

@@ -22,9 +22,8 @@ from hashbench.cell import ADAPTIVE, Cell, Subject
 from hashbench.checkpoints import Checkpoints, Helpers, model_key
 from hashbench.clean import clean_training
 from hashbench.codes import batch_size, encode_batch
-from hashbench.data import Queries
 from hashbench.errors import BadInput, HashbenchError, InvalidCell
-from hashbench.evaluation import Arrays, explain, make_victim, tensor_digest
+from hashbench.evaluation import Arrays, crafter, make_victim, tensor_digest
 from hashbench.hamming_tensors import count_tensors
 from hashbench.metrics import Values, average_precision
 from hashbench.model import HashModel, binarize
@@ -170,15 +169,10 @@ def attack_again(cell: Cell, row: Row, positions: Index, bench: Bench) -> Values
     seen = replace(victim if cell.attacker == ADAPTIVE else row.bare, keep=helpers)
     targeted = cell.attack.goal == "targeted"
     targets = draw_targets(queries.labels, split.database.labels, cell.target_seed) if targeted else None
-    torch.manual_seed(seed)
-    craft = explain(f"attack {cell.attack.label}", cell.attack.call, seen, cell.threat)
+    craft = crafter(cell.attack, seen, queries, cell.threat, seed, targets)
     codes = []
     for index in torch.split(positions, batch_size(queries)):
-        clean, labels = queries.images[index], queries.labels[index]
-        batch = Queries(clean.clone(), labels.clone(), index, seed, None if targets is None else targets[index])
-        torch.manual_seed(seed + int(index[0]))
-        images: Images = explain(f"attack {cell.attack.label}", craft, batch).detach()
-        cell.threat.check(images, clean)
+        images, _ = craft(index)
         with seeded(derive_seed("audit", seed, int(index[0]))):
             codes.append(binarize(encode_batch(victim.model, images)))
     wanted, gallery = queries.labels if targets is None else targets, victim.gallery

@@ -10,6 +10,7 @@ from hashbench.data import ImageSet
 from hashbench.errors import TrainingDiverged
 from hashbench.image_files import stream
 from hashbench.model import HashModel
+from hashbench.precision import mixed_precision
 from hashbench.protocols import Method
 from hashbench.recipe import Recipe
 from hashbench.savepoint import Stateful, epochs_left
@@ -54,7 +55,8 @@ def fit(
         for index, images in zip(batches, stream(train.images, batches, device), strict=True):
             model.train()
             labels = train.labels[index.to(train.labels.device)].to(device)
-            value = loss(images, labels, index.to(device))
+            with mixed_precision(recipe.amp):
+                value = loss(images, labels, index.to(device))
             if not torch.isfinite(value):
                 raise TrainingDiverged(
                     f"the loss became {value.item()} in epoch {epoch + 1} of {recipe.epochs}; "

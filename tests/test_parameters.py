@@ -82,8 +82,8 @@ def test_a_file_counts_by_its_content_and_a_folder_not_at_all(tmp_path: Path) ->
     weights, root = parameters(with_file)
     (tmp_path / "one").write_text("content")
     (tmp_path / "two").write_text("content")
-    assert weights.visible
-    assert not root.visible
+    assert weights.visible(None)
+    assert not root.visible(None)
     assert weights.identify("default") == "default"
     assert weights.identify(str(tmp_path / "one")) == weights.identify(str(tmp_path / "two"))
     (tmp_path / "two").write_text("another content")

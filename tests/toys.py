@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from hashbench.codes import encode_batch
 from hashbench.data import ImageSet, Queries, Victim
 from hashbench.evaluation import make_victim
+from hashbench.exact import exact_precision, lowest_precision
 from hashbench.model import HashModel
 from hashbench.targets import draw_targets
 
@@ -55,6 +57,16 @@ def small_model(bits: int = 12, channels: int = 1, size: int = 8, seed: int = 0)
             nn.Linear(8 * (size // 2) ** 2, bits),
         )  # fmt: skip
     return HashModel(network, bits).eval()
+
+
+def precision(victim: Victim, queries: Queries) -> np.ndarray:
+    """The exact average precision of each query."""
+    return exact_precision(victim, encode_batch(victim.model, queries.images), queries.labels).numpy()
+
+
+def floor(victim: Victim, queries: Queries) -> np.ndarray:
+    """The lowest average precision that any ranking gives each query."""
+    return lowest_precision(victim, queries.labels).numpy()
 
 
 def random_images(number: int, classes: int = 4, channels: int = 1, size: int = 8, seed: int = 0) -> ImageSet:

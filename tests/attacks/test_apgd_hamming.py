@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from planted import planted, steep
-from toys import make_toy, small_model
+from toys import make_toy, precision, small_model
 
 from hashbench.attacks.apgd_hamming import apgd_hamming, mean_size
-from hashbench.attacks.standard import precision
 from hashbench.data import Queries
 from hashbench.evaluation import make_victim
 from hashbench.model import HashModel
@@ -22,7 +21,7 @@ def test_unit_logits_make_a_scale_of_the_logits_vanish() -> None:
     own = apgd_hamming(steeper, Threat(0.1), steps=5)(queries)
     assert (found[0] - found[1]).abs().mean() < 1e-3
     assert (found[0] - own).abs().mean() > 1e-3
-    lows = [precision(steeper, Queries(x, queries.labels, queries.index))[0].mean() for x in (found[1], own)]
+    lows = [precision(steeper, Queries(x, queries.labels, queries.index)).mean() for x in (found[1], own)]
     assert lows[0] <= lows[1]
 
 

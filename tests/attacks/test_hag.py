@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toys import make_toy, small_model
+from toys import floor, make_toy, precision, small_model
 
 from hashbench.attacks.hag import hag
-from hashbench.attacks.standard import precision
 from hashbench.data import Queries
 from hashbench.passes import Passes, counted
 from hashbench.threat import Threat
@@ -15,16 +14,15 @@ from hashbench.threat import Threat
 
 def test_queries_near_the_floor_leave_and_lose_what_near_means_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     victim, queries = make_toy(small_model())
-    clean, floor = precision(victim, queries)
-    near = float(np.median(clean - floor))
+    lowest = floor(victim, queries)
+    near = float(np.median(precision(victim, queries) - lowest))
 
     def attacked(margin: float) -> tuple[int, np.ndarray]:
         monkeypatch.setattr("hashbench.attacks.hag.NEAR_FLOOR", margin)
         passes = Passes()
         with counted(victim.model, passes):
             images = hag(victim, Threat(1.0), steps=40, restarts=1)(queries)
-        found, _ = precision(victim, Queries(images, queries.labels, queries.index))
-        return passes.backwards, found
+        return passes.backwards, precision(victim, Queries(images, queries.labels, queries.index))
 
     few, early = attacked(near)
     monkeypatch.setattr("hashbench.attacks.hag.arrived", lambda codes, *_: codes[:, 0] > 2)
@@ -33,4 +31,4 @@ def test_queries_near_the_floor_leave_and_lose_what_near_means_at_most(monkeypat
     assert few < many
     gone = early != late
     assert gone.any()
-    assert (early[gone] <= floor[gone] + near).all()
+    assert (early[gone] <= lowest[gone] + near).all()
