@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hashbench.attacks.pgd_hamming import pgd_hamming
@@ -17,6 +17,7 @@ from hashbench.data import ImageSet, Queries, Victim
 from hashbench.evaluation import make_victim
 from hashbench.guard import guarded
 from hashbench.model import HashModel
+from hashbench.pooling import with_quick_pools
 from hashbench.registry import backbones
 from hashbench.spec import Spec
 from hashbench.threat import Threat
@@ -33,6 +34,27 @@ def make(backbone: str, side: int, train: int = 64) -> tuple[Victim, Queries]:
     known = ImageSet(images, labels)
     queries = Queries(torch.rand(QUERIES, channels, side, side), labels[:QUERIES], torch.arange(QUERIES))
     return make_victim(model, known, known), queries
+
+
+@pytest.mark.usefixtures("measuring")
+@pytest.mark.parametrize("shape", [(32, 64, 32, 32), (32, 64, 64, 64)], ids=["ResNet18", "VGG11"])
+def test_max_pool(benchmark: BenchmarkFixture, shape: tuple[int, ...]) -> None:
+    """The first pool of a network at 64 pixels, with its gradient."""
+    torch.manual_seed(0)
+    images = torch.randn(shape).relu().requires_grad_()
+    pool = nn.MaxPool2d(3, 2, 1) if shape[-1] == 32 else nn.MaxPool2d(2)
+
+    def passed(way: nn.Module) -> float:
+        began = time.perf_counter()
+        torch.autograd.grad(way(images).sum(), images)
+        return time.perf_counter() - began
+
+    quick = with_quick_pools(pool)
+    pairs = [(passed(quick), passed(pool)) for _ in range(20)]
+    fast, slow = (min(seconds) for seconds in zip(*pairs, strict=True))
+    benchmark(passed, quick)
+    benchmark.extra_info |= {"plain": "the pool of torch", "ratio": fast / slow}
+    assert fast < slow
 
 
 def plain_pgd(victim: Victim, queries: Queries) -> Tensor:
