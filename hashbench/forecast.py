@@ -8,7 +8,6 @@ from typing import Any
 
 from hashbench import registry
 from hashbench.cell import attackers, column_name
-from hashbench.clean import clean_training
 from hashbench.datasets.list_files import ORIGINS
 from hashbench.errors import MissingData, UsageError
 from hashbench.leaderboard import format_eps
@@ -42,19 +41,20 @@ def forecast(requests: Sequence[Request]) -> Iterator[str]:
         yield f"run {number} of {len(requests)}: {_subject(request)}"
         sizes = _sizes(request.dataset, load)
         yield from _facts(request, sizes)
-        training, _ = _parameters_of("clean training", request.training)
+        training = request.choose_training().visible
         clean_passes = _times(training, "epochs") * sizes.train
         yield f"  clean training {_written(training)}; {clean_passes:,} passes a seed"
         rows, columns = ("none", *request.defenses), ("none", *request.attacks)
         for seed in request.seeds:
             total += clean_passes
             for row in rows:
-                defense, wrong = _parameters_of("defense", row)
+                defense, wrong = _defense_parameters(request, row)
                 passes = _defense_passes(defense, sizes) + sizes.database
                 yield f"  row {_title(row)} {_written(defense)}{wrong}; seed {seed}; {passes:,} passes"
                 total += passes
                 for column in columns:
-                    attack, unknown = _parameters_of("attack", column)
+                    choice, unknown = _choose(registry.attacks, column)
+                    attack = choice.visible if choice else {}
                     passes = max(1, _times(attack, "steps", "restarts")) * sizes.queries
                     passes += _times(attack, "epochs") * sizes.train
                     for name in _columns(row, column):
@@ -109,19 +109,27 @@ def _published(choice: Choice[Dataset], problem: str) -> Sizes:
     return Sizes(train, queries, database, eps if isinstance(eps, float) else None, problem)
 
 
-def _parameters_of(kind: str, text: str) -> tuple[Mapping[str, Value], str]:
-    if kind == "clean training":
-        return registry.choose_clean(clean_training, text).visible, ""
-    registered: Registry[Any] = registry.defenses if kind == "defense" else registry.attacks
-    choice, problem = _choose(registered, text)
-    return (choice.visible if choice else {}), problem
+def _defense_parameters(request: Request, text: str) -> tuple[Mapping[str, Value], str]:
+    try:
+        subject = (
+            registry.datasets.choose(Spec.parse(request.dataset)),
+            registry.backbones.choose(Spec.parse(request.backbone)),
+            registry.methods.choose(Spec.parse(request.method)),
+        )
+        return request.choose_defense(text, *subject).visible, ""
+    except UsageError as error:
+        return {}, _refused(error)
 
 
 def _choose(registered: Registry[Any], text: str) -> tuple[Choice[Any] | None, str]:
     try:
         return registered.choose(Spec.parse(text)), ""
     except UsageError as error:
-        return None, f" [can't run: {error}]"
+        return None, _refused(error)
+
+
+def _refused(error: UsageError) -> str:
+    return f" [can't run: {error}]"
 
 
 def _columns(row: str, column: str) -> list[str]:

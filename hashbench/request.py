@@ -53,23 +53,42 @@ class Request:
         dataset = registry.datasets.choose(Spec.parse(self.dataset))
         backbone = registry.backbones.choose(Spec.parse(self.backbone))
         method = registry.methods.choose(Spec.parse(self.method))
-        training = registry.choose_clean(clean_training, self.training)
-        labels = [dataset.label, backbone.label, method.label, str(self.bits), training.label]
-        choose = chooser(self.tuned, dict(zip(SUBJECT, labels, strict=True)))
-        defenses = [choose(text) for text in ("none", *self.defenses)]
-        if self.amp:
-            training, defenses = with_amp(training), [with_amp(choice) for choice in defenses]
         return Resolved(
-            tuple(defenses),
+            tuple(self.choose_defense(text, dataset, backbone, method) for text in ("none", *self.defenses)),
             tuple(registry.attacks.choose(Spec.parse(text)) for text in ("none", *self.attacks)),
             dataset,
             backbone,
             method,
-            training,
+            self.choose_training(),
             self.bits,
             None if self.eps is None else Threat(read_eps(self.eps)),
             self.seeds,
         )
+
+    def choose_training(self) -> Choice[Any]:
+        """The clean training with its parameters.
+
+        Raises:
+            BadParameter: one that does not exist, or a value that it can't take.
+        """
+        plain = registry.choose_clean(clean_training, self.training)
+        return with_amp(plain) if self.amp else plain
+
+    def choose_defense(
+        self, text: str, dataset: Choice[Dataset], backbone: Choice[Backbone], method: Choice[MethodFactory]
+    ) -> Choice[Defense]:
+        """What the words of a defense stand for, with tuned values where the request names some.
+
+        Raises:
+            UnknownName, BadParameter, BadInput: as `resolve`.
+        """
+        if self.tuned is None:
+            chosen = registry.defenses.choose(Spec.parse(text))
+        else:
+            training = registry.choose_clean(clean_training, self.training)
+            labels = [dataset.label, backbone.label, method.label, str(self.bits), training.label]
+            chosen = Tuned(self.tuned, dict(zip(SUBJECT, labels, strict=True))).choose(text)
+        return with_amp(chosen) if self.amp else chosen
 
 
 @dataclass(frozen=True)
@@ -105,11 +124,6 @@ class Resolved:
 def with_amp(choice: Choice[F]) -> Choice[F]:
     """A training in mixed precision; what trains nothing, or not by a recipe, stays as it is."""
     return replace(choice, params={**choice.params, "amp": True}) if "amp" in choice.params else choice
-
-
-def chooser(tuned: Path | None, subject: dict[str, str]) -> Callable[[str], Choice[Defense]]:
-    """What turns the words of a defense into a choice: with tuned values, where a file holds some."""
-    return Tuned(tuned, subject).choose if tuned else lambda text: registry.defenses.choose(Spec.parse(text))
 
 
 def load_once() -> Load:

@@ -10,16 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hashbench import registry
-from hashbench.cell import Subject, plan
-from hashbench.clean import clean_training
 from hashbench.data import ImageSet, RetrievalSplit
+from hashbench.protocols import Dataset
+from hashbench.registry import Choice
+from hashbench.request import Request
 from hashbench.runner import run
-from hashbench.spec import Spec
 from hashbench.store import ARRAYS, Result, Store
-from hashbench.threat import Threat
 
-BITS = 32
 RESAMPLES = 10_000
 
 
@@ -31,14 +28,12 @@ def measure(dataset: str, attacks: Sequence[str], store: Store, *, seed: int, va
         attacks: registered attacks, likewise.
         validation: attack so many validation queries instead of the test queries.
     """
-    data = registry.datasets.choose(Spec.parse(dataset))
-    split: RetrievalSplit = data.call()
-    split = validating(split, validation) if validation else split
-    network, method = registry.backbones.choose(Spec("cnn")), registry.methods.choose(Spec("csq"))
-    subject = Subject(data, split, network, method, registry.choose_clean(clean_training, ""), BITS)
-    undefended = registry.defenses.choose(Spec("none"))
-    chosen = [registry.attacks.choose(Spec.parse(name)) for name in attacks]
-    cells = plan(subject, Threat(split.eps), [seed], [undefended], chosen)
+
+    def load(data: Choice[Dataset]) -> RetrievalSplit:
+        split = data.call()
+        return validating(split, validation) if validation else split
+
+    cells = Request(dataset=dataset, attacks=tuple(attacks), seeds=(seed,)).resolve().cells(load)
     return {result.identity["attack"]: result for result in run(cells, store, torch.device("cpu"))}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from hashbench.errors import BadInput, UnknownName
 from hashbench.forecast import forecast
+from hashbench.registry import defenses
 from hashbench.request import Request
 from hashbench.spec import Spec
 from hashbench.suite import expand, names, read_suite
@@ -82,6 +83,18 @@ def test_a_forecast_lists_every_cell_with_its_parameters_and_passes() -> None:
     assert f"; {3 * 1000 * 6 + 1297:,} passes" in text
     assert "cell cgat under nonsense () [can't run: no attack is named 'nonsense'" in text
     assert "1 runs, 6 cells (2 of them can't run)" in text
+
+
+def test_a_forecast_has_tuned_values_and_mixed_precision() -> None:
+    tuned = next(r.tuned for r in read_suite("standard").requests if r.dataset == "digits-collage")
+    request = Request(dataset="digits-collage", defenses=("cgat", "lap"), tuned=tuned, amp=True)
+    text = "\n".join(forecast([request]))
+    trial = Request(dataset="digits-collage", defenses=("cgat",), tuned=tuned).resolve().defenses[1]
+    assert trial.params["learning_rate"] != defenses.choose(Spec("cgat")).params["learning_rate"]
+    assert f"row cgat (epochs=20, learning_rate={trial.params['learning_rate']}," in text
+    assert text.count("amp=True") == 3
+    unknown = "\n".join(forecast([Request(dataset="digits", defenses=("cgat",), tuned=tuned)]))
+    assert "has no tuned values of 'cgat'" in unknown
 
 
 def test_a_forecast_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
