@@ -16,18 +16,18 @@ from hashbench.checkpoints import Checkpoints, Helpers, model_key
 from hashbench.codes import encode
 from hashbench.data import RetrievalSplit, Victim
 from hashbench.errors import BadOutput, BadParameter, CodeRaised, InvalidCell
-from hashbench.evaluation import explain, judge, make_victim, tensor_digest
+from hashbench.evaluation import explain, judge, tensor_digest
 from hashbench.model import HashModel
 from hashbench.passes import Passes, counted
 from hashbench.progress import track
 from hashbench.protocols import Method
 from hashbench.provenance import host_facts
 from hashbench.savepoint import Savepoint, kept_at
-from hashbench.seeds import seeded
 from hashbench.store import Result, Store, Weights
 from hashbench.targets import draw_targets
 from hashbench.transformed import bare
 from hashbench.types import Labels
+from hashbench.victims import kept_victim
 
 
 def run(
@@ -154,8 +154,7 @@ class Bench:
         """The victim without its defense, kept until a cell of another one comes."""
         if cell.clean_key not in self.undefended:
             self.undefended.clear()
-            split = self._split(cell)
-            self.undefended[cell.clean_key] = make_victim(self._clean(cell), split.train, split.database)
+            self.undefended[cell.clean_key] = self._victim(cell, self._clean(cell), cell.clean_key, cell.clean_seed)
         return self.undefended[cell.clean_key]
 
     def train(self, cell: Cell, key: str) -> InvalidCell | None:
@@ -175,13 +174,11 @@ class Bench:
 
     def row(self, cell: Cell) -> Row | InvalidCell:
         """The defended model of a cell with the codes of its database, or why there is none."""
-        split = self._split(cell)
         try:
             model = self._defended(cell)
-            with seeded(cell.defense_seed):
-                victim = make_victim(model, split.train, split.database)
-                transforms = cell.defense.entry.tags["transforms"] == "yes"
-                taken_for = make_victim(bare(model), split.train, split.database) if transforms else victim
+            victim = taken_for = self._victim(cell, model, cell.defended_key, cell.defense_seed)
+            if cell.defense.entry.tags["transforms"] == "yes":
+                taken_for = self._victim(cell, bare(model), f"{cell.defended_key}, bare", cell.defense_seed)
         except InvalidCell as failure:
             return failure
         trained = self.store.facts(model_key(cell))
@@ -192,6 +189,9 @@ class Bench:
             "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
         }
         return Row(victim, taken_for, facts, trained.get("train_seconds", ""))
+
+    def _victim(self, cell: Cell, model: HashModel, name: str, seed: int) -> Victim:
+        return kept_victim(model, self._split(cell), self.checkpoints, name, seed)
 
     def measure(self, cell: Cell, row: Row | InvalidCell) -> Result:
         """Attack the victim and store what comes out."""
