@@ -120,7 +120,12 @@ def read_board(folder: Path) -> BoardFiles:
     Raises:
         BadInput: results.csv is missing or empty, or a table has another form.
     """
-    results, ranking, sanity, curve, provenance = (_read(folder / f"{name}.csv") for name in TABLES)
+    paths = [folder / f"{name}.csv" for name in TABLES]
+    try:
+        tables = [tuple(read_rows(path)) if path.is_file() else () for path in paths]
+    except BadInput as error:
+        raise BadInput(f"{folder}: {error}") from None
+    results, ranking, sanity, curve, provenance = tables
     if not results:
         raise BadInput(f"{folder / 'results.csv'} has no rows; make it again with 'hashbench report'")
     return BoardFiles(folder, results, ranking, sanity, curve, provenance)
@@ -138,14 +143,20 @@ def number(text: str | None) -> float | None:
         raise BadInput(f"a table has {text!r} where a number belongs; make it again with 'hashbench report'") from None
 
 
-def _read(path: Path) -> tuple[Row, ...]:
-    if not path.is_file():
-        return ()
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a leaderboard's table as text.
+
+    Raises:
+        BadInput: it can't be read, its rows have not as many values as there are columns, or none names a defense.
+    """
+    again = "make it again with 'hashbench report'"
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = tuple(csv.DictReader(file, restkey="", restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
+            rows = list(csv.DictReader(file, restkey="", strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise BadInput(f"{path.name} is missing or no table; {again}") from None
+    if any("" in row or None in row.values() for row in rows):
+        raise BadInput(f"{path.name} has rows that are longer or shorter than its head; {again}")
     if rows and "defense" not in rows[0]:
-        raise BadInput(f"{path} has no column 'defense'; make it again with 'hashbench report'")
+        raise BadInput(f"{path.name} has no column 'defense'; {again}")
     return rows

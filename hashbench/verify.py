@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hashbench import leaderboard
+from hashbench.board_files import Row, read_rows
 from hashbench.cell import PROTOCOL_VERSION, SCHEMA_VERSION
 from hashbench.errors import BadInput
 from hashbench.evaluation import Arrays
@@ -28,8 +28,6 @@ RESULTS, MATRIX, RANKING, SANITY = "results.csv", "matrix.csv", "ranking.csv", "
 DIGESTS = ("config_digest", "model_digest", "codes_digest")
 NUMBERS = [*leaderboard.QUALITY, *leaderboard.TARGETED, *leaderboard.SIZES, *leaderboard.AUDIT, *leaderboard.COST]
 TAKEN = ("t_map_low", "t_map_high", "t_chance_map")  # of a targeted attack, from the row itself
-
-Row = dict[str, str]
 
 
 @dataclass
@@ -61,22 +59,6 @@ def verify_board(folder: Path) -> Findings:
     _check_agreement(found)
     _check_tables(folder, rows, results, found)
     return found
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a table as text.
-
-    Raises:
-        BadInput: it can't be read, or its rows have not as many values as there are columns.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, restkey="", strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise BadInput(f"{path.name} is missing or no table; write it again with 'hashbench report'") from None
-    if any("" in row or None in row.values() for row in rows):
-        raise BadInput(f"{path.name} has rows that are longer or shorter than its head")
-    return rows
 
 
 def verify_versions(identity: Mapping[str, Any], name: str) -> None:
