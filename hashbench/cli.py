@@ -89,11 +89,7 @@ cli.add_command(gallery)
     click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable."),
     cli_options.subject,
     click.option("--seed", "seeds", **_SEED),
-    click.option(
-        "--tuned", type=click.Path(path_type=Path), metavar="FILE",
-        help="A table of `hashbench tune`, whose chosen values the defenses take that are given without parameters.",
-    ),
-    click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and measures stay in full."),
+    cli_options.training,
     cli_options.device,
     cli_options.out,
     cli_options.store,

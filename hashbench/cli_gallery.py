@@ -23,10 +23,7 @@ from hashbench.errors import BadParameter, InvalidCell
     click.option("--oblivious", is_flag=True, help="Let the attacker not know of the defense's transformation."),
     cli_options.subject,
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of training and attack."),
-    click.option(
-        "--tuned", type=click.Path(path_type=Path), metavar="FILE",
-        help="A table of `hashbench tune`, whose chosen values the defense takes if it is given without parameters.",
-    ),
+    cli_options.training,
     cli_options.device,
     cli_options.store,
     cli_options.out,

@@ -61,3 +61,10 @@ subject = options(
     click.option("--training", default="", metavar="PARAMS", help="Clean training, such as epochs=30,batch_size=32."),
     click.option("--eps", metavar="NUMBER", help="L-inf budget for pixels in [0, 1].  [default: the data set's]"),
 )  # fmt: skip
+training = options(
+    click.option(
+        "--tuned", type=click.Path(path_type=Path), metavar="FILE",
+        help="A table of `hashbench tune`, whose chosen values the defenses take that are given without parameters.",
+    ),
+    click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and measures stay in full."),
+)  # fmt: skip
