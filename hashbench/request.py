@@ -27,7 +27,8 @@ Load = Callable[[Choice[Dataset]], RetrievalSplit]
 class Request:
     """The words of one matrix: one subject, its defenses and its attacks.
 
-    `tuned` is a table whose chosen values defenses take; `amp` trains all models in mixed precision.
+    `tuned` is a table whose chosen values defenses take; `amp` trains models in mixed precision, but for those
+    whose own parameters say whether to.
     """
 
     dataset: str = "digits"
@@ -72,7 +73,7 @@ class Request:
             BadParameter: one that does not exist, or a value that it can't take.
         """
         plain = registry.choose_clean(clean_training, self.training)
-        return with_amp(plain) if self.amp else plain
+        return with_amp(plain) if self.amp and "amp=" not in self.training else plain
 
     def choose_defense(
         self, text: str, dataset: Choice[Dataset], backbone: Choice[Backbone], method: Choice[MethodFactory]
@@ -88,7 +89,7 @@ class Request:
             training = registry.choose_clean(clean_training, self.training)
             labels = [dataset.label, backbone.label, method.label, str(self.bits), training.label]
             chosen = Tuned(self.tuned, dict(zip(SUBJECT, labels, strict=True))).choose(text)
-        return with_amp(chosen) if self.amp else chosen
+        return with_amp(chosen) if self.amp and "amp" not in Spec.parse(text).params else chosen
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ def test_only_trainings_by_a_recipe_take_it_and_its_default_is_no_part_of_a_name
     given = Request(defenses=("cgat", "jpeg"), amp=True).resolve()
     assert [choice.label for choice in given.defenses] == ["none", "cgat:amp=True", "jpeg"]
     assert given.training.label == "clean:amp=True"
+    told = Request(defenses=("cgat:amp=no",), training="epochs=2,amp=no", amp=True).resolve()
+    assert [choice.label for choice in told.defenses] == ["none", "cgat"]
+    assert told.training.label == "clean:epochs=2"
 
 
 def test_a_run_in_mixed_precision_has_a_board_of_its_own_and_repeats(
