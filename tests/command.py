@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from hashbench import registry
 from hashbench.cli import main
 
 QUICK = ("--training", "epochs=1", "--dataset", "digits")
@@ -23,6 +25,20 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+Command = Callable[..., Outcome]
+
+PLUGIN = """
+from hashbench import Craft, Queries, Threat, Victim, attack
+
+@attack("{name}")
+def my_attack(victim: Victim, threat: Threat) -> Craft:
+    '''An attack of my own.'''
+    def craft(queries: Queries):
+        {body}
+    return craft
+"""
 
 
 def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Outcome:
@@ -46,3 +62,30 @@ def start(words: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Plugins of one test are gone in the next."""
+    registry.attacks["none"]
+    before = [dict(group._entries) for group in registry.REGISTRIES]
+    yield
+    for group, entries in zip(registry.REGISTRIES, before, strict=True):
+        group._entries = entries
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: hashbench(capsys, monkeypatch, *words)
+
+
+def write_plugin(folder: Path, name: str, body: str) -> Path:
+    path = folder / f"{name.replace('-', '_')}.py"
+    path.write_text(PLUGIN.format(name=name, body=body))
+    return path
+
+
+def rows(folder: Path = Path("leaderboards")) -> pd.DataFrame:
+    (path,) = folder.glob("*/results.csv")
+    return pd.read_csv(path)

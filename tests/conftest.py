@@ -38,11 +38,12 @@ if "--benchmark-enable" not in sys.argv:
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from bench_table import measuring, pytest_terminal_summary  # noqa: E402
+from command import command, registries  # noqa: E402
 from toys import make_toy, small_model  # noqa: E402
 
 from hashbench.data import Queries, Victim  # noqa: E402
 
-__all__ = ["measuring", "pytest_terminal_summary"]
+__all__ = ["command", "measuring", "pytest_terminal_summary", "registries"]
 
 torch.set_num_threads(1)  # faster on tensors this small
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +26,7 @@ OWN_LINE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def registries() -> Iterator[None]:
-    """Plugins of one test are gone in the next."""
-    registry.attacks["none"]
-    before = [dict(group._entries) for group in registry.REGISTRIES]
-    yield
-    for group, entries in zip(registry.REGISTRIES, before, strict=True):
-        group._entries = entries
+pytestmark = pytest.mark.usefixtures("registries")
 
 
 def check_plugin(path: Path) -> list[Line]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
-from command import hashbench
+from command import Command
 from toys import small_model
 
 from hashbench.clean import clean_training
@@ -83,14 +82,11 @@ def test_only_trainings_by_a_recipe_take_it_and_its_default_is_no_part_of_a_name
     assert told.training.label == "clean:epochs=2"
 
 
-def test_a_run_in_mixed_precision_has_a_board_of_its_own_and_repeats(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_run_in_mixed_precision_has_a_board_of_its_own_and_repeats(command: Command) -> None:
     words = ("run", "--defense", "cgat:epochs=1", "--training", "epochs=1", "--amp")
     results = []
     for more in ((), ("--fresh",)):
-        outcome = hashbench(capsys, monkeypatch, *words, *more)
+        outcome = command(*words, *more)
         assert outcome.code == 0, outcome.err
         assert "cgat:epochs=1,amp=True" in outcome.out
         (board,) = Path("leaderboards").iterdir()
