@@ -21,6 +21,7 @@ from hashbench.metrics import precision_within
 from hashbench.plots import LETTER, STYLE, save_figure
 from hashbench.plots_marks import CHANCE, GAP, label_ends, marks, title_of
 
+LEGEND = 1.45  # inches that a legend needs on the right
 WIDTH, HEIGHT = 3.6, 3.0  # inches of one pair of axes, without what stands beside it
 Line = list[tuple[float, float]]
 
@@ -85,10 +86,10 @@ def draw_tradeoff(board: BoardFiles) -> Figure | None:
         for defense, (clean, worst, low, high) in points.items():
             axes.plot([clean, clean], [low, high], color=known[defense].colour, linewidth=0.8, zorder=2)
             axes.plot([clean], [worst], **known[defense].style, zorder=3)
-        _finish(axes, board, "clean mAP (%)")
-        axes.set_ylabel("worst-case mAP (%), 95 % interval")
         lowest = min([clean for clean, *_ in points.values()] + [100 * (board.chance or 1)])
         axes.set_xlim(max(0, lowest - 5), 101)
+        _finish(axes, board, "clean mAP (%)", label_from=100 * (board.chance or 0))
+        axes.set_ylabel("worst-case mAP (%), 95 % interval")
         if board.chance is not None:
             axes.axvline(100 * board.chance, **CHANCE)
         axes.set_ylim(0, min(103, 8 + max(max(high for *_, high in points.values()), 100 * (board.chance or 0))))
@@ -113,13 +114,13 @@ def draw_recall(board: BoardFiles) -> Figure | None:
         return None
     names = [defense for defense in board.defenses if any(defense in lines for lines in panels.values())]
     with mpl.rc_context(STYLE):
-        figure, grid = _axes(board, names, len(panels))
+        figure, grid = _axes(board, names, len(panels), LEGEND)
         known = marks(board.defenses)
         for axes, (panel, lines) in zip(grid, panels.items(), strict=True):
             for defense, line in lines.items():
                 axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
             axes.set_xlim(0, 100)
-            _finish(axes, board, f"recall (%), {panel}", _relevant_share(board))
+            _finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board))
             axes.set_ylabel("precision (%), 0 where nothing is found" if axes is grid[0] else "")
         handles = [Line2D([], [], **known[defense].style, label=title_of(defense)) for defense in names]
         grid[-1].legend(
@@ -129,10 +130,14 @@ def draw_recall(board: BoardFiles) -> Figure | None:
     return figure
 
 
-def _axes(board: BoardFiles, names: Collection[str], count: int) -> tuple[Figure, list[Axes]]:
-    """A titled figure with axes of a fixed size beside each other and room for names on the right."""
+def _axes(board: BoardFiles, names: Collection[str], count: int, least: float = 0) -> tuple[Figure, list[Axes]]:
+    """A titled figure with axes of a fixed size beside each other and room for names on the right.
+
+    Args:
+        least: inches of that room, also where names are short.
+    """
     left, bottom, between = 0.55, 0.5, 0.55
-    right = 0.4 + 0.8 * LETTER * max([8, *(len(title_of(name)) for name in names)])
+    right = max(least, 0.4 + 0.8 * LETTER * max([8, *(len(title_of(name)) for name in names)]))
     across = left + count * WIDTH + (count - 1) * between + right
     lines = textwrap.wrap(board.title, int((across - left) / LETTER))
     tall = _height(names)
@@ -150,8 +155,15 @@ def _height(names: Collection[str]) -> float:
     return max(HEIGHT, GAP * len(names) / 72)
 
 
-def _finish(axes: Axes, board: BoardFiles, across: str, level: float | None = None) -> None:
-    """Scale, grid and names of axes that show percents upwards, and the chance level."""
+def _finish(
+    axes: Axes, board: BoardFiles, across: str, *, level: float | None = None, label_from: float | None = None
+) -> None:
+    """Scale, grid and names of axes that show percents upwards, and the chance level.
+
+    Args:
+        level: of a ranking that knows nothing, where that is not the board's chance mAP.
+        label_from: where on the horizontal axis its label begins; by default on the left edge.
+    """
     axes.set_ylim(0, 100)
     axes.set_xlabel(across)
     axes.set_ylabel("mAP (%)")
@@ -161,9 +173,10 @@ def _finish(axes: Axes, board: BoardFiles, across: str, level: float | None = No
     level = board.chance if level is None else level
     if level is not None:
         axes.axhline(100 * level, **CHANCE)
+        start = axes.get_xlim()[0] if label_from is None else label_from
         axes.annotate(
-            f"chance {100 * level:.1f}", (0.01, 100 * level), xycoords=("axes fraction", "data"), xytext=(0, 2),
-            textcoords="offset points", fontsize=6, color="0.25",
+            f"chance {100 * level:.1f}", (start, 100 * level), xytext=(2.5, 2), textcoords="offset points",
+            fontsize=6, color="0.25",
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from toy_boards import DEFENSES, make_board
 
-from hashbench.board_files import read_board
+from hashbench.board_files import BoardFiles, read_board
 from hashbench.errors import BadInput
 from hashbench.plots_board import draw_curve, draw_recall, draw_tradeoff, save_pictures
 from hashbench.plots_marks import marks, spread
@@ -54,6 +58,50 @@ def test_what_the_files_do_not_hold_is_not_drawn(tmp_path: Path) -> None:
     (folder / "queries" / f"{cell['config_digest']}.npz").write_bytes(b"no archive")
     with pytest.raises(BadInput, match="can't be read"):
         save_pictures(folder)
+
+
+def only(board: BoardFiles, defenses: tuple[str, ...]) -> BoardFiles:
+    results, ranking, curve = (
+        tuple(row for row in rows if row["defense"] in defenses) for rows in (board.results, board.ranking, board.curve)
+    )
+    return replace(board, results=results, ranking=ranking, curve=curve)
+
+
+def words_of(figure: Figure) -> list[Text]:
+    """Everything written, but for the numbers along the axes."""
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+    words = [*figure.texts]
+    for axes in figure.axes:
+        words += [*axes.texts, axes.xaxis.label, axes.yaxis.label]
+        words += legend.findobj(Text) if (legend := axes.get_legend()) else []
+    return [word for word in words if word.get_text()]
+
+
+@pytest.mark.parametrize("defenses", [DEFENSES, ("none", "cgat")], ids=["long names", "short names"])
+def test_no_word_leaves_its_picture(tmp_path: Path, defenses: tuple[str, ...]) -> None:
+    board = only(read_board(make_board(tmp_path)), defenses)
+    for figure in (draw_curve(board), draw_tradeoff(board), draw_recall(board)):
+        assert figure
+        words = words_of(figure)
+        assert len(words) > len(defenses)
+        whole = figure.bbox
+        for word in words:
+            box = word.get_window_extent()
+            assert whole.x0 <= box.x0, word
+            assert box.x1 <= whole.x1, word
+            assert whole.y0 <= box.y0, word
+            assert box.y1 <= whole.y1, word
+
+
+def test_no_line_goes_through_the_label_of_the_chance_level(tmp_path: Path) -> None:
+    figure = draw_tradeoff(read_board(make_board(tmp_path)))
+    assert figure
+    (label,) = [word for word in words_of(figure) if word.get_text().startswith("chance")]
+    axes = figure.axes[0]
+    ends = [np.asarray(line.get_xydata()) for line in axes.lines if line.get_linestyle() == "--"]
+    (upright,) = [start[0] for start, end in ends if start[0] == end[0]]
+    box = label.get_window_extent()
+    assert not box.x0 <= axes.transData.transform((upright, 0))[0] <= box.x1
 
 
 def test_marks_do_not_depend_on_the_order_and_differ_in_shape() -> None:
