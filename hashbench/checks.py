@@ -18,7 +18,7 @@ from hashbench.data import ImageSet, RetrievalSplit, Victim
 from hashbench.errors import InvalidCell, StoreUnusable
 from hashbench.evaluation import Arrays
 from hashbench.fingerprint import ATTACKING, JUDGING, PROBING, digest, modules_digest
-from hashbench.flags import FLAGS, Flag, curve, raised, white_box
+from hashbench.flags import FLAGS, NOT_PROBED, Flag, curve, raised, white_box
 from hashbench.protocols import Attack
 from hashbench.registry import Choice
 from hashbench.seeds import derive_seed
@@ -134,7 +134,7 @@ def check_of(probe: Result, arrays: Arrays) -> Check:
     """What a probe says, with thresholds and intervals as they are now."""
     defense, seed = probe.identity["defense"], probe.identity["seed"]
     if probe.status != "valid":
-        return Check(defense, seed, (), {}, (), probe.reason)
+        return Check(defense, seed, (NOT_PROBED,), {}, (), probe.reason)
     return Check(defense, seed, tuple(raised(probe.numbers, arrays)), _signals(probe, arrays), _curve(arrays))
 
 
@@ -152,8 +152,9 @@ def lines(checks: Sequence[Check]) -> list[str]:
         f"flag: {_who(defense, checks, name)}: {name}: {FLAGS[name].meaning}; {_ending(FLAGS[name])}"
         for defense, names in flags_of(checks).items()
         for name in names
+        if name != NOT_PROBED
     ]
-    said += [f"not probed: {c.defense}, seed {c.seed}: {c.reason}" for c in checks if c.reason]
+    said += [f"{NOT_PROBED}: {c.defense}, seed {c.seed}: {c.reason}" for c in checks if c.reason]
     return said
 
 
@@ -163,12 +164,11 @@ def write_checks(checks: Sequence[Check], folder: Path) -> None:
     Raises:
         StoreUnusable: it can't be written.
     """
-    probed = [check for check in checks if not check.reason]
     tables: dict[str, list[Sequence[Any]]] = {
         "sanity": [("defense", "seed", "flags", *SIGNALS)],
         "curve": [("defense", "seed", *CURVE, "n_queries")],
     }
-    for check in probed:
+    for check in checks:
         signals = [check.signals.get(name) for name in SIGNALS]
         tables["sanity"].append((check.defense, check.seed, " ".join(check.flags), *signals))
         tables["curve"] += [(check.defense, check.seed, *point, check.signals["n_queries"]) for point in check.curve]

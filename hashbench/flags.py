@@ -93,7 +93,14 @@ _ALL = (
         "random noise does as much harm as the attack",
         "use a stronger attack; if that finds no more, the model breaks under any noise",
     ),
+    Flag(
+        "not_probed",
+        "the probe failed, so nothing is known of how attacks fare",
+        "repair what it says and run again",
+        True,
+    ),
 )
+NOT_PROBED = _ALL[-1].name
 FLAGS = {flag.name: flag for flag in _ALL}
 
 

@@ -26,7 +26,7 @@ CLEAN, UNDEFENDED, REFERENCE, STANDARD = "none", "none", "cgat", "standard"
 # Signs that an attack did not see what there is to attack, so that the worst case found is not the true one.
 MASKING = (
     "zero_gradient", "saturated", "black_box_beats_white_box", "more_steps_do_worse", "more_budget_does_worse",
-    "unbounded_not_broken",
+    "unbounded_not_broken", "not_probed",
 )  # fmt: skip
 DISQUALIFYING = ("collapsed_codes", *MASKING)
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,12 +9,14 @@ import numpy as np
 import planted
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hashbench import checks, registry, sanity
 from hashbench.data import Victim
 from hashbench.evaluation import Verdict, make_victim
 from hashbench.flags import FLAGS, curve, raised
+from hashbench.model import HashModel
+from hashbench.ranking import DISQUALIFYING
 from hashbench.request import Request, load_once
 from hashbench.runner import Bench, Row, run
 from hashbench.spec import Spec
@@ -102,14 +106,44 @@ def test_flags_of_several_seeds_are_named_once_with_their_seeds() -> None:
     found = [
         checks.Check("mine", 0, ("saturated",), {}, ()),
         checks.Check("mine", 1, ("stochastic", "saturated"), {}, ()),
-        checks.Check("yours", 0, (), {}, (), "it raised"),
+        checks.Check("yours", 0, ("not_probed",), {}, (), "it raised"),
     ]
-    assert checks.flags_of(found) == {"mine": ["stochastic", "saturated"]}
+    assert checks.flags_of(found) == {"mine": ["stochastic", "saturated"], "yours": ["not_probed"]}
     said = checks.lines(found)
     assert [line.split(": ")[:3] for line in said[:2]] == [
         ["flag", "mine, seed 1", "stochastic"], ["flag", "mine, seeds 0, 1", "saturated"],
     ]  # fmt: skip
-    assert said[2] == "not probed: yours, seed 0: it raised"
+    assert said[2:] == ["not_probed: yours, seed 0: it raised"]
+
+
+class Shy(nn.Module):
+    """A network that fails where a probe asks it to scale its logits, and nowhere else."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        if any(frame.function == "see" for frame in inspect.stack()):
+            raise ValueError("not now")
+        found: Tensor = self.network(images)
+        return found
+
+
+def test_a_model_that_can_t_be_probed_has_no_rank(digits: tuple[Bench, Victim], tmp_path: Path) -> None:
+    _, victim = digits
+    (cell,) = Request(training="epochs=6").resolve().cells(load_once())
+    split = cell.subject.split
+    shy = make_victim(HashModel(Shy(victim.model.network), victim.model.bits), split.train, split.database)
+    probe, arrays = checks.measure(cell, split, shy, None, {"model_digest": "m"}, {})
+    assert "ValueError" in probe.reason
+    found = checks.check_of(probe, arrays)
+    assert found.flags == ("not_probed",)
+    checks.write_checks([found], tmp_path)
+    (row,) = list(csv.DictReader((tmp_path / "sanity.csv").read_text().splitlines()))
+    assert (row["defense"], row["flags"], row["map_clean"]) == ("none", "not_probed", "")
+    assert len((tmp_path / "curve.csv").read_text().splitlines()) == 1
+    assert "not_probed" in DISQUALIFYING
 
 
 def test_each_flag_says_what_it_means_and_what_to_do() -> None:
