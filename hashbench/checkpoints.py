@@ -11,7 +11,7 @@ from hashbench.keeping import Settings, Tensors, on_cpu
 from hashbench.model import HashModel
 from hashbench.passes import Passes, counted
 from hashbench.seeds import seeded
-from hashbench.store import Store, Weights
+from hashbench.store import MODELS, Store, Weights
 
 
 @dataclass
@@ -32,22 +32,23 @@ class Checkpoints:
         """Whether what was there before the run is made again."""
         return self.since is not None
 
-    def get(self, key: str, what: str, make: Callable[[], Weights]) -> Weights:
+    def get(self, key: str, what: str, make: Callable[[], Weights], kind: str = MODELS) -> Weights:
         """The tensors of a key, as the store gives them back.
 
         Args:
             what: what a terminal shows while another process makes them.
+            kind: MODELS, or DATABASES for the codes of a database.
 
         Raises:
             BadOutput: they can't be read back.
         """
-        weights = self.store.model(key, self.since)
+        weights = self.store.model(key, self.since, kind)
         if weights is None:
             with self.store.lock(key, what):
-                weights = self.store.model(key, self.since)
+                weights = self.store.model(key, self.since, kind)
                 if weights is None:
-                    self.store.save_model(key, make())
-                    weights = self.store.model(key)
+                    self.store.save_model(key, make(), kind)
+                    weights = self.store.model(key, kind=kind)
         if weights is None:
             raise BadOutput("a checkpoint could not be read back; check the store's disk")
         return weights

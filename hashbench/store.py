@@ -25,6 +25,7 @@ from hashbench.locks import held
 
 RECORD, ARRAYS = "cell.json", "queries.npz"
 FACTS, WEIGHTS = "model.json", "weights.safetensors"
+MODELS, DATABASES = "models", "databases"  # folders of weights, and of the codes of databases
 _PREFIX = ".writing-"
 ABANDONED = 3600  # seconds
 
@@ -69,7 +70,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            for name in ("cells", "models", "probes", "trainings"):
+            for name in ("cells", MODELS, DATABASES, "probes", "trainings"):
                 (root / name).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
                 pass
@@ -148,21 +149,25 @@ class Store:
 
         return _publish(self.root / kind / result.key, write)
 
-    def model(self, key: str, since: float | None = None) -> Weights | None:
-        """A stored model's weights, or None where there are none, they are damaged, or older than `since`."""
-        folder = self.root / "models" / key
+    def model(self, key: str, since: float | None = None, kind: str = MODELS) -> Weights | None:
+        """A stored model's weights, or None where there are none, they are damaged, or older than `since`.
+
+        Args:
+            kind: MODELS, or DATABASES for the codes of a database.
+        """
+        folder = self.root / kind / key
         return _read_weights(folder) if _is_newer(folder / WEIGHTS, since) else None
 
     def facts(self, key: str) -> dict[str, Any]:
         """What is known of a stored model's training, without its weights; empty where it is not known."""
         try:
-            return dict(json.loads((self.root / "models" / key / FACTS).read_text()))
+            return dict(json.loads((self.root / MODELS / key / FACTS).read_text()))
         except (OSError, ValueError):
             return {}
 
-    def save_model(self, key: str, weights: Weights) -> None:
-        """Keep a model's weights, in place of those with the same key."""
-        _publish(self.root / "models" / key, lambda folder: _write_weights(folder, weights))
+    def save_model(self, key: str, weights: Weights, kind: str = MODELS) -> None:
+        """Keep a model's weights, in place of those with the same key; `kind` as above."""
+        _publish(self.root / kind / key, lambda folder: _write_weights(folder, weights))
 
     def training(self, name: str) -> Weights | None:
         """The state of an unfinished training, or None where there is none or it is damaged."""

@@ -11,7 +11,7 @@ from hashbench.evaluation import make_victim
 from hashbench.fingerprint import JUDGING, digest, modules_digest
 from hashbench.model import HashModel
 from hashbench.seeds import seeded
-from hashbench.store import Weights
+from hashbench.store import DATABASES, Weights
 
 
 def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoints, name: str, seed: int) -> Victim:
@@ -32,7 +32,7 @@ def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoint
         bits = np.packbits((codes > 0).cpu().numpy(), axis=1)
         return Weights({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits})
 
-    stored = checkpoints.get(key, "the database", make).tensors["codes"]
+    stored = checkpoints.get(key, "the database", make, DATABASES).tensors["codes"]
     bits = np.unpackbits(stored.numpy(), axis=1, count=model.bits)
     labels = split.database.labels
     codes = torch.from_numpy(bits).to(labels.device, torch.float32) * 2 - 1

@@ -73,7 +73,7 @@ def test_a_stored_model_comes_back_as_a_checkpoint(
     monkeypatch.chdir(tmp_path)
     words = ("run", "--training", "epochs=1", "--attack", "noise")
     assert hashbench(capsys, monkeypatch, *words).code == 0
-    (file,) = Path("runs").rglob("weights.safetensors")
+    (file,) = Path("runs/models").rglob("weights.safetensors")
     assert hashbench(capsys, monkeypatch, *words, "--defense", f"checkpoint:file={file}").code == 0
     (table,) = Path("leaderboards").rglob("results.csv")
     rows = pd.read_csv(table).set_index(["defense", "attack"])["map"]

@@ -14,7 +14,7 @@ from hashbench.errors import BadOutput
 from hashbench.evaluation import make_victim
 from hashbench.model import HashModel
 from hashbench.passes import Passes, counted
-from hashbench.store import WEIGHTS, Store
+from hashbench.store import DATABASES, WEIGHTS, Store
 from hashbench.victims import kept_victim
 
 SPLIT = split_of_tensors(
@@ -45,7 +45,7 @@ def test_it_is_made_once_for_a_name_and_again_when_it_is_fresh_or_damaged(tmp_pa
     assert [passes_of(model, Checkpoints(store)) for _ in range(3)] == [items, 0, 0]
     assert passes_of(model, Checkpoints(store), "b") == items
     assert passes_of(model, Checkpoints(store, store.clock() + 1)) == items
-    for path in (tmp_path / "models").glob(f"*/{WEIGHTS}"):
+    for path in (tmp_path / DATABASES).glob(f"*/{WEIGHTS}"):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert [passes_of(model, Checkpoints(store)) for _ in range(2)] == [items, 0]
 
@@ -57,4 +57,4 @@ def test_codes_that_are_no_numbers_are_refused_and_not_kept(tmp_path: Path) -> N
     for _ in range(2):
         with pytest.raises(BadOutput, match="not finite"):
             kept_victim(model, SPLIT, Checkpoints(Store(tmp_path)), "a", 0)
-    assert not list(tmp_path.glob("models/*"))
+    assert not list((tmp_path / DATABASES).iterdir())
