@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-import resource
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,14 @@ import numpy as np
 import torch
 
 import hashbench
+from hashbench.memory import peak_memory
 
 CODE = ("hashbench", "attacks", "defenses", "pyproject.toml")  # a changed table or text makes no number another
 
 
 def host_facts(device: torch.device, command: str) -> dict[str, Any]:
     """The machine, the versions and the command of this process."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device)
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),

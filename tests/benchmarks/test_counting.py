@@ -6,12 +6,10 @@ where no tie matters.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +21,10 @@ from hashbench.metrics import Values, average_precision
 Arrays = tuple[Bits, Bits, Bits, Bits]
 SORTED = 20  # queries that are sorted; the rest would take as long each
 PEAK = """
-from test_counting import by_counts, make, peak_megabytes
+from test_counting import by_counts, make
+from hashbench.memory import peak_memory
 by_counts(*make(2_100, 193_734, 32, 21))
-print(peak_megabytes())
+print(peak_memory() / 2**20)
 """
 
 
@@ -53,12 +52,6 @@ def by_sorting(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits)
         ranks = np.flatnonzero(relevant[order]) + 1
         values.append((np.arange(1, len(ranks) + 1) / ranks).mean() if len(ranks) else np.nan)
     return np.array(values)
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process held since its program began; a forked process's rusage knows its parent's."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else float("nan")
 
 
 def seconds(
