@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import torch
 from command import Command
-from toys import small_model
+from toys import pixels, random_images, small_model
 
 from hashbench.clean import clean_training
 from hashbench.codes import encode
@@ -23,7 +24,7 @@ from hashbench.spec import Spec
 
 
 def test_a_pass_is_near_that_in_full_precision_and_comes_back_in_it() -> None:
-    model, images = small_model(), torch.rand(64, 1, 8, 8)
+    model, images = small_model(), pixels(random_images(64))
     with frozen(model):
         asking = images.clone().requires_grad_()
         found = []
@@ -39,6 +40,7 @@ def test_a_pass_is_near_that_in_full_precision_and_comes_back_in_it() -> None:
     assert torch.equal(model(images), full)
 
 
+@functools.cache
 def trained(recipe: Recipe) -> tuple[HashModel, float]:
     """A model of digits, and its mAP for the data set's queries."""
     split = datasets.choose(Spec("digits")).call()
