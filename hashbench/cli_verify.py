@@ -105,7 +105,7 @@ def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, de
     """What does not come out the same when queries are attacked again, with the folder's own weights if it has some."""
     from hashbench.rerun import rerun
     from hashbench.runner import choose_device, make_deterministic
-    from hashbench.store import Store
+    from hashbench.store import MODELS, Store
     from hashbench.submission import WEIGHTS
     from hashbench.terminal import progress_bars
 
@@ -115,6 +115,6 @@ def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, de
         if (folder / WEIGHTS).exists():
             with tempfile.TemporaryDirectory() as place:
                 return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS)
-        if not (store / "models").is_dir():
+        if not (store / MODELS).is_dir():
             raise StoreUnusable(f"{store} is no store; name the one that the rows were made with by --store")
         return rerun(found.cells, Store(store), count, seed, chosen)

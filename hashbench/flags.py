@@ -21,6 +21,9 @@ TIE_WIDTH = 0.2  # mean span of AP over the orders of tied items; 0.01 to 0.09 o
 BATCH_CHANGE = 1e-3  # mean change of relaxed codes with the batch; rounding changes them by less than 1e-5
 
 
+NOT_PROBED = "not_probed"
+
+
 @dataclass(frozen=True)
 class Flag:
     """A finding: what it means, what to do, and whether it says that attacks were hindered, not withstood."""
@@ -94,13 +97,12 @@ _ALL = (
         "use a stronger attack; if that finds no more, the model breaks under any noise",
     ),
     Flag(
-        "not_probed",
+        NOT_PROBED,
         "the probe failed, so nothing is known of how attacks fare",
         "repair what it says and run again",
         True,
     ),
 )
-NOT_PROBED = _ALL[-1].name
 FLAGS = {flag.name: flag for flag in _ALL}
 
 

@@ -44,11 +44,11 @@ def forecast(requests: Sequence[Request]) -> Iterator[str]:
         training = request.choose_training().visible
         clean_passes = _times(training, "epochs") * sizes.train
         yield f"  clean training {_written(training)}; {clean_passes:,} passes a seed"
-        rows, columns = ("none", *request.defenses), ("none", *request.attacks)
+        rows = [(row, *_defense_parameters(request, row)) for row in ("none", *request.defenses)]
+        columns = ("none", *request.attacks)
         for seed in request.seeds:
             total += clean_passes
-            for row in rows:
-                defense, wrong = _defense_parameters(request, row)
+            for row, defense, wrong in rows:
                 passes = _defense_passes(defense, sizes) + sizes.database
                 yield f"  row {_title(row)} {_written(defense)}{wrong}; seed {seed}; {passes:,} passes"
                 total += passes
@@ -111,12 +111,7 @@ def _published(choice: Choice[Dataset], problem: str) -> Sizes:
 
 def _defense_parameters(request: Request, text: str) -> tuple[Mapping[str, Value], str]:
     try:
-        subject = (
-            registry.datasets.choose(Spec.parse(request.dataset)),
-            registry.backbones.choose(Spec.parse(request.backbone)),
-            registry.methods.choose(Spec.parse(request.method)),
-        )
-        return request.choose_defense(text, *subject).visible, ""
+        return request.choose_defense(text).visible, ""
     except UsageError as error:
         return {}, _refused(error)
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hashbench.cell import ADAPTIVE, Cell
+from hashbench.cell import Cell
 from hashbench.checkpoints import Checkpoints, Helpers
 from hashbench.codes import encode_batch
 from hashbench.compare import file_name
 from hashbench.data import Victim
 from hashbench.errors import BadParameter, StoreUnusable
 from hashbench.evaluation import crafter
-from hashbench.hamming_tensors import count_tensors
+from hashbench.exact import exact_precision
 from hashbench.leaderboard import folder_name
-from hashbench.metrics import average_precision
 from hashbench.model import binarize
 from hashbench.runner import Bench, Row
 from hashbench.seeds import derive_seed, seeded
 from hashbench.store import Store
-from hashbench.targets import draw_targets
 from hashbench.types import BinaryCodes, Images, Labels
 
 SHOWN = 10  # retrieved images
@@ -84,23 +82,18 @@ def make_gallery(cell: Cell, positions: Sequence[int], store: Store, device: tor
         BadParameter: there is no such query.
         InvalidCell: the model can't be trained, or the attack fails or leaves the budget.
     """
-    split = cell.subject.split.to(device)
-    for position in positions:
-        if not 0 <= position < len(split.queries):
-            raise BadParameter(f"there is no query {position}; take 0 to {len(split.queries) - 1}")
     bench = Bench(store, device, Checkpoints(store))
+    queries = bench.split(cell).queries
+    for position in positions:
+        if not 0 <= position < len(queries):
+            raise BadParameter(f"there is no query {position}; take 0 to {len(queries) - 1}")
     row = bench.row(cell)
     if not isinstance(row, Row):
         raise row
-    index = torch.tensor(positions)
-    targets = None
-    if cell.attack.goal == "targeted":
-        targets = draw_targets(split.queries.labels, split.database.labels, cell.target_seed)
-    seen = replace(
-        row.victim if cell.attacker == ADAPTIVE else row.bare, keep=Helpers(bench.checkpoints, cell, row.victim.model)
-    )
-    adversarial, clean = crafter(cell.attack, seen, split.queries, cell.threat, cell.attack_seed, targets)(index)
-    wanted = (split.queries.labels if targets is None else targets)[index]
+    index, targets = torch.tensor(positions), bench.targets(cell)
+    seen = row.seen_by(cell, Helpers(bench.checkpoints, cell, row.victim.model))
+    adversarial, clean = crafter(cell.attack, seen, queries, cell.threat, cell.attack_seed, targets)(index)
+    wanted = (queries.labels if targets is None else targets)[index]
     before, after = (_retrieved(cell, row.victim, images, wanted, positions) for images in (clean, adversarial))
     pictures = zip(positions, _pictures(clean), _pictures(adversarial), before, after, strict=True)
     return Gallery(cell, tuple(Shown(*parts) for parts in pictures))
@@ -130,7 +123,7 @@ def _retrieved(cell: Cell, victim: Victim, images: Images, wanted: Labels, posit
     """What each image retrieves by the victim's codes."""
     with seeded(derive_seed("gallery", cell.attack_seed)):
         codes = binarize(encode_batch(victim.model, images))
-    found = average_precision(count_tensors(codes, wanted, victim.gallery.codes, victim.gallery.labels)).expected
+    found = exact_precision(victim, codes, wanted)
     distances = _distances(codes, victim.gallery.codes)
     database = cell.subject.split.database.images
     shown = []

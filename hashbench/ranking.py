@@ -13,6 +13,7 @@ from hashbench.cell import ADAPTIVE
 from hashbench.compare import training_passes
 from hashbench.errors import BadInput
 from hashbench.fingerprint import digest
+from hashbench.flags import FLAGS
 from hashbench.intervals import Interval, Reader, intervals, scored
 from hashbench.leaderboard import DIGITS, Leaderboard
 from hashbench.stats import ALPHA, Floats, holm
@@ -23,12 +24,9 @@ Flags = Mapping[str, Sequence[str]]  # of defenses, by label
 NO_FLAGS: Flags = MappingProxyType({})
 
 CLEAN, UNDEFENDED, REFERENCE, STANDARD = "none", "none", "cgat", "standard"
-# Signs that an attack did not see what there is to attack, so that the worst case found is not the true one.
-MASKING = (
-    "zero_gradient", "saturated", "black_box_beats_white_box", "more_steps_do_worse", "more_budget_does_worse",
-    "unbounded_not_broken", "not_probed",
-)  # fmt: skip
-DISQUALIFYING = ("collapsed_codes", *MASKING)
+# Beside collapsed codes: signs that an attack did not see what there is to attack, so that the worst case found is
+# not the true one.
+DISQUALIFYING = ("collapsed_codes", *(flag.name for flag in FLAGS.values() if flag.masking))
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
 COLUMNS = [
     "rank", "defense", "seeds", "map_clean", "map_worst", "ci_low", "ci_high", "worst_attack", "attack_set",

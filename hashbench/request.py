@@ -55,7 +55,7 @@ class Request:
         backbone = registry.backbones.choose(Spec.parse(self.backbone))
         method = registry.methods.choose(Spec.parse(self.method))
         return Resolved(
-            tuple(self.choose_defense(text, dataset, backbone, method) for text in ("none", *self.defenses)),
+            tuple(self.choose_defense(text) for text in ("none", *self.defenses)),
             tuple(registry.attacks.choose(Spec.parse(text)) for text in ("none", *self.attacks)),
             dataset,
             backbone,
@@ -75,9 +75,7 @@ class Request:
         plain = registry.choose_clean(clean_training, self.training)
         return with_amp(plain) if self.amp and "amp=" not in self.training else plain
 
-    def choose_defense(
-        self, text: str, dataset: Choice[Dataset], backbone: Choice[Backbone], method: Choice[MethodFactory]
-    ) -> Choice[Defense]:
+    def choose_defense(self, text: str) -> Choice[Defense]:
         """What the words of a defense stand for, with tuned values where the request names some.
 
         Raises:
@@ -86,10 +84,19 @@ class Request:
         if self.tuned is None:
             chosen = registry.defenses.choose(Spec.parse(text))
         else:
-            training = registry.choose_clean(clean_training, self.training)
-            labels = [dataset.label, backbone.label, method.label, str(self.bits), training.label]
-            chosen = Tuned(self.tuned, dict(zip(SUBJECT, labels, strict=True))).choose(text)
+            chosen = Tuned(self.tuned, self._subject()).choose(text)
         return with_amp(chosen) if self.amp and "amp" not in Spec.parse(text).params else chosen
+
+    def _subject(self) -> dict[str, str]:
+        """What tuned values are looked up by; those of a training in full precision serve one in mixed precision."""
+        choices = (
+            registry.datasets.choose(Spec.parse(self.dataset)),
+            registry.backbones.choose(Spec.parse(self.backbone)),
+            registry.methods.choose(Spec.parse(self.method)),
+        )
+        training = registry.choose_clean(clean_training, self.training)
+        labels = [*(choice.label for choice in choices), str(self.bits), training.label]
+        return dict(zip(SUBJECT, labels, strict=True))
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,15 @@ from hashbench.clean import clean_training
 from hashbench.codes import batch_size, encode_batch
 from hashbench.errors import BadInput, HashbenchError, InvalidCell
 from hashbench.evaluation import Arrays, crafter, make_victim, tensor_digest
-from hashbench.hamming_tensors import count_tensors
-from hashbench.metrics import Values, average_precision
-from hashbench.model import HashModel, binarize
+from hashbench.exact import exact_precision
+from hashbench.metrics import Values
+from hashbench.model import HashModel
 from hashbench.progress import track
 from hashbench.request import Load, load_once
 from hashbench.runner import Bench, Row, new_model
 from hashbench.seeds import derive_seed, seeded
 from hashbench.spec import Spec
-from hashbench.store import WEIGHTS, Result, Store, Weights
-from hashbench.targets import draw_targets
+from hashbench.store import MODELS, WEIGHTS, Result, Store, Weights
 from hashbench.threat import Threat
 from hashbench.types import Images, Index
 from hashbench.verify import who
@@ -132,11 +131,10 @@ def load_row(cell: Cell, numbers: Mapping[str, Any], bench: Bench) -> Row:
     key = model_key(cell)
     stored = bench.store.model(key)
     if stored is None:
-        there = (bench.store.root / "models" / key / WEIGHTS).exists()
+        there = (bench.store.root / MODELS / key / WEIGHTS).exists()
         what = "the checkpoint was changed after it was written" if there else "the store has no model of it"
         raise BadInput(f"{what} ({key}); name the store that the row was made with by --store")
-    split = cell.subject.split.to(bench.device)
-    bench.splits[cell.subject.split.digest] = split
+    split = bench.split(cell)
     if key == cell.defended_key:
         model = _filled(new_model(cell.subject).to(bench.device), stored)
         with seeded(cell.defense_seed):
@@ -163,21 +161,16 @@ def attack_again(cell: Cell, row: Row, positions: Index, bench: Bench) -> Values
     Raises:
         InvalidCell: the attack fails or leaves its budget.
     """
-    split, seed = bench.splits[cell.subject.split.digest], cell.attack_seed
-    queries, victim = split.queries, row.victim
-    helpers = Helpers(bench.checkpoints, cell, victim.model)
-    seen = replace(victim if cell.attacker == ADAPTIVE else row.bare, keep=helpers)
-    targeted = cell.attack.goal == "targeted"
-    targets = draw_targets(queries.labels, split.database.labels, cell.target_seed) if targeted else None
+    queries, seed, victim = bench.split(cell).queries, cell.attack_seed, row.victim
+    seen, targets = row.seen_by(cell, Helpers(bench.checkpoints, cell, victim.model)), bench.targets(cell)
     craft = crafter(cell.attack, seen, queries, cell.threat, seed, targets)
     codes = []
     for index in torch.split(positions, batch_size(queries)):
         images, _ = craft(index)
         with seeded(derive_seed("audit", seed, int(index[0]))):
-            codes.append(binarize(encode_batch(victim.model, images)))
-    wanted, gallery = queries.labels if targets is None else targets, victim.gallery
-    counts = count_tensors(torch.cat(codes), wanted[positions], gallery.codes, gallery.labels)
-    return average_precision(counts).expected
+            codes.append(encode_batch(victim.model, images))
+    wanted = queries.labels if targets is None else targets
+    return exact_precision(victim, torch.cat(codes), wanted[positions]).cpu().numpy()
 
 
 def _repeat(
@@ -199,7 +192,7 @@ def _repeat(
     places = torch.from_numpy(positions).to(bench.device)
     name = "target_average_precision" if cell.attack.goal == "targeted" else "average_precision"
     again = attack_again(cell, row, places, bench)
-    images = bench.splits[cell.subject.split.digest].queries.images[places]
+    images = bench.split(cell).queries.images[places]
     return disagreement(arrays[name][positions], again, random=_is_random(row.victim.model, images))
 
 

@@ -104,6 +104,10 @@ class Row:
     facts: dict[str, Any]
     train_seconds: float | str
 
+    def seen_by(self, cell: Cell, helpers: Helpers) -> Victim:
+        """What the attacker of a cell works on, with its helpers at hand."""
+        return replace(self.victim if cell.attacker == ADAPTIVE else self.bare, keep=helpers)
+
 
 @dataclass
 class Bench:
@@ -148,7 +152,7 @@ class Bench:
         """Probe a defended model and store what comes out."""
         undefended = None if cell.defense.name == "none" else self._undefended(cell)
         host = host_facts(self.device, self.command)
-        return self.store.save_probe(*checks.measure(cell, self._split(cell), row.victim, undefended, row.facts, host))
+        return self.store.save_probe(*checks.measure(cell, self.split(cell), row.victim, undefended, row.facts, host))
 
     def _undefended(self, cell: Cell) -> Victim:
         """The victim without its defense, kept until a cell of another one comes."""
@@ -191,7 +195,7 @@ class Bench:
         return Row(victim, taken_for, facts, trained.get("train_seconds", ""))
 
     def _victim(self, cell: Cell, model: HashModel, name: str, seed: int) -> Victim:
-        return kept_victim(model, self._split(cell), self.checkpoints, name, seed)
+        return kept_victim(model, self.split(cell), self.checkpoints, name, seed)
 
     def measure(self, cell: Cell, row: Row | InvalidCell) -> Result:
         """Attack the victim and store what comes out."""
@@ -199,9 +203,8 @@ class Bench:
         try:
             if isinstance(row, InvalidCell):
                 raise row
-            queries, helpers = self._split(cell).queries, Helpers(self.checkpoints, cell, row.victim.model)
-            seen = replace(row.victim if cell.attacker == ADAPTIVE else row.bare, keep=helpers)
-            targets = self._targets(cell)
+            queries, helpers = self.split(cell).queries, Helpers(self.checkpoints, cell, row.victim.model)
+            seen, targets = row.seen_by(cell, helpers), self.targets(cell)
             verdict = judge(cell.attack, row.victim, queries, cell.threat, cell.attack_seed, targets, seen)
         except InvalidCell as failure:
             facts = host_facts(self.device, self.command)
@@ -218,13 +221,14 @@ class Bench:
         host = {**seconds, **host_facts(self.device, self.command)}
         return self.store.save_cell(Result(cell.key, cell.identity, numbers, host), verdict.arrays)
 
-    def _targets(self, cell: Cell) -> Labels | None:
+    def targets(self, cell: Cell) -> Labels | None:
         """The target labels of a targeted attack: the same for all of a data set and seed."""
-        split = self._split(cell)
+        split = self.split(cell)
         targeted = cell.attack.goal == "targeted"
         return draw_targets(split.queries.labels, split.database.labels, cell.target_seed) if targeted else None
 
-    def _split(self, cell: Cell) -> RetrievalSplit:
+    def split(self, cell: Cell) -> RetrievalSplit:
+        """The data of a cell, on the device."""
         split = cell.subject.split
         if split.digest not in self.splits:
             self.splits[split.digest] = split.to(self.device)
@@ -232,7 +236,7 @@ class Bench:
 
     def _clean(self, cell: Cell) -> HashModel:
         """The undefended model, trained or loaded."""
-        subject, train = cell.subject, self._split(cell).train
+        subject, train = cell.subject, self.split(cell).train
         torch.manual_seed(cell.clean_seed)
         model = new_model(subject).to(self.device)
 
@@ -246,7 +250,7 @@ class Bench:
 
     def _defended(self, cell: Cell) -> HashModel:
         """The defended model, trained or loaded; a defense that trains nothing is applied anew."""
-        clean, train = self._clean(cell), self._split(cell).train
+        clean, train = self._clean(cell), self.split(cell).train
 
         def make() -> HashModel:
             torch.manual_seed(cell.defense_seed)
@@ -261,7 +265,7 @@ class Bench:
         return self._kept(cell, cell.defended_key, clean, make)
 
     def _method(self, cell: Cell, model: HashModel) -> Method:
-        train = self._split(cell).train
+        train = self.split(cell).train
         method: Method = cell.subject.method.call(encode(model, train), train.labels.to(self.device))
         return method.to(self.device)
 

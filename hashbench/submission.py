@@ -15,7 +15,7 @@ from hashbench.evidence import IDENTITY, read_arrays, read_identity
 from hashbench.request import load_once
 from hashbench.rerun import cell_of, read_weights
 from hashbench.spec import Spec
-from hashbench.store import ARRAYS, RECORD, Result, Store
+from hashbench.store import ARRAYS, MODELS, RECORD, Result, Store
 from hashbench.store import WEIGHTS as STORED
 from hashbench.verify import Findings, verify_versions
 from hashbench.verify_cell import check_identity, differs, make_again
@@ -69,7 +69,7 @@ def pack(store: Store, digest: str, folder: Path) -> None:
     files = {
         RUN: store.root / "cells" / digest / RECORD,
         QUERIES: store.root / "cells" / digest / ARRAYS,
-        WEIGHTS: store.root / "models" / model_key(cell) / STORED,
+        WEIGHTS: store.root / MODELS / model_key(cell) / STORED,
     }
     try:
         folder.mkdir(parents=True)
