@@ -1,20 +1,20 @@
 """AutoPGD (Croce and Hein, ICML 2020) towards the centers of other classes, one after the other; ours."""
 
-import torch
+from dataclasses import replace
+
 from torch import Tensor
 
-from hashbench.autopgd import auto_pgd
-from hashbench.chase import best_of
-from hashbench.codes import class_codes, encode, encode_batch, mainstay_code
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.objectives import agreement
-from hashbench.parameters import Count
-from hashbench.perturb import Guidance, Outcome
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, never_done
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.search import auto_pgd_search
+from hashbench.models.codes import class_codes, encode, encode_batch, mainstay_code
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
-from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scores
+from hashbench.types import Codes, GuideCodes, Images, Index, Labels
 
 
 @attack(
@@ -25,7 +25,7 @@ from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scores
 def apgd_centers(victim: Victim, threat: Threat, *, steps: Count = 25, targets: Count = 5) -> Craft:
     """Drive each query's code from its weighted guide code to the center codes of the nearest other classes.
 
-    Half the mean product with the guide code minus that with the target's is minimised; of all walks the image
+    Half the mean product with the guide code minus that with the target's is minimised; of all targets the image
     is kept that agrees least with the guide code.
 
     Args:
@@ -40,20 +40,17 @@ def apgd_centers(victim: Victim, threat: Threat, *, steps: Count = 25, targets: 
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         ranked = nearest(encode_batch(victim.model, queries.images), centers, queries.labels[:, classes])
 
-        def towards(place: int) -> Guidance:
-            def guidance(images: Images, rows: Index, progress: float) -> Outcome:
+        def towards(place: int) -> Objective:
+            def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
                 codes = victim.model(images)
                 apart = agreement(codes, guide[rows])
                 loss = (apart - agreement(codes, centers[ranked[rows, place]])) / 2
-                return Outcome(loss, apart.detach(), torch.zeros_like(loss, dtype=torch.bool))
+                return replace(never_done(loss), score=apart.detach())
 
-            return guidance
+            return objective
 
-        def go(start: Images, guidance: Guidance, rows: Index) -> tuple[Images, Scores]:
-            return auto_pgd(start, queries.images, guidance, threat, steps=steps, rows=rows)
-
-        walks = [towards(place) for place in range(min(targets, len(centers)))]
-        return best_of(queries, walks, threat, go)
+        objectives = [towards(place) for place in range(min(targets, len(centers)))]
+        return auto_pgd_search(queries, objectives, threat, steps=steps)
 
     return craft
 

@@ -4,18 +4,15 @@ from typing import Literal
 
 import torch
 
-from hashbench.autopgd import auto_pgd
-from hashbench.chase import HALF, alternating, best_of, guided, plain
-from hashbench.codes import encode, mainstay_code
-from hashbench.data import Queries, Victim
-from hashbench.model import HashModel, binarize
-from hashbench.objectives import clipped_agreement, masked_agreement
-from hashbench.parameters import Count
-from hashbench.perturb import Guidance
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.search import alternating, auto_pgd_search, masked, plain
+from hashbench.models.codes import encode, mainstay_code
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
-from hashbench.types import Images, Index, Scores
+from hashbench.types import Images, Scores
 
 
 @attack(
@@ -47,18 +44,11 @@ def apgd_hamming(
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         size = None if logits == "own" else mean_size(victim.model, queries.images)
-        walks = [
-            guided(
-                victim.model, guide, -guide, loss=masked_agreement, score=clipped_agreement, margin=HALF,
-                alpha=alpha if size is None else plain, size=size,
-            )
+        objectives = [
+            masked(victim.model, guide, alpha=alpha if size is None else plain, size=size)
             for alpha in alternating(restarts)
-        ]  # fmt: skip
-
-        def go(start: Images, guidance: Guidance, rows: Index) -> tuple[Images, Scores]:
-            return auto_pgd(start, queries.images, guidance, threat, steps=steps, rows=rows)
-
-        return best_of(queries, walks, threat, go)
+        ]
+        return auto_pgd_search(queries, objectives, threat, steps=steps)
 
     return craft
 

@@ -1,11 +1,11 @@
 """ART's AutoPGD (Croce and Hein, ICML 2020), on a head of class prototypes."""
 
-from hashbench.codes import class_codes, encode
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.parameters import Count
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.models.codes import class_codes, encode
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -21,14 +21,14 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft
     Args:
         steps: gradients a query.
     """
-    from hashbench import art  # slow to import
+    from hashbench.crafting import art_bridge  # slow to import
 
     prototypes = class_codes(binarize(encode(victim.model, victim.train)), victim.train.labels)
 
     def craft(queries: Queries) -> Images:
-        head = art.prototype_head(victim.model, prototypes, tuple(queries.images.shape[1:]))
-        size = art.budget(threat)
-        method = art.AutoProjectedGradientDescent(
+        head = art_bridge.prototype_head(victim.model, prototypes, tuple(queries.images.shape[1:]))
+        size = art_bridge.budget(threat)
+        method = art_bridge.AutoProjectedGradientDescent(
             head,
             eps=size,
             eps_step=2 * size,
@@ -38,8 +38,8 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft
             verbose=False,
         )
 
-        with art.started_at(threat.eps * queries.random()):
-            art.together(queries, threat, method)
-        return threat.project(art.as_images(method.x_max, queries.images), queries.images)
+        with art_bridge.started_at(threat.eps * queries.random()):
+            art_bridge.together(queries, threat, method)
+        return threat.project(art_bridge.as_images(method.x_max, queries.images), queries.images)
 
     return craft

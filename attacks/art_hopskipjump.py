@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from hashbench.codes import class_codes, encode
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.parameters import Count
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.models.codes import class_codes, encode
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -32,32 +32,32 @@ def art_hopskipjump(victim: Victim, threat: Threat, *, steps: Count = 2, evaluat
         steps: moves along the border.
         evaluations: at most so many decisions estimate a direction.
     """
-    from hashbench import art  # slow to import
+    from hashbench.crafting import art_bridge  # slow to import
 
     prototypes = class_codes(binarize(encode(victim.model, victim.train)), victim.train.labels)
     pool = victim.train.images[torch.arange(min(POOL, len(victim.train)))].to(prototypes.device)
-    head = art.prototype_head(victim.model, prototypes, tuple(pool.shape[1:]))
+    head = art_bridge.prototype_head(victim.model, prototypes, tuple(pool.shape[1:]))
 
     def classes(images: Images) -> torch.Tensor:
-        return torch.from_numpy(head.predict(art.as_array(images)).argmax(1))
+        return torch.from_numpy(head.predict(art_bridge.as_array(images)).argmax(1))
 
     pool_classes = classes(pool)
 
     def craft(queries: Queries) -> Images:
-        images = art.as_array(queries.images)
-        method = art.HopSkipJump(
+        images = art_bridge.as_array(queries.images)
+        method = art_bridge.HopSkipJump(
             head, norm=np.inf, max_iter=steps, init_eval=min(20, evaluations), max_eval=evaluations, verbose=False
         )
         apart = torch.cdist(queries.images.flatten(1), pool.flatten(1)).cpu()
         apart[classes(queries.images)[:, None] == pool_classes] = torch.inf
 
-        def one(place: int) -> art.Array:
+        def one(place: int) -> art_bridge.Array:
             image = images[place : place + 1]
             if torch.isinf(apart[place]).all():
                 return image
-            start = art.as_array(pool[apart[place].argmin()][None])
+            start = art_bridge.as_array(pool[apart[place].argmin()][None])
             return np.asarray(method.generate(x=image, x_adv_init=start))
 
-        return art.each(queries, threat, one)
+        return art_bridge.each(queries, threat, one)
 
     return craft

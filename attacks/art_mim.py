@@ -1,11 +1,11 @@
 """ART's momentum iterative method (Dong et al., CVPR 2018), away from the center code."""
 
-from hashbench.codes import center_code, encode
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.parameters import Count, NonNegative, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.models.codes import center_code, encode
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, NonNegative, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -21,17 +21,17 @@ def art_mim(
         step_ratio: step divided by eps.
         decay: of the accumulated gradient.
     """
-    from hashbench import art  # slow to import
+    from hashbench.crafting import art_bridge  # slow to import
 
     memory = binarize(encode(victim.model, victim.train))
-    size = art.budget(threat) * max(step_ratio, 1e-6)
+    size = art_bridge.budget(threat) * max(step_ratio, 1e-6)
 
     def craft(queries: Queries) -> Images:
         guide = center_code(memory, victim.train.labels, queries.labels)
-        host = art.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
-        method = art.MomentumIterativeMethod(
-            host, eps=art.budget(threat), eps_step=size, max_iter=steps, decay=decay, verbose=False
+        host = art_bridge.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
+        method = art_bridge.MomentumIterativeMethod(
+            host, eps=art_bridge.budget(threat), eps_step=size, max_iter=steps, decay=decay, verbose=False
         )
-        return art.together(queries, threat, method, guide)
+        return art_bridge.together(queries, threat, method, guide)
 
     return craft

@@ -1,11 +1,11 @@
 """ART's projected gradient descent (Madry et al., ICLR 2018), away from the center code."""
 
-from hashbench.codes import center_code, encode
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.parameters import Count, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.models.codes import center_code, encode
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -18,17 +18,17 @@ def art_pgd(victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: S
         steps: gradients a query.
         step_ratio: their size divided by eps.
     """
-    from hashbench import art  # slow to import
+    from hashbench.crafting import art_bridge  # slow to import
 
     memory = binarize(encode(victim.model, victim.train))
-    size = art.budget(threat) * max(step_ratio, 1e-6)
+    size = art_bridge.budget(threat) * max(step_ratio, 1e-6)
 
     def craft(queries: Queries) -> Images:
         guide = center_code(memory, victim.train.labels, queries.labels)
-        host = art.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
-        one_step = art.ProjectedGradientDescentNumpy(
-            host, eps=art.budget(threat), eps_step=size, max_iter=1, verbose=False
+        host = art_bridge.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
+        one_step = art_bridge.ProjectedGradientDescentNumpy(
+            host, eps=art_bridge.budget(threat), eps_step=size, max_iter=1, verbose=False
         )
-        return art.stepwise(queries, threat, one_step, guide, steps)
+        return art_bridge.stepwise(queries, threat, one_step, guide, steps)
 
     return craft

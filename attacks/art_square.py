@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 
-from hashbench.codes import center_code, encode
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.parameters import Count, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.models.codes import center_code, encode
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -30,34 +30,34 @@ def art_square(victim: Victim, threat: Threat, *, steps: Count = 300, area: Shar
         steps: changes that are tried.
         area: share of the image that the first squares cover.
     """
-    from hashbench import art  # slow to import
+    from hashbench.crafting import art_bridge  # slow to import
 
     memory = binarize(encode(victim.model, victim.train))
 
     def craft(queries: Queries) -> Images:
         guide = center_code(memory, victim.train.labels, queries.labels)
-        host = art.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
+        host = art_bridge.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
         calls = itertools.count()
 
-        def agreement(candidates: art.Array, wanted: art.Array) -> art.Array:
+        def agreement(candidates: art_bridge.Array, wanted: art_bridge.Array) -> art_bridge.Array:
             call = next(calls)
-            art.seed_numpy("art-square", queries.seed, call)  # before every draw, whatever was drawn for the batch
+            art_bridge.seed_numpy("art-square", queries.seed, call)  # before every draw
             refused = np.inf if call == STRIPES else 0.0
             return np.asarray((host.predict(candidates) * wanted).mean(1) + refused)
 
-        def never(codes: art.Array, wanted: art.Array) -> art.Array:
+        def never(codes: art_bridge.Array, wanted: art_bridge.Array) -> art_bridge.Array:
             return np.zeros(len(codes), dtype=bool)
 
-        method = art.SquareAttack(
+        method = art_bridge.SquareAttack(
             host,
             adv_criterion=never,
             loss=agreement,
             max_iter=steps,
-            eps=art.budget(threat),
+            eps=art_bridge.budget(threat),
             p_init=area,
             verbose=False,
         )
-        with art.kept_state():
-            return art.together(queries, threat, method, guide)
+        with art_bridge.kept_state():
+            return art_bridge.together(queries, threat, method, guide)
 
     return craft

@@ -5,16 +5,16 @@ from typing import Literal
 
 import torch
 
-from hashbench.chase import HALF, alternating, arrived, search
-from hashbench.codes import encode_batch
-from hashbench.data import Queries, Victim
-from hashbench.exact import NEAR_FLOOR, exact_precision, lowest_precision
-from hashbench.moves import Move, cosine, momentum_steps, sign_steps
-from hashbench.objectives import agreement, masked_departure
-from hashbench.parameters import Count, NonNegative, Positive, Share, Value
-from hashbench.perturb import Guidance, Outcome
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.gallery_ap import NEAR_FLOOR, exact_precision, lowest_precision
+from hashbench.crafting.gradient_loop import Objective, ObjectiveValue
+from hashbench.crafting.objectives import agreement, masked_departure
+from hashbench.crafting.search import HALF, alternating, reached, search
+from hashbench.crafting.step_rules import StepRule, cosine, momentum_steps, sign_steps
+from hashbench.models.codes import encode_batch
+from hashbench.models.data import Queries, Victim
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, NonNegative, Positive, Share, Value
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images, Index
 
@@ -36,21 +36,21 @@ def hag(
     """Push each query's code away from what it is, bit by bit, without labels.
 
     The masked objective leaves bits that are already flipped alone; its second term keeps the rest balanced.
-    A query leaves when all its bits are flipped, so that it has no gradient, or when no ranking could treat it
-    worse, to a hundredth of AP: the labels that say so only stop a walk, they never lead it. Follows SAAT's
+    A query stops early when all its bits are flipped, so that it has no gradient, or when no ranking could treat it
+    worse, to a hundredth of AP: the labels that say so only stop a search, they never lead it. Follows SAAT's
     re-implementation, whose momentum steps of 100 times a gradient averaged over 128 images, from the clean
     image, are the preset `paper`; signed steps need far fewer.
 
     Args:
-        steps: gradients a walk.
-        restarts: walks, with the tanh annealed and plain in turn; more than one start from noise.
+        steps: gradients a restart.
+        restarts: how many, with the tanh annealed and plain in turn; more than one start from noise.
         optimiser: signed steps along a cosine, or SGD with momentum 0.9 on the raw gradient.
         step_ratio: first signed step divided by eps.
         learning_rate: of the momentum steps, for the gradient of one query's own objective.
         weight: of the second term.
     """
 
-    def rule(start: Images) -> Move:
+    def rule(start: Images) -> StepRule:
         if optimiser == "momentum":
             return momentum_steps(learning_rate, 0.9, start)
         return sign_steps(cosine(threat.eps * step_ratio))
@@ -59,18 +59,18 @@ def hag(
         own = encode_batch(victim.model, queries.images)
         lowest = lowest_precision(victim, queries.labels)
 
-        def guidance(alpha: Callable[[float], float]) -> Guidance:
-            def look(images: Images, rows: Index, progress: float) -> Outcome:
+        def objective(alpha: Callable[[float], float]) -> Objective:
+            def look(images: Images, rows: Index, progress: float) -> ObjectiveValue:
                 logits = victim.model.logits(images)
                 codes = torch.tanh(logits).detach()
                 loss = masked_departure(torch.tanh(alpha(progress) * logits), own[rows], weight)
                 found = exact_precision(victim, codes, queries.labels[rows])
-                settled = (found <= lowest[rows] + NEAR_FLOOR) | arrived(codes, -own[rows].sign(), HALF)
-                return Outcome(loss, agreement(codes, own[rows]), settled)
+                settled = (found <= lowest[rows] + NEAR_FLOOR) | reached(codes, -own[rows].sign(), HALF)
+                return ObjectiveValue(loss, agreement(codes, own[rows]), settled)
 
             return look
 
-        walks = [guidance(alpha) for alpha in alternating(restarts)]
-        return search(queries, walks, threat, steps=steps, move=rule, random_start=restarts > 1)
+        objectives = [objective(alpha) for alpha in alternating(restarts)]
+        return search(queries, objectives, threat, steps=steps, step_rule=rule, random_start=restarts > 1)
 
     return craft

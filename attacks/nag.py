@@ -1,16 +1,14 @@
 """NAG: targeted transfer with noise against over-fitting to the surrogate (Xiao and Wang, CVPR 2021)."""
 
-import torch
-
-from hashbench.codes import anchor_code
-from hashbench.data import Queries, Victim
-from hashbench.moves import constant, sign_steps
-from hashbench.parameters import Count, NonNegative
-from hashbench.perturb import Outcome, walk
-from hashbench.protocols import Craft
-from hashbench.registry import attack
-from hashbench.surrogate import surrogate_victim
+from hashbench.crafting.gradient_loop import ObjectiveValue, iterate, never_done
+from hashbench.crafting.step_rules import constant, sign_steps
+from hashbench.models.codes import anchor_code
+from hashbench.models.data import Queries, Victim
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, NonNegative
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
+from hashbench.training.surrogate import surrogate_victim
 from hashbench.types import Images, Index, Scores
 
 
@@ -57,13 +55,15 @@ def nag(
         def distance(images: Images, rows: Index) -> Scores:
             return (own.model(images) - target[rows]).abs().mean(1)
 
-        def guidance(images: Images, rows: Index, progress: float) -> Outcome:
+        def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
             stream = 1 + round(progress * steps)
             noise = noise_ratio * threat.eps * queries.take(rows).random(stream)
             loss = distance(images, rows) + weight * distance(images + noise, rows)
-            return Outcome(loss, loss.detach(), torch.zeros_like(rows, dtype=torch.bool))
+            return never_done(loss)
 
-        found, _ = walk(queries.images, queries.images, guidance, threat, steps=steps, move=rule, keep_best=False)
+        found, _ = iterate(
+            queries.images, queries.images, objective, threat, steps=steps, step_rule=rule, keep_best=False
+        )
         return found
 
     return craft

@@ -1,8 +1,8 @@
 """No attack: the clean column of every table."""
 
-from hashbench.data import Queries, Victim
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.models.data import Queries, Victim
+from hashbench.registry.decorators import attack
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 

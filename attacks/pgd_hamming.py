@@ -1,14 +1,13 @@
 """Center-guided PGD, the attack inside CgAT (Wang et al., WWW 2023)."""
 
-from hashbench.chase import guided, search
-from hashbench.codes import center_code, encode
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.moves import cosine, sign_steps
-from hashbench.objectives import agreement
-from hashbench.parameters import Count, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.search import guided, sign_search
+from hashbench.models.codes import center_code, encode
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -30,11 +29,10 @@ def pgd_hamming(
         step_ratio: first step divided by eps, in [0, 1].
     """
     memory = binarize(encode(victim.model, victim.train))
-    rule = sign_steps(cosine(threat.eps * step_ratio))
 
     def craft(queries: Queries) -> Images:
         center = center_code(memory, victim.train.labels, queries.labels)
-        guidance = guided(victim.model, center, -center, loss=agreement, score=agreement)
-        return search(queries, [guidance] * restarts, threat, steps=steps, move=lambda start: rule)
+        objective = guided(victim.model, center, -center, loss=agreement, score=agreement)
+        return sign_search(queries, [objective] * restarts, threat, steps=steps, step_ratio=step_ratio)
 
     return craft

@@ -1,14 +1,13 @@
 """PGD away from the query's own code: needs neither labels nor other images (Madry et al., ICLR 2018)."""
 
-from hashbench.chase import alternating, guided, search
-from hashbench.codes import encode_batch
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.moves import cosine, sign_steps
-from hashbench.objectives import agreement
-from hashbench.parameters import Count, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.search import alternating, guided, sign_search
+from hashbench.models.codes import encode_batch
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -27,14 +26,13 @@ def pgd_own(
         restarts: random starts, with the tanh annealed and plain in turn.
         step_ratio: first step divided by eps, in [0, 1]; it falls to zero along a cosine.
     """
-    rule = sign_steps(cosine(threat.eps * step_ratio))
 
     def craft(queries: Queries) -> Images:
         own = binarize(encode_batch(victim.model, queries.images))
-        walks = [
+        objectives = [
             guided(victim.model, own, -own, loss=agreement, score=agreement, alpha=alpha)
             for alpha in alternating(restarts)
         ]
-        return search(queries, walks, threat, steps=steps, move=lambda start: rule)
+        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
 
     return craft

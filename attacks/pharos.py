@@ -1,14 +1,12 @@
 """The guided attack of SAAT (Yuan et al., TIFS 2023) and PgA (Wang et al., arXiv 2303.12658)."""
 
-from hashbench.chase import HALF, alternating, guided, search
-from hashbench.codes import encode, mainstay_code
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.moves import cosine, sign_steps
-from hashbench.objectives import clipped_agreement, masked_agreement
-from hashbench.parameters import Count, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.search import alternating, masked, sign_search
+from hashbench.models.codes import encode, mainstay_code
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -37,16 +35,10 @@ def pharos(
         step_ratio: first step divided by eps; it falls to zero along a cosine.
     """
     memory = binarize(encode(victim.model, victim.train))
-    rule = sign_steps(cosine(threat.eps * step_ratio))
 
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
-        walks = [
-            guided(
-                victim.model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha, margin=HALF
-            )
-            for alpha in alternating(restarts)
-        ]
-        return search(queries, walks, threat, steps=steps, move=lambda start: rule)
+        objectives = [masked(victim.model, guide, alpha=alpha) for alpha in alternating(restarts)]
+        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
 
     return craft

@@ -1,14 +1,13 @@
 """The targeted form of the guided attack of SAAT (Yuan et al., TIFS 2023)."""
 
-from hashbench.chase import HALF, alternating, guided, search
-from hashbench.codes import encode, mainstay_code
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.moves import cosine, sign_steps
-from hashbench.objectives import clipped_disagreement, masked_disagreement
-from hashbench.parameters import Count, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.objectives import clipped_disagreement, masked_disagreement
+from hashbench.crafting.search import HALF, alternating, guided, sign_search
+from hashbench.models.codes import encode, mainstay_code
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 
@@ -38,11 +37,10 @@ def pharos_targeted(
         step_ratio: first step divided by eps; it falls to zero along a cosine.
     """
     memory = binarize(encode(victim.model, victim.train))
-    rule = sign_steps(cosine(threat.eps * step_ratio))
 
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.wanted)
-        walks = [
+        objectives = [
             guided(
                 victim.model,
                 guide,
@@ -54,6 +52,6 @@ def pharos_targeted(
             )
             for alpha in alternating(restarts)
         ]
-        return search(queries, walks, threat, steps=steps, move=lambda start: rule)
+        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
 
     return craft

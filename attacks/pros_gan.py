@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hashbench.codes import encode
-from hashbench.data import ImageSet, Queries, Victim
-from hashbench.gan import Discriminator, Generator, least_squares
-from hashbench.keeping import Tensors
-from hashbench.model import binarize
-from hashbench.parameters import Count, NonNegative, Positive, Value
+from hashbench.crafting.pros_gan_networks import Discriminator, Generator, least_squares
+from hashbench.crafting.prototype_networks import BETAS, FEATURES, PrototypeNet, prototype_net_loss, train_prototypes
+from hashbench.crafting.targets import label_sets
+from hashbench.models.codes import encode
+from hashbench.models.data import ImageSet, Queries, Victim
+from hashbench.models.helpers import Tensors
+from hashbench.models.model import binarize
 from hashbench.progress import track
-from hashbench.protocols import Craft
-from hashbench.prototype import BETAS, FEATURES, PrototypeNet, prototype_net_loss, train_prototypes
-from hashbench.registry import attack
-from hashbench.targets import label_sets
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, NonNegative, Positive, Value
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Codes, Images, Labels, Scalar
 

@@ -6,16 +6,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hashbench.chase import alternating, search
-from hashbench.codes import encode, encode_batch, shared_labels
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.moves import Move, adam_steps, cosine, sign_steps
-from hashbench.objectives import surrogate_distance, weighted_distance
-from hashbench.parameters import Count, NonNegative, Share, Value
-from hashbench.perturb import Guidance, Outcome
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.gradient_loop import Objective, ObjectiveValue
+from hashbench.crafting.objectives import surrogate_distance, weighted_distance
+from hashbench.crafting.search import alternating, search
+from hashbench.crafting.step_rules import StepRule, adam_steps, cosine, sign_steps
+from hashbench.models.codes import encode, encode_batch, shared_labels
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, NonNegative, Share, Value
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import BinaryCodes, Codes, Images, Index, Scores
 
@@ -47,8 +47,8 @@ def sdha(
     driven away from its own code.
 
     Args:
-        steps: gradients a walk.
-        restarts: walks, with the tanh annealed and plain in turn; more than one start from noise.
+        steps: gradients a restart.
+        restarts: how many, with the tanh annealed and plain in turn; more than one start from noise.
         optimiser: signed steps along a cosine, or Adam.
         step_ratio: first step, or Adam's learning rate (0.01 at 8/255 in SAAT), divided by eps.
         weight: of the distance.
@@ -57,7 +57,7 @@ def sdha(
     memory = binarize(encode(victim.model, victim.train))
     ranked = hard_distance if ranking == "distance" else surrogate_distance
 
-    def rule(start: Images) -> Move:
+    def rule(start: Images) -> StepRule:
         if optimiser == "adam":
             return adam_steps(step_ratio * threat.eps, start)
         return sign_steps(cosine(step_ratio * threat.eps))
@@ -74,19 +74,19 @@ def sdha(
             away = torch.where(lonely[rows], alone, distance(codes, memory, some))
             return away * weight / codes.shape[1]
 
-        def guidance(alpha: Callable[[float], float]) -> Guidance:
-            def look(images: Images, rows: Index, progress: float) -> Outcome:
+        def objective(alpha: Callable[[float], float]) -> Objective:
+            def look(images: Images, rows: Index, progress: float) -> ObjectiveValue:
                 logits = victim.model.logits(images)
                 changed = ((images - clean[rows]) ** 2).flatten(1).mean(1)
                 codes = torch.tanh(logits).detach()
                 loss = changed - gain(surrogate_distance, torch.tanh(alpha(progress) * logits), rows)
                 score = changed.detach() - gain(ranked, codes, rows)
-                return Outcome(loss, score, torch.zeros_like(lonely[rows]))
+                return ObjectiveValue(loss, score, torch.zeros_like(lonely[rows]))
 
             return look
 
-        walks = [guidance(alpha) for alpha in alternating(restarts)]
-        return search(queries, walks, threat, steps=steps, move=rule, random_start=restarts > 1)
+        objectives = [objective(alpha) for alpha in alternating(restarts)]
+        return search(queries, objectives, threat, steps=steps, step_rule=rule, random_start=restarts > 1)
 
     return craft
 

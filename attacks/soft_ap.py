@@ -1,18 +1,16 @@
 """Gradient search on average precision itself, in the smooth form of He et al. (CVPR 2018); ours."""
 
-import torch
-
-from hashbench.autopgd import auto_pgd
-from hashbench.chase import HALF, guided, plain
-from hashbench.codes import draw_rows, encode, mainstay_code, shared_labels
-from hashbench.data import Queries, Victim
-from hashbench.model import binarize
-from hashbench.objectives import agreement
-from hashbench.parameters import Count, Positive
-from hashbench.perturb import Outcome
-from hashbench.protocols import Craft
-from hashbench.registry import attack
-from hashbench.soft_ap import soft_average_precision
+from hashbench.crafting.autopgd import auto_pgd
+from hashbench.crafting.gradient_loop import ObjectiveValue, never_done
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.search import HALF, guided, plain
+from hashbench.crafting.soft_average_precision import soft_average_precision
+from hashbench.models.codes import draw_rows, encode, mainstay_code, shared_labels
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Positive
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images, Index
 
@@ -49,9 +47,8 @@ def soft_ap(
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         away = guided(victim.model, guide, -guide, loss=agreement, score=agreement, alpha=plain, margin=HALF)
 
-        def worse(images: Images, places: Index, progress: float) -> Outcome:
-            found = soft_average_precision(victim.model(images), codes, relevant[places], half_width)
-            return Outcome(found, found.detach(), torch.zeros_like(found, dtype=torch.bool))
+        def worse(images: Images, places: Index, progress: float) -> ObjectiveValue:
+            return never_done(soft_average_precision(victim.model(images), codes, relevant[places], half_width))
 
         start = threat.project(clean + threat.eps * queries.random(), clean)
         middle, _ = auto_pgd(start, clean, away, threat, steps=approach)

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from hashbench.codes import center_code, encode
-from hashbench.data import Queries, Victim
-from hashbench.parameters import Count, Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.models.codes import center_code, encode
+from hashbench.models.data import Queries, Victim
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images, Scores
 

@@ -12,12 +12,12 @@ from hashbench.attacks.pgd_own import pgd_own
 from hashbench.attacks.soft_ap import soft_ap
 from hashbench.attacks.square_hamming import square_hamming
 from hashbench.attacks.transfer import transfer
-from hashbench.codes import encode_batch
-from hashbench.data import Queries, Victim
-from hashbench.exact import NEAR_FLOOR, exact_precision, lowest_precision
-from hashbench.parameters import Share
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.crafting.gallery_ap import NEAR_FLOOR, exact_precision, lowest_precision
+from hashbench.models.codes import encode_batch
+from hashbench.models.data import Queries, Victim
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images, Labels
 
@@ -27,7 +27,7 @@ def standard(victim: Victim, threat: Threat, *, share: Share = 1.0, version: Lit
     """Make the attacks of the set `standard-1` in turn and keep each query's image with the lowest exact AP.
 
     A query whose AP can't fall by more than 0.01 leaves the later attacks. The members were chosen on undefended,
-    defended and broken models (`scripts/choose-standard`, leaderboards/attack-set.csv), where the set stays within
+    defended and broken models (`scripts/choose_standard.py`, leaderboards/attack-set.csv), where the set stays within
     0.6 points of mAP of the worst case of all untargeted attacks, and below it where gradients are hidden. `pgd-own`
     leads elsewhere than the guide codes of the others do, unit logits see through a steep tanh; the last three need
     no gradient of the victim and tell what a defense hides.

@@ -2,17 +2,16 @@
 
 import torch
 
-from hashbench.chase import alternating, guided, search
-from hashbench.codes import encode
-from hashbench.data import Queries, Victim
-from hashbench.keeping import Tensors
-from hashbench.model import binarize
-from hashbench.moves import cosine, sign_steps
-from hashbench.objectives import disagreement
-from hashbench.parameters import Count, Positive, Share, Value
-from hashbench.protocols import Craft
-from hashbench.prototype import CodeNet, code_net_loss, train_prototypes
-from hashbench.registry import attack
+from hashbench.crafting.objectives import disagreement
+from hashbench.crafting.prototype_networks import CodeNet, code_net_loss, train_prototypes
+from hashbench.crafting.search import alternating, guided, sign_search
+from hashbench.models.codes import encode
+from hashbench.models.data import Queries, Victim
+from hashbench.models.helpers import Tensors
+from hashbench.models.model import binarize
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Positive, Share, Value
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import GuideCodes, Images, Labels
 
@@ -42,8 +41,8 @@ def tha(
     label and far from the others, by a circle loss over all pairs.
 
     Args:
-        steps: gradients a walk.
-        restarts: walks, with the tanh annealed and plain in turn; more than one start from noise.
+        steps: gradients a restart.
+        restarts: how many, with the tanh annealed and plain in turn; more than one start from noise.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
         net_steps: batches that the prototype network is trained on.
         batch_size: label sets in one of them.
@@ -68,14 +67,12 @@ def tha(
         with torch.no_grad():
             return binarize(net(labels))
 
-    rule = sign_steps(cosine(threat.eps * step_ratio))
-
     def craft(queries: Queries) -> Images:
         guide = prototypes(queries.wanted)
-        walks = [
+        objectives = [
             guided(victim.model, guide, guide, loss=disagreement, score=disagreement, alpha=alpha)
             for alpha in alternating(restarts)
         ]
-        return search(queries, walks, threat, steps=steps, move=lambda start: rule, random_start=restarts > 1)
+        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio, random_start=restarts > 1)
 
     return craft

@@ -1,12 +1,13 @@
 """Any white-box attack, crafted on a surrogate and judged on the victim (Papernot et al., arXiv 1605.07277)."""
 
-from hashbench.data import Victim
-from hashbench.parameters import Count
-from hashbench.protocols import Craft
-from hashbench.registry import attack, attacks
-from hashbench.spec import Spec
-from hashbench.surrogate import surrogate_victim
+from hashbench.models.data import Victim
+from hashbench.registry.decorators import attack
+from hashbench.registry.entries import attacks
+from hashbench.registry.parameters import Count
+from hashbench.registry.protocols import Craft
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
+from hashbench.training.surrogate import surrogate_victim
 
 
 @attack(

@@ -2,15 +2,15 @@
 
 import torch
 
-from hashbench.codes import encode, mainstay_code
-from hashbench.data import Queries, Victim
-from hashbench.keeping import Tensors
-from hashbench.model import binarize
-from hashbench.objectives import masked_agreement
-from hashbench.parameters import Count, Share
+from hashbench.crafting.objectives import masked_agreement
+from hashbench.models.codes import encode, mainstay_code
+from hashbench.models.data import Queries, Victim
+from hashbench.models.helpers import Tensors
+from hashbench.models.model import binarize
 from hashbench.progress import track
-from hashbench.protocols import Craft
-from hashbench.registry import attack
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images
 

@@ -8,20 +8,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hashbench.adversarial import InnerAttack
-from hashbench.codes import encode
-from hashbench.data import ImageSet
-from hashbench.model import HashModel, binarize
-from hashbench.objectives import disagreement
-from hashbench.parameters import NonNegative, Positive
-from hashbench.protocols import Method
-from hashbench.prototype import CodeNet, code_net_loss, new_optimiser
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
-from hashbench.savepoint import Stateful
-from hashbench.targets import label_sets
+from hashbench.crafting.objectives import disagreement
+from hashbench.crafting.prototype_networks import CodeNet, code_net_loss, new_optimiser
+from hashbench.crafting.targets import label_sets
+from hashbench.models.codes import encode
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import NonNegative, Positive
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training import fit
+from hashbench.training.adversarial import InnerAttack
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
+from hashbench.training.resume import Stateful
 from hashbench.types import BinaryCodes, Codes, Images, Index, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.parameters import Interval
-from hashbench.protocols import Method
-from hashbench.registry import defense
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.models.transformed import Transformed, straight_through
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import Range
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.transformed import Transformed, straight_through
 from hashbench.types import Images
 
 
@@ -19,7 +19,7 @@ def bit_depth(
     method: Method,
     threat: Threat,
     *,
-    bits: Annotated[int, Interval(1, 8)] = 3,
+    bits: Annotated[int, Range(1, 8)] = 3,
 ) -> HashModel:
     """Round each pixel to the nearest of a few equally spaced levels before the image is coded.
 

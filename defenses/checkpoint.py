@@ -8,15 +8,15 @@ from typing import Annotated
 
 from torch import nn
 
-from hashbench.backbones.torchvision_models import Channels, last_linear
-from hashbench.data import ImageSet
 from hashbench.errors import BadInput, BadParameter
-from hashbench.layouts import pools_without_relu, torchvision_names
-from hashbench.model import HashModel
-from hashbench.parameters import ContentFile
-from hashbench.protocols import Method
-from hashbench.registry import defense
-from hashbench.tensors import load_strictly, read_tensors
+from hashbench.models.data import ImageSet
+from hashbench.models.foreign_weights import pools_without_relu, torchvision_names
+from hashbench.models.layers import Channels, last_linear
+from hashbench.models.model import HashModel
+from hashbench.models.weight_files import load_strictly, read_tensors
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import ContentFile
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 
 File = Annotated[Path, ContentFile()] | None

@@ -7,17 +7,17 @@ import copy
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hashbench.adversarial import InnerAttack
-from hashbench.backbones.torchvision_models import last_linear
-from hashbench.data import ImageSet
-from hashbench.model import HashModel, binarize, frozen
-from hashbench.objectives import agreement
-from hashbench.parameters import NonNegative
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
+from hashbench.crafting.objectives import agreement
+from hashbench.models.data import ImageSet
+from hashbench.models.layers import last_linear
+from hashbench.models.model import HashModel, binarize, frozen
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import NonNegative
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training import fit
+from hashbench.training.adversarial import InnerAttack
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)

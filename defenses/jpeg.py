@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.parameters import Interval
-from hashbench.protocols import Method
-from hashbench.registry import defense
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.models.transformed import Transformed, straight_through
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import Range
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.transformed import Transformed, straight_through
 from hashbench.types import Images
 
 
@@ -25,7 +25,7 @@ def jpeg(
     method: Method,
     threat: Threat,
     *,
-    quality: Annotated[int, Interval(1, 100)] = 50,
+    quality: Annotated[int, Range(1, 100)] = 50,
 ) -> HashModel:
     """Compress each image by JPEG and decompress it before it is coded.
 

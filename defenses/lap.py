@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from hashbench.adversarial import Guided, InnerAttack, guided_training
-from hashbench.codes import center_code, draw_rows
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.parameters import Count, NonNegative, Positive
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
-from hashbench.soft_ap import soft_average_precision
+from hashbench.crafting.soft_average_precision import soft_average_precision
+from hashbench.models.codes import center_code, draw_rows
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import Count, NonNegative, Positive
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
+from hashbench.training.adversarial import Guided, InnerAttack, guided_training
+from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Labels, Scalar
 
 RECIPE = Recipe(epochs=36, learning_rate=0.02)

@@ -2,13 +2,13 @@
 
 import torch
 
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.parameters import Count, NonNegative
-from hashbench.protocols import Method
-from hashbench.registry import defense
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.models.transformed import Transformed
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import Count, NonNegative
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.transformed import Transformed
 from hashbench.types import Images
 
 

@@ -1,9 +1,9 @@
 """No defense: the undefended row of every table."""
 
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.protocols import Method
-from hashbench.registry import defense
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.registry.decorators import defense
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 
 

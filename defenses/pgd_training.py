@@ -6,15 +6,15 @@ import copy
 
 import torch
 
-from hashbench.adversarial import InnerAttack, untouched
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.parameters import Share
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import Share
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training import fit
+from hashbench.training.adversarial import InnerAttack, untouched
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
 from hashbench.types import Images, Index, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)

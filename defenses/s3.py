@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from hashbench.adversarial import InnerAttack, guided_training
-from hashbench.codes import center_code
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.parameters import NonNegative
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
+from hashbench.models.codes import center_code
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import NonNegative
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
+from hashbench.training.adversarial import InnerAttack, guided_training
+from hashbench.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=36, learning_rate=0.01)
 INNER = InnerAttack(steps=3, step_ratio=0.5)

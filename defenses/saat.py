@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from hashbench.adversarial import Guided, InnerAttack, guided_training
-from hashbench.codes import mainstay_code
-from hashbench.data import ImageSet
-from hashbench.model import HashModel, binarize
-from hashbench.parameters import NonNegative
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
+from hashbench.models.codes import mainstay_code
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import NonNegative
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
+from hashbench.training.adversarial import Guided, InnerAttack, guided_training
+from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)

@@ -6,16 +6,16 @@ import copy
 
 import torch
 
-from hashbench.adversarial import InnerAttack
-from hashbench.codes import encode_batch
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.parameters import NonNegative
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
+from hashbench.models.codes import encode_batch
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import NonNegative
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training import fit
+from hashbench.training.adversarial import InnerAttack
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Images, Index, Labels, Scalar, Scores
 
 RECIPE = Recipe(learning_rate=0.01)

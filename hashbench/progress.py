@@ -17,7 +17,7 @@ class Meter(Protocol):
         """Show a new loop; returns its handle."""
 
     def advance(self, handle: int) -> None:
-        """Move a loop one step on."""
+        """StepRule a loop one step on."""
 
     def end(self, handle: int) -> None:
         """Take a loop away."""

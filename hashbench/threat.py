@@ -12,6 +12,16 @@ from hashbench.types import Images
 TOLERANCE = 1e-6  # float32 rounding of clean + delta, in pixel units
 
 
+def format_eps(eps: float) -> str:
+    """A budget as people write it: 8/255 where it is a whole number of grey levels.
+
+    >>> format_eps(8 / 255), format_eps(0.03)
+    ('8/255', '0.03')
+    """
+    levels = round(eps * 255)
+    return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
+
+
 @dataclass(frozen=True)
 class Threat:
     """An l-inf ball of radius `eps` around each clean image, in [0, 1] pixel units.

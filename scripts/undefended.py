@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hashbench.data import ImageSet, RetrievalSplit
-from hashbench.protocols import Dataset
-from hashbench.registry import Choice
-from hashbench.request import Request
-from hashbench.runner import run
-from hashbench.store import ARRAYS, Result, Store
+from hashbench.models.data import ImageSet, RetrievalSplit
+from hashbench.registry.entries import Choice
+from hashbench.registry.protocols import Dataset
+from hashbench.running.request import Request
+from hashbench.running.runner import run
+from hashbench.running.store import ARRAYS, Result, Store
 
 RESAMPLES = 10_000
 

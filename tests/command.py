@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hashbench import registry
-from hashbench.cli import main
+from hashbench.cli.main import main
+from hashbench.registry import entries
 
 QUICK = ("--training", "epochs=1", "--dataset", "digits")
 
@@ -43,7 +43,11 @@ def my_attack(victim: Victim, threat: Threat) -> Craft:
 
 def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Outcome:
     """Run the command in this process, with probes that are as small as can be."""
-    for name, small in (("sanity.QUERIES", 8), ("sanity.STEPS", 1), ("checks.BLACK_BOX", "square-hamming:steps=2")):
+    for name, small in (
+        ("evaluation.probe.QUERIES", 8),
+        ("evaluation.probe.STEPS", 1),
+        ("running.probes.BLACK_BOX", "square-hamming:steps=2"),
+    ):
         monkeypatch.setattr(f"hashbench.{name}", small)
     monkeypatch.setattr(sys, "argv", ["hashbench", *map(str, words)])
     capsys.readouterr()
@@ -56,7 +60,7 @@ def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 def start(words: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
     """Start the command in a process of its own, which hears Ctrl-C even if the tests run in the background."""
-    program = "from hashbench.cli import main; main()"
+    program = "from hashbench.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -67,11 +71,11 @@ def start(words: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Plugins of one test are gone in the next."""
-    registry.attacks["none"]
-    before = [dict(group._entries) for group in registry.REGISTRIES]
+    entries.attacks["none"]
+    before = [dict(group._entries) for group in entries.REGISTRIES]
     yield
-    for group, entries in zip(registry.REGISTRIES, before, strict=True):
-        group._entries = entries
+    for group, known in zip(entries.REGISTRIES, before, strict=True):
+        group._entries = known
 
 
 @pytest.fixture

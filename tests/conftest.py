@@ -8,29 +8,23 @@ from jaxtyping import install_import_hook
 
 # Before hashbench is imported. The command line is left out: it imports what it names only when asked.
 SHAPES = [
-    "clean",
-    "autopgd",
-    "chase",
-    "codes",
-    "data",
+    "boards.leaderboard",
+    "crafting",
     "datasets",
-    "evaluation",
-    "gan",
-    "leaderboard",
+    "evaluation.judge",
+    "evaluation.probe",
     "methods",
-    "model",
-    "moves",
-    "normalise",
-    "objectives",
-    "perturb",
-    "prototype",
-    "runner",
-    "sanity",
-    "surrogate",
-    "targets",
+    "models.codes",
+    "models.data",
+    "models.layers",
+    "models.model",
+    "models.transformed",
+    "running.runner",
+    "running.victims",
     "threat",
-    "training",
-    "transformed",
+    "training.loop",
+    "training.surrogate",
+    "training.undefended",
 ]
 if "--benchmark-enable" not in sys.argv:
     install_import_hook([f"hashbench.{name}" for name in SHAPES], "beartype.beartype")
@@ -41,7 +35,7 @@ from bench_table import measuring, pytest_terminal_summary  # noqa: E402
 from command import command, registries  # noqa: E402
 from toys import make_toy, small_model  # noqa: E402
 
-from hashbench.data import Queries, Victim  # noqa: E402
+from hashbench.models.data import Queries, Victim  # noqa: E402
 
 __all__ = ["command", "measuring", "pytest_terminal_summary", "registries"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hashbench.model import HashModel
+from hashbench.models.model import HashModel
 from hashbench.types import Codes, Images
 
 Wrong = Callable[[Images, Tensor], Tensor]

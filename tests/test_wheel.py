@@ -73,7 +73,7 @@ def test_an_installed_wheel_finds_its_attacks_and_an_installed_plugin(built: Pat
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import hashbench; "
         f"assert hashbench.__file__.startswith({str(tmp_path)!r}); "
-        "sys.argv = ['hashbench', 'list', 'attacks']; from hashbench.cli import main; main()"
+        "sys.argv = ['hashbench', 'list', 'attacks']; from hashbench.cli.main import main; main()"
     )
     listed = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr

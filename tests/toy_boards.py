@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hashbench.hamming import Counts, count
-from hashbench.metrics import average_precision, chance
+from hashbench.metrics.average_precision import average_precision, chance
+from hashbench.metrics.distance_counts import Counts, count
 
 # mAP clean and under attack, status and flags.
 DEFENSES: dict[str, tuple[float, float, str, str]] = {

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from hashbench.codes import encode_batch
-from hashbench.data import ImageSet, Queries, Victim
-from hashbench.evaluation import make_victim
-from hashbench.exact import exact_precision, lowest_precision
-from hashbench.model import HashModel
-from hashbench.targets import draw_targets
+from hashbench.crafting.gallery_ap import exact_precision, lowest_precision
+from hashbench.crafting.targets import draw_targets
+from hashbench.evaluation.judge import make_victim
+from hashbench.models.codes import encode_batch
+from hashbench.models.data import ImageSet, Queries, Victim
+from hashbench.models.model import HashModel
 
 GOLDEN = Path(__file__).parent / "golden"
 

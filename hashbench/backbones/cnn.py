@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from hashbench.errors import BadParameter
-from hashbench.normalise import Normalise
-from hashbench.parameters import Count
-from hashbench.registry import backbone
+from hashbench.models.layers import Normalise
+from hashbench.registry.decorators import backbone
+from hashbench.registry.parameters import Count
 
 # Up to this size: the strides of the four convolutions, which leave 2 to 4 pixels a side.
 STRIDES = ((12, (1, 2, 1, 2)), (24, (1, 2, 2, 1)), (32, (2, 2, 2, 1)), (64, (2, 2, 2, 2)))

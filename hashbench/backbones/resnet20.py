@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hashbench.errors import BadParameter
-from hashbench.normalise import Normalise
-from hashbench.parameters import Count
-from hashbench.registry import backbone
+from hashbench.models.layers import Normalise
+from hashbench.registry.decorators import backbone
+from hashbench.registry.parameters import Count
 
 STAGES, BLOCKS = 3, 3
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from hashbench.errors import BadParameter, MissingData
-from hashbench.normalise import Normalise
-from hashbench.parameters import ContentFile
-from hashbench.protocols import Backbone
-from hashbench.registry import backbone
-from hashbench.tensors import load_strictly, read_tensors
+from hashbench.models.layers import Channels, Normalise, last_linear
+from hashbench.models.weight_files import load_strictly, read_tensors
+from hashbench.registry.decorators import backbone
+from hashbench.registry.parameters import ContentFile
+from hashbench.registry.protocols import Backbone
 
 Weights = Annotated[str, ContentFile(("default", "none"))]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean and standard deviation of each channel
@@ -87,27 +87,6 @@ def hash_network(name: str, bits: int, channels: int, size: int, weights: str) -
     nn.init.zeros_(hash_layer.bias)
     network.set_submodule(path, hash_layer)
     return adapted
-
-
-class Channels(nn.Module):
-    """Grey images become three equal channels; images with three stay as they are."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        if channels not in (1, 3):
-            raise BadParameter(f"torchvision's networks take images with 1 or 3 channels, not {channels}")
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images with three channels."""
-        return images.expand(-1, 3, -1, -1)
-
-
-def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
-    """The last linear layer of a network, which classifies, with its name."""
-    found = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
-    if not found:
-        raise BadParameter("this network does not end in a linear layer; choose another")
-    return found[-1]
 
 
 def imagenet_file(name: str) -> Path:

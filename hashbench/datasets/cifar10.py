@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hashbench.data import ImageSet, RetrievalSplit, split_of_tensors
 from hashbench.datasets.download import torchvision_folder
 from hashbench.errors import MissingData
-from hashbench.registry import dataset
+from hashbench.models.data import ImageSet, RetrievalSplit, split_of_tensors
+from hashbench.registry.decorators import dataset
 
 QUERIES, TRAIN, VALIDATION = 100, 500, 100  # of each class
 

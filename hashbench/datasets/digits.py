@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from hashbench.data import ImageSet, RetrievalSplit, split_of_tensors
 from hashbench.errors import MissingData
-from hashbench.registry import dataset
+from hashbench.models.data import ImageSet, RetrievalSplit, split_of_tensors
+from hashbench.registry.decorators import dataset
 from hashbench.types import Index
 
 QUERIES, VALIDATION, TRAIN = 300, 200, 1000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hashbench.data import ImageSet, RetrievalSplit, split_of_tensors
 from hashbench.datasets.digits import digit_pools
-from hashbench.registry import dataset
+from hashbench.models.data import ImageSet, RetrievalSplit, split_of_tensors
+from hashbench.registry.decorators import dataset
 
 QUERIES, VALIDATION, DATABASE, TRAIN = 300, 300, 4000, 2000
 CELL = 8  # pixels a digit

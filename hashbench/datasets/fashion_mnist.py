@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hashbench.data import ImageSet, RetrievalSplit, split_of_tensors
 from hashbench.datasets.download import torchvision_folder
 from hashbench.errors import BadParameter, MissingData
-from hashbench.parameters import Count
-from hashbench.registry import dataset
+from hashbench.models.data import ImageSet, RetrievalSplit, split_of_tensors
+from hashbench.registry.decorators import dataset
+from hashbench.registry.parameters import Count
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 FILES = {

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hashbench.data import ImageSet, RetrievalSplit
 from hashbench.errors import BadInput, MissingData
-from hashbench.image_files import ImageFiles
+from hashbench.models.data import ImageSet, RetrievalSplit
+from hashbench.models.image_files import ImageFiles
 from hashbench.types import Labels
 
 DATA_VARIABLE = "HASHBENCH_DATA"

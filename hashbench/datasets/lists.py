@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hashbench.data import RetrievalSplit
 from hashbench.datasets.list_files import Origin, known, list_split
-from hashbench.parameters import Count, Share
-from hashbench.registry import dataset
+from hashbench.models.data import RetrievalSplit
+from hashbench.registry.decorators import dataset
+from hashbench.registry.parameters import Count, Share
 
 ORIGIN = known(Origin(name="lists", images="wherever its lists come from", lists="whoever made the folder"))
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hashbench.parameters import NonNegative, NonNegativeInt
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.parameters import NonNegative, NonNegativeInt
+from hashbench.registry.protocols import Method
 from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
 
 DRAWS = 500  # sets of candidate centers that are compared

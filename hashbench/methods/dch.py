@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hashbench.parameters import NonNegative, Positive
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.parameters import NonNegative, Positive
+from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Index, Labels, Scalar
 
 NEAREST = 0.99  # cosines above count as this one, so that the logarithm stays finite

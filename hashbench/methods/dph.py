@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hashbench.methods.memory import CodeMemory, pair_mean
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Index, Labels, Scalar
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hashbench.methods.memory import CodeMemory, pair_losses, pair_mean, quantisation_error
-from hashbench.parameters import NonNegative
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.parameters import NonNegative
+from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Index, Labels, Scalar
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from hashbench.methods.memory import CodeMemory, pair_losses, pair_mean
-from hashbench.parameters import Count, NonNegative, Positive
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.parameters import Count, NonNegative, Positive
+from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Index, Labels, Scalar
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashbench.methods.dsdh import DiscreteSupervised
 from hashbench.methods.sorted_quantisation import SortedQuantisation
-from hashbench.parameters import Count, NonNegative, Positive
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.parameters import Count, NonNegative, Positive
+from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Labels
 
 

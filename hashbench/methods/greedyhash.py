@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hashbench.parameters import NonNegative
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.parameters import NonNegative
+from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Index, Labels, Scalar
 
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from hashbench.methods.csq import hash_centers
-from hashbench.parameters import NonNegativeInt, Positive, Share
-from hashbench.protocols import Method
-from hashbench.registry import method
+from hashbench.registry.decorators import method
+from hashbench.registry.parameters import NonNegativeInt, Positive, Share
+from hashbench.registry.protocols import Method
 from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hashbench.protocols import Method
+from hashbench.registry.protocols import Method
 from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
 
 

@@ -7,9 +7,9 @@ from planted import planted, steep
 from toys import make_toy, precision, small_model
 
 from hashbench.attacks.apgd_hamming import apgd_hamming, mean_size
-from hashbench.data import Queries
-from hashbench.evaluation import make_victim
-from hashbench.model import HashModel
+from hashbench.evaluation.judge import make_victim
+from hashbench.models.data import Queries
+from hashbench.models.model import HashModel
 from hashbench.threat import Threat
 
 

@@ -5,10 +5,10 @@ from toys import make_toy, small_model
 
 from hashbench.attacks.square_hamming import square_hamming
 from hashbench.attacks.uap_hamming import uap_hamming
-from hashbench.codes import center_code, encode, encode_batch, mainstay_code
-from hashbench.model import binarize
-from hashbench.objectives import masked_agreement
-from hashbench.passes import Passes, counted
+from hashbench.crafting.objectives import masked_agreement
+from hashbench.models.codes import center_code, encode, encode_batch, mainstay_code
+from hashbench.models.model import binarize
+from hashbench.models.pass_counter import Passes, counted
 from hashbench.threat import Threat
 
 

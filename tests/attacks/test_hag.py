@@ -7,8 +7,8 @@ import pytest
 from toys import floor, make_toy, precision, small_model
 
 from hashbench.attacks.hag import hag
-from hashbench.data import Queries
-from hashbench.passes import Passes, counted
+from hashbench.models.data import Queries
+from hashbench.models.pass_counter import Passes, counted
 from hashbench.threat import Threat
 
 
@@ -25,7 +25,7 @@ def test_queries_near_the_floor_leave_and_lose_what_near_means_at_most(monkeypat
         return passes.backwards, precision(victim, Queries(images, queries.labels, queries.index))
 
     few, early = attacked(near)
-    monkeypatch.setattr("hashbench.attacks.hag.arrived", lambda codes, *_: codes[:, 0] > 2)
+    monkeypatch.setattr("hashbench.attacks.hag.reached", lambda codes, *_: codes[:, 0] > 2)
     many, late = attacked(-1.0)
     assert many == 40 * len(queries.index)
     assert few < many

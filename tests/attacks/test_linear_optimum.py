@@ -10,14 +10,14 @@ import torch
 from toys import layers, linear_model, make_toy
 
 from hashbench.attacks.apgd_centers import nearest
-from hashbench.codes import anchor_code, center_code, class_codes, encode, mainstay_code
-from hashbench.data import Queries, Victim
-from hashbench.keeping import Settings, Tensors, train_anew
-from hashbench.model import binarize
-from hashbench.objectives import agreement, clipped_agreement, masked_departure
-from hashbench.prototype import CodeNet
-from hashbench.registry import attacks
-from hashbench.spec import Spec
+from hashbench.crafting.objectives import agreement, clipped_agreement, masked_departure
+from hashbench.crafting.prototype_networks import CodeNet
+from hashbench.models.codes import anchor_code, center_code, class_codes, encode, mainstay_code
+from hashbench.models.data import Queries, Victim
+from hashbench.models.helpers import NONE, Settings, Tensors, Versions, train_anew
+from hashbench.models.model import binarize
+from hashbench.registry.entries import attacks
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 
 Guide = Callable[[Victim, Queries], torch.Tensor]
@@ -94,7 +94,9 @@ def test_gradient_attacks_reach_the_best_value_of_their_objective(name: str, bit
     victim, queries = make_toy(model)
     kept: dict[str, Tensors] = {}
 
-    def keep(name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True) -> Tensors:
+    def keep(
+        name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True, versions: Versions = NONE
+    ) -> Tensors:
         kept[name] = kept.get(name) or train_anew(name, settings, make)
         return kept[name]
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from toys import golden, layers, linear_model, make_toy, small_net
 
 from hashbench.attacks.pgd_hamming import pgd_hamming
-from hashbench.chase import DONE
-from hashbench.codes import center_code, encode
-from hashbench.model import binarize
-from hashbench.perturb import descend
+from hashbench.crafting.gradient_loop import descend
+from hashbench.crafting.search import DONE
+from hashbench.models.codes import center_code, encode
+from hashbench.models.model import binarize
 from hashbench.threat import Threat
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from toys import floor, make_toy, precision, small_model
 
 from hashbench.attacks.standard import in_turn
-from hashbench.data import Queries, Victim
-from hashbench.exact import NEAR_FLOOR
-from hashbench.protocols import Craft
+from hashbench.crafting.gallery_ap import NEAR_FLOOR
+from hashbench.models.data import Queries, Victim
+from hashbench.registry.protocols import Craft
 from hashbench.types import Images
 
 

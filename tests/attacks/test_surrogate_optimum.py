@@ -13,13 +13,14 @@ import torch
 from torch import nn
 from toys import layers, linear_model, make_toy
 
-from hashbench.codes import anchor_code, center_code, encode
-from hashbench.data import Gallery, Queries, Victim
-from hashbench.keeping import Settings, Tensors
-from hashbench.model import HashModel, binarize
-from hashbench.objectives import agreement
-from hashbench.registry import attacks, backbone, backbones
-from hashbench.spec import Spec
+from hashbench.crafting.objectives import agreement
+from hashbench.models.codes import anchor_code, center_code, encode
+from hashbench.models.data import Gallery, Queries, Victim
+from hashbench.models.helpers import NONE, Settings, Tensors, Versions
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.decorators import backbone
+from hashbench.registry.entries import attacks, backbones
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 
 BITS = 6
@@ -43,7 +44,9 @@ def surrogate() -> Iterator[HashModel]:
 def attacked(name: str, surrogate: HashModel, eps: float) -> tuple[Victim, Queries, torch.Tensor]:
     """The victim, whose store holds the surrogate, the queries, and what the attack makes of them."""
 
-    def keep(name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True) -> Tensors:
+    def keep(
+        name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True, versions: Versions = NONE
+    ) -> Tensors:
         assert name == "surrogate"
         assert not of_victim
         return surrogate.state_dict()

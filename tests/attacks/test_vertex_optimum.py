@@ -13,13 +13,13 @@ import torch
 from torch.nn import functional
 from toys import layers, linear_model, make_toy
 
-from hashbench.codes import class_codes, encode, shared_labels
-from hashbench.data import Queries
-from hashbench.model import HashModel, binarize
-from hashbench.objectives import surrogate_distance, weighted_distance
-from hashbench.registry import attacks
-from hashbench.soft_ap import soft_average_precision
-from hashbench.spec import Spec
+from hashbench.crafting.objectives import surrogate_distance, weighted_distance
+from hashbench.crafting.soft_average_precision import soft_average_precision
+from hashbench.models.codes import class_codes, encode, shared_labels
+from hashbench.models.data import Queries
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.entries import attacks
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 
 BITS = 5

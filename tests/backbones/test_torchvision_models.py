@@ -10,11 +10,12 @@ from safetensors.torch import load, save
 from torch import nn
 
 from hashbench.backbones import torchvision_models
-from hashbench.backbones.torchvision_models import PAPERS, hash_network, last_linear
+from hashbench.backbones.torchvision_models import PAPERS, hash_network
 from hashbench.errors import BadInput, BadParameter, MissingData
-from hashbench.model import HashModel
-from hashbench.registry import backbones
-from hashbench.spec import Spec
+from hashbench.models.layers import last_linear
+from hashbench.models.model import HashModel
+from hashbench.registry.entries import backbones
+from hashbench.registry.spec import Spec
 
 BITS = 24
 

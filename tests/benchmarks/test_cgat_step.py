@@ -18,16 +18,16 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
-from hashbench.adversarial import Guided, InnerAttack, guided_loss
-from hashbench.codes import center_code
-from hashbench.model import HashModel, binarize
-from hashbench.objectives import agreement
-from hashbench.pooling import QuickMaxPool2d
-from hashbench.precision import mixed_precision
-from hashbench.protocols import Method
-from hashbench.registry import backbones, methods
-from hashbench.spec import Spec
+from hashbench.crafting.objectives import agreement
+from hashbench.models.codes import center_code
+from hashbench.models.model import HashModel, binarize
+from hashbench.models.precision import mixed_precision
+from hashbench.models.quick_pooling import QuickMaxPool2d
+from hashbench.registry.entries import backbones, methods
+from hashbench.registry.protocols import Method
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
+from hashbench.training.adversarial import Guided, InnerAttack, guided_loss
 
 TRAIN, BATCH, SIDE, BITS, CLASSES, STEPS = 10_500, 32, 64, 32, 21, 7
 EPS, RATIO = 8 / 255, 0.25

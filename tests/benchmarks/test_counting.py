@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from hashbench.hamming import Bits, Shard, count, count_shards
-from hashbench.metrics import Values, average_precision
+from hashbench.metrics.average_precision import Values, average_precision
+from hashbench.metrics.distance_counts import Bits, Shard, count, count_shards
 
 Arrays = tuple[Bits, Bits, Bits, Bits]
 SORTED = 20  # queries that are sorted; the rest would take as long each
 PEAK = """
 from test_counting import by_counts, make
-from hashbench.memory import peak_memory
+from hashbench.running.provenance import peak_memory
 by_counts(*make(2_100, 193_734, 32, 21))
 print(peak_memory() / 2**20)
 """

@@ -12,17 +12,17 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from hashbench import registry
-from hashbench.clean import clean_training
-from hashbench.codes import encode
-from hashbench.data import ImageSet, Victim
+from hashbench.crafting.targets import draw_targets
 from hashbench.datasets.fashion_mnist import DEBIAN, fashion_mnist
-from hashbench.evaluation import Numbers, judge, make_victim
-from hashbench.model import HashModel
-from hashbench.recipe import Recipe
-from hashbench.spec import Spec
-from hashbench.targets import draw_targets
+from hashbench.evaluation.judge import Numbers, judge, make_victim
+from hashbench.models.codes import encode
+from hashbench.models.data import ImageSet, Victim
+from hashbench.models.model import HashModel
+from hashbench.registry import entries
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
+from hashbench.training.recipe import Recipe
+from hashbench.training.undefended import clean_training
 
 STEPS, QUERIES, BITS = 2000, 20, 32
 
@@ -36,7 +36,7 @@ class Scene:
     targets: torch.Tensor
 
     def judged(self, name: str) -> Numbers:
-        choice = registry.attacks.choose(Spec.parse(f"{name}:preset=paper"))
+        choice = entries.attacks.choose(Spec.parse(f"{name}:preset=paper"))
         targets = self.targets if choice.goal == "targeted" else None
         return judge(choice, self.victim, self.queries, Threat(32 / 255), 0, targets).numbers
 
@@ -45,9 +45,9 @@ class Scene:
 def scene() -> Scene:
     split = fashion_mnist(train=2000, database=4000, queries=QUERIES)
     torch.manual_seed(0)
-    network = registry.backbones.choose(Spec("cnn")).call(BITS, split.channels, split.size)
+    network = entries.backbones.choose(Spec("cnn")).call(BITS, split.channels, split.size)
     model = HashModel(network, BITS)
-    method = registry.methods.choose(Spec("csq")).call(encode(model, split.train), split.train.labels)
+    method = entries.methods.choose(Spec("csq")).call(encode(model, split.train), split.train.labels)
     trained = clean_training(model, split.train, method, recipe=Recipe(epochs=20))
     targets = draw_targets(split.queries.labels, split.database.labels, 0)
     return Scene(make_victim(trained, split.train, split.database), split.queries, targets)
@@ -65,7 +65,7 @@ def test_passes(
 ) -> None:
     scene: Scene = request.getfixturevalue("scene")
     leaving: Numbers = benchmark.pedantic(scene.judged, (name,), rounds=1)  # type: ignore[no-untyped-call]
-    monkeypatch.setattr("hashbench.chase.arrived", nobody)
+    monkeypatch.setattr("hashbench.crafting.search.arrived", nobody)
     monkeypatch.setattr("hashbench.attacks.hag.arrived", nobody)
     monkeypatch.setattr("hashbench.attacks.hag.NEAR_FLOOR", -1.0)
     staying = scene.judged(name)

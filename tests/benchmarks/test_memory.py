@@ -17,8 +17,8 @@ from hashbench.datasets.fashion_mnist import DEBIAN
 SMALL, LARGE = 2_000, 20_000
 JOB = """
 import sys
-from hashbench.cli import cli
-from hashbench.memory import peak_memory
+from hashbench.cli.main import cli
+from hashbench.running.provenance import peak_memory
 cli.main(sys.argv[1:], standalone_mode=False)
 print("peak", peak_memory())
 """

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hashbench.attacks.pgd_hamming import pgd_hamming
-from hashbench.codes import center_code, encode
-from hashbench.data import ImageSet, Queries, Victim
-from hashbench.evaluation import make_victim
-from hashbench.guard import guarded
-from hashbench.model import HashModel
-from hashbench.pooling import with_quick_pools
-from hashbench.registry import backbones
-from hashbench.spec import Spec
+from hashbench.evaluation.judge import make_victim
+from hashbench.models.codes import center_code, encode
+from hashbench.models.data import ImageSet, Queries, Victim
+from hashbench.models.model import HashModel
+from hashbench.models.quick_pooling import with_quick_pools
+from hashbench.registry.attack_guard import guarded
+from hashbench.registry.entries import backbones
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 
 QUERIES, STEPS, EPS, BITS = 32, 20, 8 / 255, 32

@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 QUICK = ("run", "--training", "epochs=1", "--device", "cpu", "--attack", "noise", "--store", "store", "--out", "out")
-MAIN = "from hashbench.cli import main; main()"
+MAIN = "from hashbench.cli.main import main; main()"
 
 
 def command(words: tuple[str, ...], folder: Path) -> None:

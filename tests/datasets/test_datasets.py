@@ -11,13 +11,13 @@ import torchvision
 from sklearn.datasets import load_digits
 from toys import pixels
 
-from hashbench.data import ImageSet, RetrievalSplit
 from hashbench.datasets import cifar10 as cifar10_module
 from hashbench.datasets.cifar10 import cifar10, draw_roles
 from hashbench.datasets.digits import digit_pools, digits, read_table
 from hashbench.datasets.digits_collage import digits_collage
 from hashbench.datasets.fashion_mnist import DEBIAN, FILES, fashion_mnist
 from hashbench.errors import BadParameter, MissingData
+from hashbench.models.data import ImageSet, RetrievalSplit
 
 
 def images_of(role: ImageSet) -> set[bytes]:

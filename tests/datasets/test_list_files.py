@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from hashbench.data import RetrievalSplit
 from hashbench.datasets.flickr25k import flickr25k
 from hashbench.datasets.list_files import DATA_VARIABLE
 from hashbench.datasets.lists import lists
 from hashbench.datasets.nuswide import nuswide
 from hashbench.errors import BadInput, MissingData
+from hashbench.models.data import RetrievalSplit
 
 LINES = {"database": ["a", "b", "c", "d", "a"], "train": ["a", "b"], "test": ["q", "r"]}
 ROWS = {"database": ["1 0", "0 1", "1 1", "0 0", "1 0"], "train": ["1 0", "0 1"], "test": ["1 0", "0 1"]}

@@ -5,9 +5,9 @@ import pytest
 import torch
 from toys import assert_near, golden, gradients, small_net
 
+from hashbench.crafting.prototype_networks import CodeNet, code_net_loss, new_optimiser
 from hashbench.defenses.atrdh import RandomTargets
 from hashbench.methods.dph import dph
-from hashbench.prototype import CodeNet, code_net_loss, new_optimiser
 
 CHECKED = ("fc_w", "fc_b", "conv1_w", "conv2_w")
 NAMES = ("conv1_w", "conv1_b", "conv2_w", "conv2_b", "fc_w", "fc_b")

@@ -5,15 +5,15 @@ import pytest
 import torch
 from toys import assert_near, golden, gradients, layers, pixels, random_images, small_model, small_net
 
-from hashbench.adversarial import Guided, InnerAttack, guided_loss
-from hashbench.codes import center_code, encode
+from hashbench.crafting.gradient_loop import descend
+from hashbench.crafting.objectives import agreement
 from hashbench.defenses.cgat import cgat
 from hashbench.methods.csq import CentralSimilarity, csq, hash_centers
-from hashbench.objectives import agreement
-from hashbench.perturb import descend
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
+from hashbench.models.codes import center_code, encode
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
+from hashbench.training.adversarial import Guided, InnerAttack, guided_loss
+from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Index, Labels, Scalar
 
 NAMES = ("conv1_w", "conv1_b", "conv2_w", "conv2_b", "fc_w", "fc_b")

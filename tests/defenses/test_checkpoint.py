@@ -16,10 +16,10 @@ from toys import small_model
 from hashbench.backbones.torchvision_models import IMAGENET, hash_network
 from hashbench.defenses.checkpoint import restored
 from hashbench.errors import BadInput, BadParameter
-from hashbench.layouts import torchvision_names
-from hashbench.model import HashModel
-from hashbench.registry import defenses
-from hashbench.spec import Spec
+from hashbench.models.foreign_weights import torchvision_names
+from hashbench.models.model import HashModel
+from hashbench.registry.entries import defenses
+from hashbench.registry.spec import Spec
 
 BITS = 12
 State = dict[str, Tensor]

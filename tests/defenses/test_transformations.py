@@ -5,22 +5,22 @@ import pytest
 import torch
 from toys import make_toy, pixels, random_images, small_model
 
-from hashbench.cell import ADAPTIVE, OBLIVIOUS, attackers
-from hashbench.clean import clean_training
-from hashbench.codes import encode
-from hashbench.data import Victim
 from hashbench.datasets.digits import digits
-from hashbench.evaluation import judge, make_victim
+from hashbench.evaluation.judge import judge, make_victim
 from hashbench.methods.csq import csq
-from hashbench.model import HashModel
-from hashbench.passes import Passes, counted
-from hashbench.protocols import Attack, Craft, Method
-from hashbench.recipe import Recipe
-from hashbench.registry import Choice, Entry, attacks, defenses
+from hashbench.models.codes import encode
+from hashbench.models.data import Victim
+from hashbench.models.model import HashModel
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.models.transformed import Transformed, bare
+from hashbench.registry.entries import Choice, Entry, attacks, defenses
+from hashbench.registry.protocols import Attack, Craft, Method
+from hashbench.registry.spec import Spec
+from hashbench.running.cell import ADAPTIVE, OBLIVIOUS, attackers
 from hashbench.seeds import seeded
-from hashbench.spec import Spec
 from hashbench.threat import Threat
-from hashbench.transformed import Transformed, bare
+from hashbench.training.recipe import Recipe
+from hashbench.training.undefended import clean_training
 from hashbench.types import Images
 
 NAMES = ("jpeg", "bit-depth", "median", "noise-smoothing")

@@ -7,17 +7,17 @@ import torch
 from toys import random_images, small_model
 
 from hashbench.backbones.cnn import cnn
-from hashbench.clean import clean_training
-from hashbench.codes import encode
-from hashbench.data import ImageSet
 from hashbench.datasets.digits import digits
-from hashbench.evaluation import make_victim
-from hashbench.model import HashModel, binarize
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import methods
-from hashbench.scoring import retrieval
-from hashbench.spec import Spec
+from hashbench.evaluation.judge import make_victim
+from hashbench.metrics.score import retrieval
+from hashbench.models.codes import encode
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.entries import methods
+from hashbench.registry.protocols import Method
+from hashbench.registry.spec import Spec
+from hashbench.training.recipe import Recipe
+from hashbench.training.undefended import clean_training
 
 NAMES = [entry.name for entry in methods]
 every_method = pytest.mark.parametrize("name", NAMES)

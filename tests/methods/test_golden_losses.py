@@ -19,7 +19,7 @@ from hashbench.methods.dsdh import DiscreteSupervised
 from hashbench.methods.greedyhash import SignClassifier
 from hashbench.methods.hashnet import PairwiseLikelihood
 from hashbench.methods.sorted_quantisation import SortedQuantisation
-from hashbench.protocols import Method
+from hashbench.registry.protocols import Method
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "losses.npz", allow_pickle=False))
 PRECISIONS = {torch.float64: ("_f64", 1e-11, 1e-9), torch.float32: ("", 3e-7, 3e-6)}

@@ -1,0 +1,162 @@
+"""A leaderboard's folder, read back as text: what pictures and the page are made from."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hashbench.boards.query_files import QUERIES, read_arrays
+from hashbench.errors import BadInput
+from hashbench.metrics.distance_counts import Counts
+from hashbench.threat import format_eps
+
+Row = dict[str, str]
+
+ROUNDED = 255e-6  # grey levels that a budget can lose by the decimals of the tables
+TABLES = ("results", "ranking", "sanity", "curve", "provenance")
+
+
+@dataclass(frozen=True)
+class BoardFiles:
+    """The tables of a leaderboard's folder, a dictionary a row; a table that is not there has no rows."""
+
+    folder: Path
+    results: tuple[Row, ...]
+    ranking: tuple[Row, ...] = ()
+    sanity: tuple[Row, ...] = ()
+    curve: tuple[Row, ...] = ()
+    provenance: tuple[Row, ...] = ()
+    group: str = ""  # the folder between, where leaderboards of one subject stand side by side
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def place(self) -> str:
+        """The folder's path from the folder of all leaderboards."""
+        return f"{self.group}/{self.name}" if self.group else self.name
+
+    @property
+    def subject(self) -> Row:
+        """The fields that all rows share: data set, method, bits, budget and so on."""
+        return self.results[0]
+
+    @property
+    def exact_eps(self) -> float:
+        """The budget without the rounding of the tables, if it is a whole number of grey levels."""
+        eps = number(self.subject["eps"]) or 0.0
+        levels = round(255 * eps)
+        return levels / 255 if abs(255 * eps - levels) < ROUNDED else eps
+
+    @property
+    def eps(self) -> str:
+        """The budget as people write it: 8/255 where it is a whole number of grey levels."""
+        return format_eps(self.exact_eps)
+
+    @property
+    def title(self) -> str:
+        """The subject and the threat, for people."""
+        one = self.subject
+        parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
+        parts += [one["training"]] if one.get("training", "clean") != "clean" else []
+        return f"{f'{self.group}: ' if self.group else ''}{', '.join(parts)}; l-inf eps {self.eps}"
+
+    @property
+    def defenses(self) -> list[str]:
+        """Labels of the defenses: as they are ranked, then those that are not, `none` first."""
+        ranked = [row["defense"] for row in self.ranking]
+        others = sorted({row["defense"] for row in self.results} - set(ranked), key=lambda d: (d != "none", d))
+        return ranked + others
+
+    @property
+    def chance(self) -> float | None:
+        """Mean AP of a ranking that knows nothing, and so of a constant code, in [0, 1]."""
+        levels = [level for row in self.results if (level := number(row.get("chance_map"))) is not None]
+        return sum(levels) / len(levels) if levels else None
+
+    def cells(self, defense: str, attack: str | None = None) -> list[Row]:
+        """The rows of results.csv of a defense, or of it under the adaptive attacker of one attack."""
+        return [
+            row
+            for row in self.results
+            if row["defense"] == defense
+            and (attack is None or (row["attack"] == attack and row.get("attacker", "adaptive") == "adaptive"))
+        ]
+
+    def counts(self, cell: Row) -> Counts | None:
+        """Database items by distance of each query of a cell; None where they were not kept.
+
+        Raises:
+            BadInput: the file is damaged.
+        """
+        path = self.folder / QUERIES / f"{cell['config_digest']}.npz"
+        if not path.is_file():
+            return None
+        try:
+            arrays = read_arrays(path)
+            return Counts(arrays["items"].astype(np.int64), arrays["relevant"].astype(np.int64))
+        except (BadInput, KeyError) as error:
+            raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
+
+
+def read_boards(out: Path) -> list[BoardFiles]:
+    """All leaderboards in a folder and in the folders inside it, by place.
+
+    Raises:
+        BadInput: a table is damaged.
+    """
+    folders = sorted(path.parent for path in out.rglob("results.csv"))
+    return [replace(read_board(folder), group="/".join(folder.relative_to(out).parts[:-1])) for folder in folders]
+
+
+def read_board(folder: Path) -> BoardFiles:
+    """The tables of one leaderboard.
+
+    Raises:
+        BadInput: results.csv is missing or empty, or a table has another form.
+    """
+    paths = [folder / f"{name}.csv" for name in TABLES]
+    try:
+        tables = [tuple(read_rows(path)) if path.is_file() else () for path in paths]
+    except BadInput as error:
+        raise BadInput(f"{folder}: {error}") from None
+    results, ranking, sanity, curve, provenance = tables
+    if not results:
+        raise BadInput(f"{folder / 'results.csv'} has no rows; make it again with 'hashbench report'")
+    return BoardFiles(folder, results, ranking, sanity, curve, provenance)
+
+
+def number(text: str | None) -> float | None:
+    """A number of a table; None for an empty field.
+
+    Raises:
+        BadInput: the field is neither empty nor a number.
+    """
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise BadInput(f"a table has {text!r} where a number belongs; make it again with 'hashbench report'") from None
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a leaderboard's table as text.
+
+    Raises:
+        BadInput: it can't be read, its rows have not as many values as there are columns, or none names a defense.
+    """
+    again = "make it again with 'hashbench report'"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restkey="", strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise BadInput(f"{path.name} is missing or no table; {again}") from None
+    if any("" in row or None in row.values() for row in rows):
+        raise BadInput(f"{path.name} has rows that are longer or shorter than its head; {again}")
+    if rows and "defense" not in rows[0]:
+        raise BadInput(f"{path.name} has no column 'defense'; {again}")
+    return rows

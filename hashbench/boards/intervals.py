@@ -1,0 +1,70 @@
+"""Intervals of mean APs: many at once, so that resamples are drawn once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hashbench.evaluation.judge import Arrays
+from hashbench.metrics.bootstrap import Floats, estimate
+from hashbench.running.store import Result
+
+AT_ONCE = 64  # means whose draws are held in memory together
+
+Reader = Callable[[Result], Arrays]  # the per-query arrays of a cell; empty for one without
+
+
+@dataclass(frozen=True)
+class ConfidenceInterval:
+    """A mean with the bounds of its 95 % interval, and the two-sided p of its being 0."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def intervals(values: Sequence[Floats]) -> list[ConfidenceInterval | None]:
+    """The interval of each mean, in their order; None for one of fewer than two queries.
+
+    Args:
+        values: APs or paired differences of APs [seeds, queries], each of a shape of its own.
+    """
+    found: list[ConfidenceInterval | None] = [None] * len(values)
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for place, array in enumerate(values):
+        if array.size and array.shape[1] > 1:
+            shapes.setdefault(array.shape, []).append(place)
+    for places in shapes.values():
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            one = estimate(np.stack([values[place] for place in some]))
+            for place, *numbers in zip(some, one.difference, one.low, one.high, one.p, strict=True):
+                found[place] = ConfidenceInterval(*map(float, numbers))
+    return found
+
+
+def cell_intervals(results: Iterable[Result], arrays: Reader) -> dict[str, dict[str, float]]:
+    """For each cell, by its key, the bounds of the interval of its own mAP, as columns of results.csv.
+
+    A targeted attack's cell has those of its t-MAP too.
+    """
+    names, values = [], []
+    for result in results:
+        held = arrays(result)
+        for prefix, name in (("", "average_precision"), ("t_", "target_average_precision")):
+            if name in held:
+                names.append((result.key, prefix))
+                values.append(scored(held[name][None]))
+    bounds: dict[str, dict[str, float]] = {}
+    for (key, prefix), found in zip(names, intervals(values), strict=True):
+        if found:
+            bounds.setdefault(key, {}).update({f"{prefix}ci_low": found.low, f"{prefix}ci_high": found.high})
+    return bounds
+
+
+def scored(values: Floats) -> Floats:
+    """The columns of APs [seeds, queries] of queries that have one: with a relevant item in the database."""
+    return values[:, ~np.isnan(values).any(axis=0)]

@@ -1,0 +1,251 @@
+"""Results to tables: one folder a subject and threat, with its tables, per-query files and digests."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from hashbench.boards.tables import plain, writing
+from hashbench.registry.spec import Spec
+from hashbench.running.cell import ADAPTIVE, column_name
+from hashbench.running.store import Result
+from hashbench.threat import format_eps
+
+KEY = [
+    "schema_version", "protocol_version", "dataset", "split_digest", "backbone", "method", "training", "bits",
+    "defense", "attack", "goal", "access", "attacker", "norm", "eps", "seed", "index",
+]  # fmt: skip
+PARAMETERS = [
+    "backbone_params", "method_params", "training_params", "defense_params", "tuned", "attack_params", "steps",
+    "restarts",
+]  # fmt: skip
+QUALITY = [
+    "map_clean", "map", "map_low", "map_high", "ci_low", "ci_high", "map_at_k", "k", "precision_radius_2",
+    "bits_moved", "chance_map", "relevant_fraction", "distinct_codes", "bit_entropy",
+]  # fmt: skip
+TARGETED = [
+    "t_map", "t_map_low", "t_map_high", "t_ci_low", "t_ci_high", "t_map_clean", "t_chance_map", "map_own",
+    "success_rate",
+]  # fmt: skip
+SIZES = ["n_queries", "n_without_relevant", "n_database"]
+AUDIT = ["linf_max", "l2_mean", "range_ok", "map_8bit", "status", "reason"]
+COST = ["forwards", "backwards", "helper_forwards", "helper_backwards", "train_forwards", "train_backwards"]
+DIGESTS = ["config_digest", "model_digest", "codes_digest"]
+COLUMNS = [*KEY, *PARAMETERS, *QUALITY, *TARGETED, *SIZES, *AUDIT, *COST, "versions", *DIGESTS]
+HOST = [
+    "attack_seconds", "train_seconds", "peak_memory_mb", "device", "threads", "package_version", "code_commit",
+    "code_dirty", "code_digest", "python", "torch", "numpy", "platform", "created_utc", "command",
+]  # fmt: skip
+Intervals = Mapping[str, Mapping[str, float]]
+NO_INTERVALS: Intervals = MappingProxyType({})
+PLACES = ("--store", "--out")  # options that name folders
+BROAD = 6  # attacks that stand beside each other
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The results of one subject under one threat; only these may be compared."""
+
+    name: str
+    results: tuple[Result, ...]
+
+    @property
+    def title(self) -> str:
+        """The subject and the threat, for people."""
+        one = self.results[0].identity
+        parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
+        if one["training"] != "clean":
+            parts.append(one["training"])
+        return ", ".join(parts) + f"; l-inf eps {format_eps(one['eps'])}"
+
+    def rows(self, intervals: Intervals = NO_INTERVALS) -> pd.DataFrame:
+        """One row a cell: everything that the same command gives again, digit by digit.
+
+        Args:
+            intervals: bounds of intervals by the key of their cell, as columns.
+        """
+        clean = {_model(r): r.numbers["map"] for r in self.results if r.identity["attack"] == "none" and r.numbers}
+        rows = [
+            _row(result, {"map_clean": clean.get(_model(result)), **intervals.get(result.key, {})})
+            for result in self.results
+        ]
+        return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+
+    def provenance(self) -> pd.DataFrame:
+        """One row a cell: times, machine, versions and the command that made it."""
+        key = ["defense", "attack", "attacker", "seed"]
+        rows = [
+            {k: r.identity[k] for k in key}
+            | {"config_digest": r.key, **r.host, "command": without_places(str(r.host.get("command", "")))}
+            for r in self.results
+        ]
+        return pd.DataFrame(rows, columns=[*key, "config_digest", *HOST], dtype=object)
+
+    def matrix(self) -> pd.DataFrame:
+        """Defenses by attacks: mAP with its tie bounds, averaged over seeds; then the chance level.
+
+        Columns of targeted attacks hold t-MAP, the mAP with respect to the target labels, and say so.
+        """
+        return pd.DataFrame([*map(self._matrix_row, self.defenses), self._chance_row()])
+
+    @property
+    def defenses(self) -> list[str]:
+        """Row labels, `none` first."""
+        return _ordered(r.identity["defense"] for r in self.results)
+
+    @property
+    def attacks(self) -> list[str]:
+        """Column labels: `none` first, an oblivious attacker's beside its attack, targeted attacks last."""
+        labels = _ordered(map(attack_of, self.results))
+        return sorted(labels, key=self.targeted)
+
+    @property
+    def tall(self) -> bool:
+        """Whether there are too many attacks to stand beside each other; they go down the page then."""
+        return len(self.attacks) > BROAD
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in order."""
+        return sorted({r.identity["seed"] for r in self.results})
+
+    def cells(self, defense: str, attack: str) -> list[Result]:
+        """The results of one square of the matrix, by seed; none where nothing was to be measured."""
+        return [r for r in self.results if (r.identity["defense"], attack_of(r)) == (defense, attack)]
+
+    def targeted(self, attack: str) -> bool:
+        """Whether an attack aims at target labels; its squares then hold t-MAP."""
+        return any(r.identity["goal"] == "targeted" for r in self.results if attack_of(r) == attack)
+
+    def access(self, attack: str) -> str:
+        """What an attack knows of the victim."""
+        return next(str(r.identity["access"]) for r in self.results if attack_of(r) == attack)
+
+    def column(self, attack: str) -> str:
+        """An attack's name, with the measure where that is not mAP."""
+        return f"{attack} t-MAP" if self.targeted(attack) else attack
+
+    def values(self, defense: str, attack: str, number: str = "map") -> list[float]:
+        """A number of one square's cells, by seed; none if any of them is invalid.
+
+        `map`, `map_low` and `map_high` are with respect to the targets for a targeted attack.
+        """
+        number = f"t_{number}" if self.targeted(attack) and f"t_{number}" in TARGETED else number
+        cells = self.cells(defense, attack)
+        return [r.numbers[number] for r in cells] if all(r.status == "valid" for r in cells) else []
+
+    @property
+    def chance(self) -> float | None:
+        """Mean AP of a ranking that knows nothing, and so of a constant code."""
+        return _mean([r.numbers["chance_map"] for r in self.results if r.numbers])
+
+    def chance_of(self, attack: str) -> float | None:
+        """The chance level of an attack's squares: with respect to the targets for a targeted one."""
+        number = "t_chance_map" if self.targeted(attack) else "chance_map"
+        return _mean([r.numbers[number] for r in self.results if r.numbers and attack_of(r) == attack])
+
+    def _matrix_row(self, defense: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"defense": defense, "seeds": len(self.seeds)}
+        for attack in self.attacks:
+            name = self.column(attack)
+            for number, column in (("map", name), ("map_low", f"{name} low"), ("map_high", f"{name} high")):
+                row[column] = plain(_mean(self.values(defense, attack, number)))
+        return row
+
+    def _chance_row(self) -> dict[str, Any]:
+        levels = {self.column(attack): plain(self.chance_of(attack)) for attack in self.attacks}
+        return {"defense": "chance", "seeds": len(self.seeds)} | levels
+
+
+def without_places(command: str) -> str:
+    """A command without the folders of its machine that it works in, which decide no number."""
+    words = iter(shlex.split(command))
+    kept = []
+    for word in words:
+        if word in PLACES:
+            next(words, None)
+        elif not word.startswith(tuple(f"{place}=" for place in PLACES)):
+            kept.append(word)
+    return shlex.join(kept)
+
+
+def attack_of(result: Result) -> str:
+    """The label of the column that a result belongs to."""
+    return column_name(result.identity["attack"], result.identity["attacker"])
+
+
+def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
+    """Group results that may be compared; of two measurements of one cell the newer one counts."""
+    newest: dict[str, Result] = {}
+    for stored in sorted(results, key=lambda r: (r.host["created_utc"], r.key)):
+        result = replace(stored, identity={"attacker": ADAPTIVE, **stored.identity})  # older results name none
+        newest[json.dumps(result.identity, sort_keys=True)] = result
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in newest.values():
+        groups.setdefault((folder_name(result.identity), result.identity["split_digest"]), []).append(result)
+    names = [name for name, _ in groups]
+    return [
+        Leaderboard(f"{name}-{split[:6]}" if names.count(name) > 1 else name, tuple(sorted(group, key=order)))
+        for (name, split), group in sorted(groups.items())
+    ]
+
+
+def folder_name(identity: dict[str, Any]) -> str:
+    """`<subject>-<threat>`, from everything that must agree for two rows to be compared."""
+    words = [identity["dataset"], identity["backbone"], identity["method"], f"{identity['bits']}bit"]
+    if identity["training"] != "clean":
+        words.append(identity["training"])
+    words += [identity["norm"], format_eps(identity["eps"])]
+    return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
+
+
+def file_name(label: str) -> str:
+    """A label as a part of a file's name."""
+    return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in str(Spec.parse(label))).split())
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a folder for leaderboards that can't be written, before anything is trained.
+
+    Raises:
+        StoreUnusable: it can't.
+    """
+    with writing(out), tempfile.TemporaryFile(dir=out):
+        pass
+
+
+def _row(result: Result, more: Mapping[str, Any]) -> dict[str, Any]:
+    identity, numbers = result.identity, result.numbers
+    attack = identity["attack_params"]
+    row = {**identity, **numbers, **more, "status": result.status, "reason": result.reason}
+    row |= {"steps": attack.get("steps"), "restarts": attack.get("restarts"), "config_digest": result.key}
+    row["range_ok"] = True if numbers else None  # an image outside [0, 1] ends its cell
+    return {name: plain(row.get(name)) for name in COLUMNS}
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _model(result: Result) -> tuple[str, int]:
+    return result.identity["defense"], result.identity["seed"]
+
+
+def order(result: Result) -> tuple[Any, ...]:
+    """What the rows of a board are sorted by."""
+    identity = result.identity
+    names = [(identity[kind] != "none", identity[kind]) for kind in ("defense", "attack")]
+    return *names, identity["attacker"], identity["seed"], result.key
+
+
+def _ordered(labels: Iterable[str]) -> list[str]:
+    return sorted(set(labels), key=lambda label: (label != "none", label))

@@ -1,0 +1,257 @@
+"""Leaderboards' folders to one self-contained HTML file: no network, no clock, the same bytes each time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hashbench.boards.files import BoardFiles, Row, number, read_boards
+from hashbench.boards.leaderboard import file_name
+from hashbench.boards.pairing import row_command
+from hashbench.errors import BadInput, StoreUnusable
+
+NAME = "index.html"
+RANKED = "ranked"
+ROW_PICTURES = ("curve", "tradeoff")  # of the table, that each of its rows shows again
+CAPTIONS = {
+    "matrix": "mAP of each defense under each attack; * at or below chance",
+    "curve": "Robustness curve: mAP against the budget, by the probe's short attack on a part of the queries",
+    "tradeoff": "Clean mAP against the per-query worst case",
+    "precision-recall": "Precision against recall as the Hamming radius grows, clean and under the worst attack",
+}
+VERSIONS = ("package_version", "code_commit", "code_dirty", "python", "torch", "numpy")
+COLUMNS = (
+    "rank", "rank_group", "seeds", "worst_attack", "attack_set", "attack_set_digest", "delta_vs_cgat", "delta_ci_low",
+    "n_queries", "train_cost", "note",
+)  # fmt: skip
+NO_MEANINGS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG file as a data address."""
+
+    name: str
+    caption: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one attack did to a defense, averaged over seeds; numbers in [0, 1], None where there is none."""
+
+    attack: str
+    access: str
+    measure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    rounded: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One defense's row: what the table shows of it, and what it opens to."""
+
+    key: str
+    defense: str
+    ranking: Row
+    clean: float | None
+    flags: tuple[tuple[str, str], ...]
+    lines: tuple[Line, ...]
+    signals: tuple[tuple[str, str], ...]
+    digests: tuple[tuple[str, str], ...]
+    command: str
+    pictures: tuple[Picture, ...]
+
+    @property
+    def status(self) -> str:
+        """`ranked`, or why not in a word or two."""
+        return self.ranking.get("status") or "not ranked"
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the row counts; others are greyed."""
+        return self.status == RANKED
+
+    def value(self, column: str) -> float | None:
+        """A number of ranking.csv."""
+        return number(self.ranking.get(column))
+
+
+@dataclass(frozen=True)
+class Section:
+    """One leaderboard: its table and its pictures."""
+
+    key: str
+    board: BoardFiles
+    entries: tuple[Entry, ...]
+    pictures: tuple[Picture, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
+    """Write `index.html` for all leaderboards' folders inside a folder, and return its path.
+
+    Boards of a versioned attack set stand first, and of these the ones with most rows.
+
+    Args:
+        meanings: what each flag means and what to do about it.
+
+    Raises:
+        BadInput: there is no leaderboard, or a table is damaged.
+        StoreUnusable: the folder can't be written.
+    """
+    boards = read_boards(out)
+    if not boards:
+        raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
+    sections = sorted((_section(board, meanings) for board in boards), key=_weight)
+    text, path = render(sections), out / NAME
+    try:
+        draft = out / f".{NAME}"
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.replace(path)
+    except OSError as error:
+        raise StoreUnusable(f"can't write {path} ({error.strerror}); choose another folder with --out") from None
+    return path
+
+
+def _weight(section: Section) -> tuple[bool, int]:
+    """Sorts sections, the weightiest first; equals keep their order."""
+    sets = {entry.ranking.get("attack_set") for entry in section.entries} - {None, "", "custom"}
+    return not sets, -len(section.entries)
+
+
+def render(sections: Sequence[Section]) -> str:
+    """The page's text."""
+    environment = Environment(
+        loader=PackageLoader("hashbench.boards"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters.update(percent=_percent, points=_points, chance_p=_p, plain=_number)
+    subjects = [section.board.subject for section in sections]
+    choices = {
+        "data set": ("dataset", sorted({one["dataset"] for one in subjects})),
+        "method": ("method", sorted({one["method"] for one in subjects})),
+        "bits": ("bits", sorted({one["bits"] for one in subjects}, key=lambda bits: (len(bits), bits))),
+        "attack set": ("set", sorted({e.ranking.get("attack_set") or "none" for s in sections for e in s.entries})),
+    }
+    return environment.get_template("page.html").render(sections=sections, choices=choices, row_pictures=ROW_PICTURES)
+
+
+def _section(board: BoardFiles, meanings: Mapping[str, str]) -> Section:
+    key = "t" + hashlib.sha256(board.place.encode()).hexdigest()[:8]
+    drawn = [path for path in sorted(board.folder.glob("*.svg")) if not path.name.startswith(".")]
+    drawn.sort(
+        key=lambda path: (path.stem not in CAPTIONS, list(CAPTIONS).index(path.stem) if path.stem in CAPTIONS else 0)
+    )
+    own = {defense: [p for p in drawn if _is_gallery(p, defense)] for defense in board.defenses}
+    galleries = {path for paths in own.values() for path in paths}
+    entries = tuple(
+        _entry(board, f"{key}-{place}", defense, meanings, [_picture(path) for path in own[defense]])
+        for place, defense in enumerate(board.defenses)
+    )
+    one = board.subject
+    names = ("dataset", "split_digest", "backbone", "method", "training", "bits", "norm", "index")
+    facts = [(name.replace("_", " "), one.get(name, "")) for name in names]
+    facts += [("eps", board.eps), ("protocol version", one.get("protocol_version", ""))]
+    facts += [("queries", one.get("n_queries", "")), ("database items", one.get("n_database", ""))]
+    pictures = tuple(_picture(path) for path in drawn if path not in galleries)
+    return Section(key, board, entries, pictures, tuple((name, value) for name, value in facts if value))
+
+
+def _entry(
+    board: BoardFiles, key: str, defense: str, meanings: Mapping[str, str], pictures: Sequence[Picture]
+) -> Entry:
+    missing = {"defense": defense, "note": "it is not in ranking.csv; make that with 'hashbench report'"}
+    ranking = dict.fromkeys(COLUMNS, "") | next((row for row in board.ranking if row["defense"] == defense), missing)
+    cells = board.cells(defense)
+    clean = number(ranking.get("map_clean"))
+    if clean is None:
+        clean = _mean([number(cell["map"]) for cell in cells if cell["attack"] == "none"])
+    probes = [row for row in board.sanity if row["defense"] == defense]
+    raised = (ranking.get("flags") or "").split() or [flag for row in probes for flag in row.get("flags", "").split()]
+    flags = tuple((flag, meanings.get(flag, "")) for flag in dict.fromkeys(raised))
+    names = [name for name in (probes[0] if probes else {}) if name not in ("defense", "seed", "flags")]
+    signals = tuple((name, ", ".join(row[name] or "-" for row in probes)) for name in names)
+    seeds = sorted({int(cell["seed"]) for cell in cells})
+    attacks = sorted({cell["attack"] for cell in cells} - {"none"})
+    identity = {**board.subject, "eps": board.exact_eps}
+    return Entry(
+        key, defense, ranking, clean, flags, _lines(cells), signals, _digests(board, defense, cells),
+        row_command(identity, [defense], attacks, seeds), tuple(pictures),
+    )  # fmt: skip
+
+
+def _lines(cells: Sequence[Row]) -> tuple[Line, ...]:
+    """One line an attack and attacker, as the tables order them: clean first, targeted last."""
+    groups: dict[tuple[bool, bool, str, str], list[Row]] = {}
+    for cell in cells:
+        place = (cell.get("goal") == "targeted", cell["attack"] != "none", cell["attack"], cell.get("attacker", ""))
+        groups.setdefault(place, []).append(cell)
+    lines = []
+    for (targeted, _, attack, attacker), group in sorted(groups.items()):
+        prefix = "t_" if targeted else ""
+        numbers = [_mean([number(cell.get(f"{prefix}{n}")) for cell in group]) for n in ("map", "map_low", "map_high")]
+        invalid = tuple(f"seed {cell['seed']}: {cell.get('reason', '')}" for cell in group if cell["status"] != "valid")
+        rounded = None if targeted else _mean([number(cell.get("map_8bit")) for cell in group])
+        name = attack if attacker in ("", "adaptive") else f"{attack} ({attacker})"
+        measure, access = "t-MAP" if targeted else "mAP", group[0].get("access", "")
+        value, low, high, rounded = [None] * 4 if invalid else [*numbers, rounded]
+        lines.append(Line("clean" if attack == "none" else name, access, measure, value, low, high, rounded, invalid))
+    return tuple(lines)
+
+
+def _digests(board: BoardFiles, defense: str, cells: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+    """Where the numbers come from: code, versions, models. No times, no machine."""
+    made = [row for row in board.provenance if row["defense"] == defense]
+    facts = [(name.replace("_", " "), _listed(row.get(name, "") for row in made)) for name in VERSIONS]
+    named = {"defense_params": "defense parameters", "tuned": "tuned by trials"}
+    for name in ("model_digest", "codes_digest", *named):
+        facts += [(named.get(name, name.replace("_", " ")), _listed(cell.get(name, "") for cell in cells))]
+    return tuple((name, value) for name, value in facts if value)
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(dict.fromkeys(value for value in values if value))
+
+
+def _is_gallery(path: Path, defense: str) -> bool:
+    return path.stem.startswith(f"gallery-{file_name(defense)}--")
+
+
+def _picture(path: Path) -> Picture:
+    try:
+        content = base64.b64encode(path.read_bytes()).decode()
+    except OSError as error:
+        raise BadInput(f"{path} can't be read ({error.strerror}); make it again with 'hashbench report'") from None
+    caption = CAPTIONS.get(path.stem) or path.stem.replace("--", ", ")
+    return Picture(path.stem, caption, f"data:image/svg+xml;base64,{content}")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _percent(level: float | None) -> str:
+    return "" if level is None else f"{100 * level:.1f}"
+
+
+def _points(level: float | None) -> str:
+    return "" if level is None else f"{100 * level:+.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,212 @@
+"""Which stored cells two defenses are compared by, and what can't be compared."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hashbench.errors import BadInput, BadParameter, UnknownName
+from hashbench.registry.entries import Registry, defenses
+from hashbench.registry.spec import Spec
+from hashbench.running.cell import ADAPTIVE
+from hashbench.running.store import Result
+from hashbench.threat import format_eps
+
+CLEAN, UNDEFENDED = "none", "none"
+WEAK = ("none", "noise")  # compared only if asked for
+FIELDS = {
+    "schema_version": "schema version", "protocol_version": "protocol version", "dataset": "data set",
+    "split_digest": "queries", "backbone": "backbone", "method": "method", "training": "training", "bits": "bits",
+    "norm": "norm", "eps": "eps", "index": "index",
+}  # fmt: skip
+
+Context = tuple[Any, ...]
+Cells = dict[tuple[str, str, int], Result]  # by defense, attack, seed
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The valid cells of two defenses on one subject under one threat: every attack and `none`, every seed."""
+
+    defenses: tuple[str, str]
+    attacks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    left_out: tuple[int, ...]
+    cells: Cells
+    identity: Mapping[str, Any]
+
+
+def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[str] = (), **filters: Any) -> Pairing:
+    """Choose the cells to compare two defenses by.
+
+    Args:
+        results: cells of a store; only those of adaptive attackers count, the newest of each.
+        texts: two defenses, as labels or as the command line names them.
+        attacks: labels; by default all that both have but `none` and `noise`.
+        filters: fields of the identity with the value that they must have; `seed` with a set of them.
+
+    Raises:
+        UsageError: a cell is missing or invalid, the two have no subject and threat in common, or several.
+    """
+    found = _newest(results)
+    seeds = tuple(sorted(set(filters.pop("seed", ()))))
+    fitting = [r for r in found if all(_agrees(r.identity[name], value) for name, value in filters.items())]
+    names = _resolve(texts[0], fitting or found), _resolve(texts[1], fitting or found)
+    if names[0] == names[1]:
+        raise BadParameter(f"both defenses are {names[0]!r}; name two different ones")
+    found = fitting
+    context = _common(found, names)
+    cells = {_place(r): r for r in found if _context(r) == context}
+    identity = next(iter(cells.values())).identity
+    attacks = tuple(dict.fromkeys(attacks)) or _shared(cells, names)
+    if not attacks:
+        raise BadInput(
+            f"{names[0]} and {names[1]} have no attack in common but none and noise; add --attack to both runs"
+        )
+    has = {seed for *_, seed in cells}
+    whole = [s for s in sorted(has) if all((d, a, s) in cells for d in names for a in (CLEAN, *attacks))]
+    used = seeds or tuple(whole) or (min(has),)
+    for place in [(d, a, s) for s in used for d in names for a in (CLEAN, *attacks)]:
+        _require(place, cells, identity)
+    of_both = {s for d, _, s in cells if d == names[0]} & {s for d, _, s in cells if d == names[1]}
+    left_out = () if seeds else tuple(sorted(of_both - set(used)))
+    return Pairing(names, attacks, used, left_out, cells, identity)
+
+
+def label_of(registry: Registry[Any], text: str, stored: Iterable[str]) -> str:
+    """The label of a name with parameters; a text that is a stored label stands for itself.
+
+    Raises:
+        UnknownName: nothing has that name, in the registry or among the stored.
+        BadParameter: the text can't be read.
+    """
+    return text if text in set(stored) else registry.choose(Spec.parse(text)).label
+
+
+def training_cost(cells: Cells, defense: str, seed: int) -> float | None:
+    """Passes of a training as a ratio to the undefended model's; None where they are not known."""
+    one, base = (_training_passes(cells.get((name, CLEAN, seed))) for name in (defense, UNDEFENDED))
+    return one / base if one and base else None
+
+
+def mean_known(values: Sequence[float | None]) -> float | None:
+    """The mean of some values; None if there are none or one of them is None."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def run_command(identity: Mapping[str, Any], defense: str, attack: str, seed: int | None = None) -> str:
+    """The command that measures a cell."""
+    return row_command(identity, [defense], [attack], [identity["seed"] if seed is None else seed])
+
+
+def row_command(
+    identity: Mapping[str, Any], defenses: Iterable[str], attacks: Iterable[str], seeds: Iterable[int]
+) -> str:
+    """The command that measures defenses under attacks."""
+    words = ["hashbench", "run"]
+    for name in ("dataset", "backbone", "method", "bits"):
+        words += [f"--{name}", str(identity[name])]
+    _, _, training = str(identity["training"]).partition(":")
+    words += ["--training", training] if training else []
+    words += ["--eps", format_eps(identity["eps"])]
+    for option, values, plain in (("seed", seeds, ""), ("defense", defenses, UNDEFENDED), ("attack", attacks, CLEAN)):
+        words += [word for value in values if value != plain for word in (f"--{option}", str(value))]
+    return shlex.join(words)
+
+
+def _training_passes(cell: Result | None) -> float:
+    """Forward and backward passes of a cell's training an image; 0 where they are not known."""
+    names = ("train_forwards", "train_backwards")
+    return sum(float(cell.numbers.get(name) or 0) for name in names) if cell else 0.0
+
+
+def _newest(results: Iterable[Result]) -> list[Result]:
+    """Of all measurements of a cell the newest one, of adaptive attackers only."""
+    newest: dict[Any, Result] = {}
+    for r in sorted(results, key=lambda r: (r.host.get("created_utc", ""), r.key)):
+        if r.identity.get("attacker", ADAPTIVE) == ADAPTIVE:
+            newest[_context(r), _place(r)] = r
+    return list(newest.values())
+
+
+def _resolve(text: str, found: Sequence[Result]) -> str:
+    """The label of a defense: as it stands, of the registry, or the one tuned label of a plain name."""
+    stored = {r.identity["defense"]: r for r in found}
+    label = label_of(defenses, text, stored)
+    tuned = {r.identity["defense"] for r in found if r.identity.get("tuned")}
+    named = sorted(name for name in tuned if name.partition(":")[0] == text)
+    if label in stored or not named:
+        if label not in stored and found:
+            command = run_command(found[-1].identity, label, "pgd-hamming")
+            raise UnknownName(f"the store has no cells of {label!r}; make some with such as '{command}'")
+        if not found:
+            raise UnknownName(f"the store has no cells of {label!r}; make some with 'hashbench run --defense {label}'")
+        return label
+    if len(named) > 1:
+        raise UnknownName(f"{text!r} may be {' or '.join(named)}; write one of them")
+    return str(named[0])
+
+
+def _common(found: Sequence[Result], names: tuple[str, str]) -> Context:
+    """The one subject and threat that both defenses were measured on."""
+    sides = [{_context(r) for r in found if r.identity["defense"] == name} for name in names]
+    for name, side in zip(names, sides, strict=True):
+        if not side:
+            raise BadInput(f"the store has no cells of {name!r} that fit the options; leave one of them out")
+    both = sorted(sides[0] & sides[1], key=str)
+    if len(both) == 1:
+        return both[0]
+    if both:
+        raise BadInput(
+            f"both were measured on several subjects; choose one by its options: {'; '.join(map(_words, both))}"
+        )
+    near = min(((a, b) for a in sides[0] for b in sides[1]), key=lambda p: (len(_differences(*p)), str(p)))
+    raise BadInput(f"{names[0]} and {names[1]} can't be compared: {', '.join(_differences(*near))}; measure both alike")
+
+
+def _differences(one: Context, other: Context) -> list[str]:
+    values = zip(FIELDS, one, other, strict=True)
+    return [f"different {FIELDS[name]} ({_show(name, a)} and {_show(name, b)})" for name, a, b in values if a != b]
+
+
+def _words(context: Context) -> str:
+    named = dict(zip(FIELDS, context, strict=True))
+    shown = ("dataset", "backbone", "method", "bits", "eps", "training")
+    return (
+        " ".join(f"--{name} {_show(name, named[name])}" for name in shown) + f" (queries {named['split_digest'][:6]})"
+    )
+
+
+def _show(name: str, value: Any) -> str:
+    return format_eps(value) if name == "eps" else str(value)
+
+
+def _shared(cells: Cells, names: tuple[str, str]) -> tuple[str, ...]:
+    """Attacks that both defenses have on one seed at least."""
+    attacks = {a for _, a, _ in cells if a.partition(":")[0] not in WEAK}
+    seeds = {s for *_, s in cells}
+    return tuple(sorted(a for a in attacks if any(all((d, a, s) in cells for d in names) for s in seeds)))
+
+
+def _require(place: tuple[str, str, int], cells: Cells, identity: Mapping[str, Any]) -> None:
+    defense, attack, seed = place
+    who = f"{defense} under {attack}, seed {seed}"
+    if place not in cells:
+        raise BadInput(f"the store lacks {who}; make it with '{run_command(identity, defense, attack, seed)}'")
+    if cells[place].status != "valid":
+        raise BadInput(f"can't compare by {who}, which is invalid: {cells[place].reason}")
+
+
+def _context(result: Result) -> Context:
+    return tuple(result.identity.get(name, "") for name in FIELDS)
+
+
+def _place(result: Result) -> tuple[str, str, int]:
+    return result.identity["defense"], result.identity["attack"], result.identity["seed"]
+
+
+def _agrees(value: Any, wanted: Any) -> bool:
+    return abs(value - wanted) < 1e-9 if isinstance(wanted, float) else bool(value == wanted)

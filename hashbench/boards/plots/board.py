@@ -1,0 +1,213 @@
+"""The pictures of a leaderboard's folder: robustness curve, clean against worst case, precision and recall."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("agg")
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hashbench.boards.files import BoardFiles, Row, number, read_board
+from hashbench.boards.plots.marks import CHANCE, GAP, label_ends, marks, title_of
+from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure
+from hashbench.metrics.average_precision import precision_within
+from hashbench.metrics.distance_counts import Counts
+
+LEGEND = 1.45  # inches that a legend needs on the right
+WIDTH, HEIGHT = 3.6, 3.0  # inches of one pair of axes, without what stands beside it
+Line = list[tuple[float, float]]
+
+
+def save_pictures(folder: Path) -> list[str]:
+    """Save every picture that a leaderboard's files hold the numbers of; returns their names, without endings.
+
+    Raises:
+        BadInput: a file of the folder is damaged.
+        OSError: the folder can't be written.
+    """
+    board = read_board(folder)
+    drawn = {"curve": draw_curve(board), "tradeoff": draw_tradeoff(board), "precision-recall": draw_recall(board)}
+    for name, figure in drawn.items():
+        if figure:
+            with mpl.rc_context(STYLE):
+                save_figure(figure, folder / name)
+    return [name for name, figure in drawn.items() if figure]
+
+
+def draw_curve(board: BoardFiles) -> Figure | None:
+    """Draw mAP against the budget, a line with its 95 % band a defense; None without curve.csv."""
+    lines = {defense: _curve_of(board.curve, defense) for defense in board.defenses}
+    lines = {defense: points for defense, points in lines.items() if points}
+    if not lines:
+        return None
+    levels = sorted({eps for points in lines.values() for eps, *_ in points})
+    with mpl.rc_context(STYLE):
+        figure, (axes,) = _axes(board, lines, 1)
+        known = marks(board.defenses)
+        for defense, points in lines.items():
+            eps, middle, low, high = np.array(points).T
+            axes.fill_between(eps, low, high, color=known[defense].colour, alpha=0.12, linewidth=0)
+            axes.plot(eps, middle, **known[defense].style, clip_on=False)
+        smallest = next((eps for eps in levels if eps > 0), 1.0)
+        axes.set_xscale("symlog", base=2, linthresh=smallest, linscale=1)
+        axes.set_xlim(levels[0], levels[-1])
+        axes.set_xticks(levels, [f"{eps:.3g}" for eps in levels])
+        axes.minorticks_off()
+        _finish(axes, board, "l-inf budget eps (grey levels, /255)")
+        own = number(board.subject["eps"])
+        if own is not None:
+            axes.axvline(255 * own, color="0.6", linewidth=0.7, linestyle=":", zorder=0)
+            axes.text(255 * own, 101, "eps of the tables", fontsize=6, ha="center", va="bottom", color="0.35")
+        label_ends(axes, {d: (points[-1][0], points[-1][1]) for d, points in lines.items()}, known, 72 * _height(lines))
+    return figure
+
+
+def draw_tradeoff(board: BoardFiles) -> Figure | None:
+    """Draw clean mAP against the worst case with its 95 % interval, a point a defense; None without ranking.csv."""
+    points: dict[str, tuple[float, float, float, float]] = {}
+    for row in board.ranking:
+        clean, worst, low, high = (number(row.get(n)) for n in ("map_clean", "map_worst", "ci_low", "ci_high"))
+        if clean is not None and worst is not None:
+            bounds = (worst if low is None else low, worst if high is None else high)
+            points[row["defense"]] = (100 * clean, 100 * worst, 100 * bounds[0], 100 * bounds[1])
+    if not points:
+        return None
+    with mpl.rc_context(STYLE):
+        figure, (axes,) = _axes(board, points, 1)
+        known = marks(board.defenses)
+        for defense, (clean, worst, low, high) in points.items():
+            axes.plot([clean, clean], [low, high], color=known[defense].colour, linewidth=0.8, zorder=2)
+            axes.plot([clean], [worst], **known[defense].style, zorder=3)
+        lowest = min([clean for clean, *_ in points.values()] + [100 * (board.chance or 1)])
+        axes.set_xlim(max(0, lowest - 5), 101)
+        _finish(axes, board, "clean mAP (%)", label_from=100 * (board.chance or 0))
+        axes.set_ylabel("worst-case mAP (%), 95 % interval")
+        if board.chance is not None:
+            axes.axvline(100 * board.chance, **CHANCE)
+        axes.set_ylim(0, min(103, 8 + max(max(high for *_, high in points.values()), 100 * (board.chance or 0))))
+        label_ends(axes, {d: (clean, worst) for d, (clean, worst, *_) in points.items()}, known, 72 * _height(points))
+    return figure
+
+
+def draw_recall(board: BoardFiles) -> Figure | None:
+    """Draw precision against recall as the Hamming radius grows, clean and under the worst attack.
+
+    None where no counts of queries were kept.
+    """
+    worst = {row["defense"]: row.get("worst_attack", "") for row in board.ranking}
+    panels: dict[str, dict[str, Line]] = {"clean": {}, "under its worst attack": {}}
+    for defense in board.defenses:
+        for panel, attack in zip(panels, ("none", worst.get(defense) or ""), strict=True):
+            line = _recall_of(board, board.cells(defense, attack))
+            if line:
+                panels[panel][defense] = line
+    panels = {name: lines for name, lines in panels.items() if lines}
+    if not panels:
+        return None
+    names = [defense for defense in board.defenses if any(defense in lines for lines in panels.values())]
+    with mpl.rc_context(STYLE):
+        figure, grid = _axes(board, names, len(panels), LEGEND)
+        known = marks(board.defenses)
+        for axes, (panel, lines) in zip(grid, panels.items(), strict=True):
+            for defense, line in lines.items():
+                axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
+            axes.set_xlim(0, 100)
+            _finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board))
+            axes.set_ylabel("precision (%), 0 where nothing is found" if axes is grid[0] else "")
+        handles = [Line2D([], [], **known[defense].style, label=title_of(defense)) for defense in names]
+        grid[-1].legend(
+            handles=handles, title="a mark every other\nHamming radius, from 0", title_fontsize=6, fontsize=7,
+            frameon=False, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0,
+        )  # fmt: skip
+    return figure
+
+
+def _axes(board: BoardFiles, names: Collection[str], count: int, least: float = 0) -> tuple[Figure, list[Axes]]:
+    """A titled figure with axes of a fixed size beside each other and room for names on the right.
+
+    Args:
+        least: inches of that room, also where names are short.
+    """
+    left, bottom, between = 0.55, 0.5, 0.55
+    right = max(least, 0.4 + 0.8 * LETTER * max([8, *(len(title_of(name)) for name in names)]))
+    across = left + count * WIDTH + (count - 1) * between + right
+    lines = textwrap.wrap(board.title, int((across - left) / LETTER))
+    tall = _height(names)
+    down = bottom + tall + 0.3 + 0.14 * len(lines)
+    figure = Figure(figsize=(across, down), dpi=300)
+    places = [left + place * (WIDTH + between) for place in range(count)]
+    grid = [figure.add_axes((x / across, bottom / down, WIDTH / across, tall / down)) for x in places]
+    middle = (left + (count * WIDTH + (count - 1) * between) / 2) / across
+    figure.text(middle, 1 - 0.06 / down, "\n".join(lines), ha="center", va="top", fontsize=8)
+    return figure, grid
+
+
+def _height(names: Collection[str]) -> float:
+    """Inches of axes that have room for all names beside them."""
+    return max(HEIGHT, GAP * len(names) / 72)
+
+
+def _finish(
+    axes: Axes, board: BoardFiles, across: str, *, level: float | None = None, label_from: float | None = None
+) -> None:
+    """Scale, grid and names of axes that show percents upwards, and the chance level.
+
+    Args:
+        level: of a ranking that knows nothing, where that is not the board's chance mAP.
+        label_from: where on the horizontal axis its label begins; by default on the left edge.
+    """
+    axes.set_ylim(0, 100)
+    axes.set_xlabel(across)
+    axes.set_ylabel("mAP (%)")
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    level = board.chance if level is None else level
+    if level is not None:
+        axes.axhline(100 * level, **CHANCE)
+        start = axes.get_xlim()[0] if label_from is None else label_from
+        axes.annotate(
+            f"chance {100 * level:.1f}", (start, 100 * level), xytext=(2.5, 2), textcoords="offset points",
+            fontsize=6, color="0.25",
+        )  # fmt: skip
+
+
+def _curve_of(rows: Iterable[Row], defense: str) -> list[tuple[float, float, float, float]]:
+    """Budgets in grey levels with mAP, low and high in percent, each averaged over seeds."""
+    found: dict[float, list[tuple[float, float, float]]] = {}
+    for row in rows:
+        eps, middle = number(row.get("eps")), number(row.get("map"))
+        if row["defense"] == defense and eps is not None and middle is not None:
+            low, high = number(row.get("ci_low")), number(row.get("ci_high"))
+            bounds = (middle if low is None else low, middle if high is None else high)
+            found.setdefault(round(255 * eps, 3), []).append((middle, *bounds))
+    return [(eps, *(100 * float(v) for v in np.mean(values, axis=0))) for eps, values in sorted(found.items())]  # type: ignore[misc]
+
+
+def _recall_of(board: BoardFiles, cells: Iterable[Row]) -> Line:
+    """Recall and precision in percent for each radius, averaged over queries with a relevant item, then over seeds."""
+    lines = []
+    for cell in cells:
+        counts = board.counts(cell)
+        if counts is None:
+            continue
+        total = counts.relevant.sum(axis=1)
+        kept = Counts(counts.items[total > 0], counts.relevant[total > 0])
+        recall = np.cumsum(kept.relevant, axis=1) / total[total > 0][:, None]
+        precision = [precision_within(kept, radius).mean() for radius in range(kept.items.shape[1])]
+        lines.append([100 * recall.mean(axis=0), 100 * np.array(precision)])
+    return [(float(r), float(p)) for r, p in np.mean(lines, axis=0).T] if lines else []
+
+
+def _relevant_share(board: BoardFiles) -> float | None:
+    """Precision of a ranking that knows nothing."""
+    shares = [share for row in board.results if (share := number(row.get("relevant_fraction"))) is not None]
+    return sum(shares) / len(shares) if shares else None

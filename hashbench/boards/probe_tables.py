@@ -1,0 +1,147 @@
+"""What tables and people see of probes: sanity.csv, curve.csv, flags, and lines in the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.tables import rounded
+from hashbench.evaluation.flags import FLAGS, NOT_PROBED, Flag, curve, raised, white_box
+from hashbench.evaluation.judge import Arrays
+from hashbench.metrics.bootstrap import estimate
+from hashbench.running.probes import model_identity
+from hashbench.running.store import Result, Store
+
+SIGNALS = (
+    "n_queries", "map_clean", "chance_map", "tie_width", "distinct_codes", "classes", "train_mode_left",
+    "batch_change", "unstable_share", "zero_gradient_share", "saturated_share", "map_plain", "map_gentle",
+    "map_one_step", "map_white_box", "map_black_box", "map_transfer", "map_noise", "map_unbounded",
+)  # fmt: skip
+CURVE = ("eps", "map", "ci_low", "ci_high")
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """What a probe says of one row of a table.
+
+    Attributes:
+        flags: names of `flags.FLAGS`, in their order.
+        signals: a number for each of SIGNALS that was measured.
+        curve: eps, mAP, and the bounds of its 95 % interval, from eps 0 on.
+        reason: why the model could not be probed; empty if it was.
+    """
+
+    defense: str
+    seed: int
+    flags: tuple[str, ...]
+    signals: dict[str, float]
+    curve: tuple[tuple[float, float, float | None, float | None], ...]
+    reason: str = ""
+
+
+def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
+    """What the store's probes say of a leaderboard's rows, by defense and seed.
+
+    A probe counts for the weights that the row's cells were measured on; of two the newer one counts.
+    """
+    rows = {
+        (json.dumps(model_identity(result.identity), sort_keys=True), result.numbers["model_digest"])
+        for result in board.results
+        if result.status == "valid"
+    }
+    newest: dict[tuple[str, str], Result] = {}
+    for probe in sorted(store.probes(), key=lambda r: (r.host["created_utc"], r.key)):
+        row = json.dumps(probe.identity, sort_keys=True), probe.numbers["model_digest"]
+        if row in rows:
+            newest[row] = probe
+    found = [report_of(probe, store.probe_arrays(probe)) for probe in newest.values()]
+    return sorted(found, key=lambda report: (board.defenses.index(report.defense), report.seed))
+
+
+def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
+    """What a probe says, with thresholds and intervals as they are now."""
+    defense, seed = probe.identity["defense"], probe.identity["seed"]
+    if probe.status != "valid":
+        return ProbeReport(defense, seed, (NOT_PROBED,), {}, (), probe.reason)
+    return ProbeReport(defense, seed, tuple(raised(probe.numbers, arrays)), _signals(probe, arrays), _curve(arrays))
+
+
+def flags_of(reports: Iterable[ProbeReport]) -> dict[str, list[str]]:
+    """The flags of each defense over its seeds, in their order; a defense without any is left out."""
+    found: dict[str, set[str]] = {}
+    for report in reports:
+        found.setdefault(report.defense, set()).update(report.flags)
+    return {defense: [name for name in FLAGS if name in names] for defense, names in found.items() if names}
+
+
+def lines(reports: Sequence[ProbeReport]) -> list[str]:
+    """A line for people for each flag of each defense, and for each model that could not be probed."""
+    said = [
+        f"flag: {_who(defense, reports, name)}: {name}: {FLAGS[name].meaning}; {_ending(FLAGS[name])}"
+        for defense, names in flags_of(reports).items()
+        for name in names
+        if name != NOT_PROBED
+    ]
+    said += [f"{NOT_PROBED}: {c.defense}, seed {c.seed}: {c.reason}" for c in reports if c.reason]
+    return said
+
+
+def tables(reports: Sequence[ProbeReport]) -> dict[str, pd.DataFrame]:
+    """The tables `sanity` and `curve`: a row a model, and a row a model and budget."""
+    signals = [
+        (report.defense, report.seed, " ".join(report.flags), *(report.signals.get(name) for name in SIGNALS))
+        for report in reports
+    ]
+    points = [
+        (report.defense, report.seed, *point, report.signals["n_queries"])
+        for report in reports
+        for point in report.curve
+    ]
+    return {
+        "sanity": rounded(signals, ["defense", "seed", "flags", *SIGNALS]),
+        "curve": rounded(points, ["defense", "seed", *CURVE, "n_queries"]),
+    }
+
+
+def _who(defense: str, reports: Sequence[ProbeReport], flag: str) -> str:
+    """A defense, with the seeds where a flag was raised if there are several."""
+    seeds = [report.seed for report in reports if report.defense == defense]
+    struck = [report.seed for report in reports if report.defense == defense and flag in report.flags]
+    if len(seeds) == 1:
+        return defense
+    return f"{defense}, seed{'s' if len(struck) > 1 else ''} {', '.join(map(str, struck))}"
+
+
+def _ending(flag: Flag) -> str:
+    return f"{flag.advice} (its numbers can't be trusted yet)" if flag.masking else flag.advice
+
+
+def _signals(probe: Result, arrays: Arrays) -> dict[str, float]:
+    levels = {
+        "map_clean": arrays["clean"],
+        "chance_map": arrays["chance"],
+        "tie_width": arrays["high"] - arrays["low"],
+        "zero_gradient_share": arrays["zero_gradient"],
+        "map_plain": arrays["plain"][-1],
+        "map_gentle": arrays["gentle"][0],
+        "map_one_step": arrays["one_step"],
+        "map_white_box": white_box(arrays),
+        "map_noise": arrays["noise"],
+        "map_unbounded": curve(arrays)[1][-1],
+    }
+    levels |= {f"map_{name}": arrays[name] for name in ("black_box", "transfer") if name in arrays}
+    means = {name: float(values.mean()) for name, values in levels.items()}
+    return {name: (probe.numbers | means)[name] for name in SIGNALS if name in probe.numbers | means}
+
+
+def _curve(arrays: Arrays) -> tuple[tuple[float, float, float | None, float | None], ...]:
+    budgets, left = curve(arrays)
+    if left.shape[1] < 2:  # an interval takes two queries
+        return tuple((eps, float(np.mean(aps)), None, None) for eps, aps in zip(budgets, left, strict=True))
+    found = estimate(left[:, None, :])
+    return tuple(zip(budgets, found.difference.tolist(), found.low.tolist(), found.high.tolist(), strict=True))

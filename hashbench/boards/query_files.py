@@ -1,0 +1,138 @@
+"""The per-query files and the digests of a leaderboard's folder: what its numbers can be made from again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashbench.boards.intervals import Reader
+from hashbench.errors import BadInput
+from hashbench.evaluation.judge import Arrays
+from hashbench.running.store import Result
+
+QUERIES = "queries"  # the folder
+DIGESTS = "digests.json"
+HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # differ between runs, and so stand apart
+ADDED = ("compare-", "gallery-")  # files that other commands add later
+IDENTITY = "identity"  # the array that says which cell a file belongs to, as JSON
+MADE_AGAIN = ("low", "high")  # arrays that follow from the counts, left out
+LARGEST = 1 << 29  # bytes of the arrays of one file
+
+
+def save_queries(folder: Path, results: Iterable[Result], arrays: Reader) -> None:
+    """Write queries/<config_digest>.npz for each cell with per-query arrays, and remove files of other cells.
+
+    Each holds the counts of items and relevant items at each distance, APs, codes and moves of all
+    queries, and the identity of the cell.
+    """
+    target = folder / QUERIES
+    target.mkdir(parents=True, exist_ok=True)
+    kept = set()
+    for result in results:
+        held = arrays(result)
+        if held:
+            path = target / f"{result.key}.npz"
+            draft = path.with_name(f".{path.name}")
+            identity = np.array(json.dumps(result.identity, sort_keys=True))
+            plain = {name: _narrow(array) for name, array in held.items() if name not in MADE_AGAIN}
+            with draft.open("wb") as file:
+                np.savez_compressed(file, **{IDENTITY: identity}, **plain)  # type: ignore[arg-type]
+            draft.replace(path)
+            kept.add(path)
+    for path in set(target.glob("*.npz")) - kept:
+        path.unlink()
+
+
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of an .npz file that may come from anyone: nothing in it is executed.
+
+    Raises:
+        BadInput: it is no whole .npz file of plain arrays, or holds more than 512 MB.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST:
+            raise BadInput(f"{path.name} unpacks to {size >> 20} MB; {LARGEST >> 20} MB is the most")
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise BadInput(f"{path.name} is missing; write the leaderboard again with 'hashbench report'") from None
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        if "pickle" in str(error):
+            raise BadInput(f"{path.name} holds Python objects, which are never loaded; store plain arrays") from None
+        raise BadInput(f"{path.name} is damaged or no .npz file of plain arrays; write it with numpy.savez") from None
+
+
+def read_identity(arrays: Arrays, name: str) -> dict[str, Any]:
+    """The identity of the cell that a file of arrays belongs to.
+
+    Raises:
+        BadInput: the file names none that can be read.
+    """
+    try:
+        found = json.loads(str(arrays[IDENTITY][()]))
+    except (KeyError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise BadInput(f"{name} does not say which cell it belongs to; write it again with 'hashbench report'")
+    return found
+
+
+def write_digests(folder: Path) -> None:
+    """Write the SHA-256 of each file of a leaderboard's folder: the last thing that is done to it.
+
+    Times and machines stand in provenance.csv, so that its digest has a file of its own.
+    """
+    found = {name: _digest(folder / name) for name in covered(folder)}
+    _write(folder / DIGESTS, json.dumps({"sha256": found}, indent=1) + "\n")
+    if (folder / HOST_TABLE).exists():
+        _write(folder / HOST_DIGEST, f"{_digest(folder / HOST_TABLE)}  {HOST_TABLE}\n")
+
+
+def check_digests(folder: Path) -> list[str]:
+    """What differs between the files of a folder and their digests, one line each."""
+    try:
+        wanted = dict(json.loads((folder / DIGESTS).read_text())["sha256"])
+        if (folder / HOST_TABLE).exists():
+            wanted[HOST_TABLE] = (folder / HOST_DIGEST).read_text().split()[0]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return [f"{DIGESTS} or {HOST_DIGEST} can't be read; write the leaderboard again with 'hashbench report'"]
+    problems = [f"{name} is not in {DIGESTS}" for name in covered(folder) if name not in wanted]
+    for name, digest in sorted(wanted.items()):
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing, but {DIGESTS} has it")
+        elif _digest(path) != digest:
+            problems.append(f"{name} was changed after it was written: its SHA-256 is not that of {DIGESTS}")
+    return problems
+
+
+def covered(folder: Path) -> list[str]:
+    """The files of a folder that digests.json has, by their names from the folder."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    apart = (DIGESTS, HOST_TABLE, HOST_DIGEST)
+    return sorted(name for name in names if not (name in apart or name.startswith((*ADDED, ".")) or "/." in name))
+
+
+def _narrow(array: Any) -> Any:
+    """Counts in two bytes where they fit."""
+    wide = array.dtype.kind == "i" and array.size and array.min() >= 0 and array.max() < 1 << 16
+    return array.astype(np.uint16) if wide else array
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,266 @@
+"""Which defense is best: the per-query worst case over attacks, with intervals, differences and rank groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from hashbench.boards.intervals import ConfidenceInterval, Reader, intervals, scored
+from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.pairing import CLEAN, Cells, mean_known, training_cost
+from hashbench.boards.tables import plain, rounded
+from hashbench.digests import digest
+from hashbench.errors import BadInput
+from hashbench.evaluation.flags import FLAGS
+from hashbench.metrics.bootstrap import ALPHA, Floats, holm
+from hashbench.running.cell import ADAPTIVE
+from hashbench.running.store import Result
+
+Flags = Mapping[str, Sequence[str]]  # of defenses, by label
+NO_FLAGS: Flags = MappingProxyType({})
+
+REFERENCE, STANDARD = "cgat", "standard"
+# Beside collapsed codes: signs that an attack did not see what there is to attack, so that the worst case found is
+# not the true one.
+DISQUALIFYING = ("collapsed_codes", *(flag.name for flag in FLAGS.values() if flag.masking))
+RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
+COLUMNS = [
+    "rank", "defense", "seeds", "map_clean", "map_worst", "ci_low", "ci_high", "worst_attack", "attack_set",
+    "attack_set_digest", "attacks", "delta_vs_cgat", "delta_ci_low", "delta_ci_high", "p_holm", "rank_group",
+    "chance_map", "n_queries", "train_cost", "flags", "status", "note",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class RankingRow:
+    """One defense's row of the ranking. mAPs in [0, 1]; None where there is nothing to say.
+
+    `worst` holds the per-query minima over the attacks, [seeds, queries]; `delta` is the difference of
+    its mean to the reference's, paired by seed and query.
+    """
+
+    defense: str
+    status: str
+    note: str
+    flags: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    attacks: tuple[str, ...] = ()
+    attack_set: tuple[str, str] = ("", "")
+    worst_attack: str = ""
+    worst: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    clean: float | None = None
+    chance: float | None = None
+    cost: float | None = None
+    interval: ConfidenceInterval | None = None
+    delta: ConfidenceInterval | None = None
+    p_holm: float | None = None
+    rank: int | None = None
+    group: int | None = None
+
+    @property
+    def value(self) -> float | None:
+        """Mean worst case over seeds and queries."""
+        return float(self.worst.mean()) if self.worst.size else None
+
+
+def rank(board: Leaderboard, arrays: Reader, flags: Flags = NO_FLAGS) -> tuple[RankingRow, ...]:
+    """The ranking of a board's defenses, the highest worst case first.
+
+    Only untargeted attacks of adaptive attackers count, and all of them: a defense that lacks one that
+    another has is not ranked. Neither is one with an invalid cell, at or below chance, or with a flag that
+    puts its number in doubt.
+
+    Args:
+        arrays: gives the per-query arrays of a cell.
+        flags: of each defense.
+
+    Raises:
+        BadInput: cells of one board have different queries.
+    """
+    cells = {
+        (r.identity["defense"], r.identity["attack"], r.identity["seed"]): r
+        for r in board.results
+        if r.identity["attacker"] == ADAPTIVE and r.identity["goal"] == "untargeted"
+    }
+    attacks = tuple(sorted({attack for _, attack, _ in cells if attack != CLEAN}))
+    found = [
+        _row(cells, defense, attacks, arrays, tuple(sorted(set(flags.get(defense, ()))))) for defense in board.defenses
+    ]
+    found.sort(key=lambda s: (s.value is None, -(s.value or 0), s.defense))
+    own = intervals([row.worst for row in found])
+    found = [replace(row, interval=interval) for row, interval in zip(found, own, strict=True)]
+    return tuple(_grouped(_compared(found, _reference(cells))))
+
+
+def table(ranking: Sequence[RankingRow]) -> pd.DataFrame:
+    """One row a defense, with the columns of ranking.csv."""
+    rows = [
+        {
+            "rank": s.rank, "defense": s.defense, "seeds": " ".join(map(str, s.seeds)), "map_clean": s.clean,
+            "map_worst": s.value, "worst_attack": s.worst_attack, "attack_set": s.attack_set[0],
+            "attack_set_digest": s.attack_set[1], "attacks": " ".join(s.attacks), "p_holm": s.p_holm,
+            "rank_group": s.group, "chance_map": s.chance,
+            "n_queries": s.worst.shape[1] or None, "train_cost": s.cost, "flags": " ".join(s.flags),
+            "status": s.status, "note": s.note,
+            **_columns(s.interval, ci_low="low", ci_high="high"),
+            **_columns(s.delta, delta_vs_cgat="mean", delta_ci_low="low", delta_ci_high="high"),
+        }
+        for s in ranking
+    ]  # fmt: skip
+    return rounded(rows, COLUMNS)
+
+
+def with_worst(matrix: pd.DataFrame, ranking: Sequence[RankingRow], chance: float | None) -> pd.DataFrame:
+    """A board's matrix with the worst case and its interval as its last columns, where there is one."""
+    if all(row.value is None for row in ranking):
+        return matrix
+    levels = {
+        s.defense: (s.value, *((s.interval.low, s.interval.high) if s.interval else (None, None))) for s in ranking
+    }
+    rows = [levels.get(defense, (chance, None, None)) for defense in matrix["defense"]]
+    whole = matrix.copy()
+    for name, values in zip(("worst", "worst ci_low", "worst ci_high"), zip(*rows, strict=True), strict=True):
+        whole[name] = [plain(value) for value in values]
+    return whole
+
+
+def _columns(interval: ConfidenceInterval | None, **names: str) -> dict[str, float | None]:
+    return {column: getattr(interval, name, None) for column, name in names.items()}
+
+
+def _row(cells: Cells, defense: str, attacks: tuple[str, ...], arrays: Reader, flags: tuple[str, ...]) -> RankingRow:
+    """A defense's row, not compared with others yet."""
+    own = {(attack, seed): r for (name, attack, seed), r in cells.items() if name == defense}
+    values = {
+        place: held["average_precision"]
+        for place, r in own.items()
+        if place[0] != CLEAN and r.status == "valid" and "average_precision" in (held := arrays(r))
+    }
+    seeds = tuple(sorted({seed for _, seed in own}))
+    whole = tuple(s for s in seeds if attacks and all((attack, s) in values for attack in attacks))
+    used = attacks if whole else tuple(a for a in attacks if all((a, s) in values for s in seeds))
+    seeds = whole or seeds
+    row = RankingRow(defense, RANKED, "", flags, seeds, used)
+    if used:
+        by_attack = _stack([[values[attack, s] for s in seeds] for attack in used])
+        row = replace(
+            row,
+            worst=by_attack.min(axis=0),
+            worst_attack=_lowest(used, by_attack),
+            attack_set=_attack_set([own[attack, seeds[0]] for attack in used]),
+        )
+    clean = [own[CLEAN, s] for s in seeds if (CLEAN, s) in own and own[CLEAN, s].numbers]
+    row = replace(
+        row,
+        clean=mean_known([r.numbers["map"] for r in clean]),
+        chance=mean_known([r.numbers["chance_map"] for (_, s), r in own.items() if s in seeds and r.numbers]),
+        cost=mean_known([training_cost(cells, defense, s) for s in seeds]),
+    )
+    status, note = _verdict(row, own, attacks, bool(whole))
+    return replace(row, status=status, note=note)
+
+
+def _verdict(
+    row: RankingRow, own: Mapping[tuple[str, int], Result], attacks: tuple[str, ...], whole: bool
+) -> tuple[str, str]:
+    """The status of a row, and the reason for people where there is one."""
+    for (attack, seed), result in own.items():
+        if result.status != "valid":
+            return INVALID, f"invalid under {attack}, seed {seed}: {result.reason}"
+    if not attacks:
+        return INCOMPLETE, "no untargeted attack was run; add --attack"
+    if not whole:
+        lacking = sorted(set(attacks) - set(row.attacks))
+        return INCOMPLETE, f"has no per-query values under {', '.join(lacking)}, which others have; run it with them"
+    doubtful = [flag for flag in row.flags if flag in DISQUALIFYING]
+    if doubtful:
+        return FLAGGED, f"{', '.join(doubtful)}: the true worst case may be lower"
+    value, chance = row.value, row.chance
+    if value is not None and chance is not None and value <= chance:
+        return BELOW_CHANCE, f"a model that gives one code to everything scores {100 * chance:.1f}"
+    left_out = sorted({seed for _, seed in own} - set(row.seeds))
+    return RANKED, f"left out, not all attacks: seed {' '.join(map(str, left_out))}" if left_out else ""
+
+
+def _stack(values: list[list[Floats]]) -> Floats:
+    """APs [attacks, seeds, queries that have one]."""
+    if len({len(array) for row in values for array in row}) > 1:
+        raise BadInput("cells of one leaderboard have different numbers of queries; run them again with --fresh")
+    whole = np.asarray(values)
+    return scored(whole.reshape(-1, whole.shape[2])).reshape(*whole.shape[:2], -1)
+
+
+def _lowest(attacks: tuple[str, ...], values: Floats) -> str:
+    """The attack that is the lowest for most queries and seeds; of equals that with the lower mean."""
+    often = (values <= values.min(axis=0)).sum(axis=(1, 2))
+    return min(zip(-often, values.mean(axis=(1, 2)), attacks, strict=True))[2]
+
+
+def _attack_set(results: list[Result]) -> tuple[str, str]:
+    """The name of a set of attacks, given a cell of each, and a digest of their labels and parameters."""
+    params = {r.identity["attack"]: r.identity["attack_params"] for r in results}
+    name = f"{STANDARD}-{params[STANDARD].get('version', 1)}" if STANDARD in params else "custom"
+    return name, digest(sorted(params.items()))
+
+
+def _reference(cells: Cells) -> str:
+    """The label of the defense that others are compared with: tuned, or plain; empty if there is none."""
+    tuned = sorted({d for (d, *_), r in cells.items() if d.partition(":")[0] == REFERENCE and r.identity.get("tuned")})
+    plain = [REFERENCE] if any(defense == REFERENCE for defense, *_ in cells) else []
+    return next(iter([*tuned, *plain]), "")
+
+
+def _compared(found: list[RankingRow], reference: str) -> list[RankingRow]:
+    """The same rows with their differences to the reference, Holm-corrected over all that have one."""
+    base = next((s for s in found if s.defense == reference), None)
+    if base is None:
+        return found
+    others = [s for s in found if s is not base]
+    deltas = intervals([_difference(s, base) for s in others])
+    corrected = _holm(deltas)
+    compared = {
+        s.defense: replace(s, delta=delta, p_holm=p) for s, delta, p in zip(others, deltas, corrected, strict=True)
+    }
+    return [compared.get(s.defense, s) for s in found]
+
+
+def _grouped(found: list[RankingRow]) -> list[RankingRow]:
+    """The same rows with rank and group: a row opens a group when it differs from the first row of the last one.
+
+    p is Holm-corrected over all rows that are compared with the same first row.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    rest, group = [s for s in found if s.status == RANKED], 0
+    while rest:
+        group += 1
+        corrected = _holm(intervals([_difference(rest[0], s) for s in rest[1:]]))
+        apart = (number for number, p in enumerate(corrected, 1) if p is not None and p < ALPHA)
+        size = next(apart, len(rest))
+        for row in rest[:size]:
+            places[row.defense] = (len(places) + 1, group)
+        rest = rest[size:]
+    return [
+        replace(s, rank=places[s.defense][0], group=places[s.defense][1]) if s.defense in places else s for s in found
+    ]
+
+
+def _difference(one: RankingRow, other: RankingRow) -> Floats:
+    """Paired differences of the worst cases [seeds of both, queries]; empty where they can't be paired."""
+    seeds = [s for s in one.seeds if s in other.seeds]
+    if not (seeds and one.worst.size and other.worst.size):
+        return np.empty((0, 0))
+    rows = [[row.seeds.index(s) for s in seeds] for row in (one, other)]
+    first, second = one.worst[rows[0]], other.worst[rows[1]]
+    if first.shape != second.shape:
+        raise BadInput(f"{one.defense} and {other.defense} have different queries; run both again with --fresh")
+    return first - second
+
+
+def _holm(found: Sequence[ConfidenceInterval | None]) -> list[float | None]:
+    """Corrected p values in their order; None where there is nothing to correct."""
+    corrected = iter(holm([interval.p for interval in found if interval]))
+    return [next(corrected) if interval else None for interval in found]

@@ -1,0 +1,57 @@
+"""Tables as files: six decimals at most, what is missing is empty, each file whole or not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hashbench.errors import StoreUnusable
+from hashbench.running.shared_files import replaced
+
+DIGITS = 6  # decimals in the files
+
+
+def plain(value: Any) -> Any:
+    """A value as a table shows it: rounded, or as JSON.
+
+    >>> plain(0.12345678), plain({"b": 1, "a": 2}), plain("cgat")
+    (0.123457, '{"a": 2, "b": 1}', 'cgat')
+    """
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True)
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def rounded(rows: Iterable[Any], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows, as mappings or in the order of the columns, with plain values."""
+    whole = [
+        {name: row.get(name) for name in columns} if isinstance(row, Mapping) else dict(zip(columns, row, strict=True))
+        for row in rows
+    ]
+    plainly = [{name: plain(value) for name, value in row.items()} for row in whole]
+    return pd.DataFrame(plainly, columns=list(columns), dtype=object)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Run a block that writes into a folder, which is made first.
+
+    Raises:
+        StoreUnusable: it can't be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, in place of an earlier one."""
+    with replaced(path) as draft:
+        table.to_csv(draft, index=False, lineterminator="\n")

@@ -1,0 +1,183 @@
+"""What people see in a terminal: tables and progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from hashbench.boards.compare import Comparison, format_p
+from hashbench.boards.leaderboard import Leaderboard, attack_of
+from hashbench.boards.ranking import RANKED, RankingRow
+from hashbench.progress import shown_on
+
+WIDE = 200  # columns of a file or a pipe
+WORST = ("worst case", "rank group")
+
+
+def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None:
+    """Print mAP in percent with its tie bounds and the worst case, then the chance level and what does not count."""
+    console = _console()
+    numbers = next((r.numbers for r in board.results if r.numbers), None)
+    queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
+    seeds = ", ".join(map(str, board.seeds))
+    console.print(Text(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
+    found = {s.defense: s for s in ranking if s.value is not None}
+    console.print(_by_attack(board, found) if board.tall else _by_defense(board, found))
+    console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
+    if found:
+        console.print(Text("worst case: per query the lowest AP over all untargeted attacks [95 % interval]; it ranks"))
+    if any(map(board.targeted, board.attacks)):
+        console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
+    for result in board.results:
+        if result.status != "valid":
+            who = f"{result.identity['defense']} under {attack_of(result)}, seed {result.identity['seed']}"
+            console.print(Text(f"invalid: {who}: {result.reason}"), soft_wrap=True)
+    for ranked in found.values():
+        if ranked.status not in (RANKED, "invalid"):
+            line = f"not ranked: {_defense_name(ranked.defense)}: {ranked.status}; {ranked.note}"
+            console.print(Text(line), soft_wrap=True)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, each whole however narrow the terminal is."""
+    console = _console()
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def _by_defense(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
+    """Defenses by attacks."""
+    table = Table()
+    table.add_column("defense")
+    for attack in board.attacks:
+        table.add_column(_attack_name(board, attack), justify="right")
+    for name in WORST if ranking else ():
+        table.add_column(name, justify="right")
+    for defense in board.defenses:
+        squares = [_square(board, defense, attack) for attack in board.attacks]
+        table.add_row(_defense_name(defense), *squares, *(_worst(ranking, defense) if ranking else ()))
+    if board.chance is not None:
+        last = (_percent(board.chance), "") if ranking else ()
+        table.add_section()
+        table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks), *last)
+    return table
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print differences in mAP points with intervals and p values, then what stands beside them and the sentence."""
+    console, pairing = _console(), comparison.pairing
+    one, other = pairing.defenses
+    table = Table()
+    table.add_column("attack")
+    for name in (one, other, "difference [95 % interval]", "p (Holm)", "queries"):
+        table.add_column(Text(name), justify="right")
+    for row in comparison.rows:
+        name = f"{row.attack} t-MAP" if row.measure == "t_map" else row.attack
+        points = f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+        cells = (_percent(row.first), _percent(row.second), points, format_p(row.p_holm), str(row.queries))
+        table.add_row(*map(Text, (name, *cells)))
+    table.add_section()
+    table.add_row("clean", *map(_percent, comparison.clean))
+    costs = ("?" if cost is None else f"{cost:.1f} x" for cost in comparison.cost)
+    table.add_row("training cost", *costs)
+    console.print(table)
+    console.print(Text(f"mAP in percent; a positive difference is in favour of {one}, with t-MAP too"), soft_wrap=True)
+    console.print(Text("training cost: forward and backward passes, the undefended model's are 1"), soft_wrap=True)
+    left_out = f"; not of both under every attack: {', '.join(map(str, pairing.left_out))}" if pairing.left_out else ""
+    console.print(Text(f"seeds: {', '.join(map(str, pairing.seeds))}{left_out}"), soft_wrap=True)
+    console.print(Text(comparison.sentence), soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+
+
+def _by_attack(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
+    """Attacks by defenses, for more attacks than fit beside each other; with what each attack knows."""
+    table = Table()
+    for name in ("attack", "access"):
+        table.add_column(name)
+    for defense in board.defenses:
+        table.add_column(_defense_name(defense), justify="right")
+    table.add_column("chance", justify="right")
+    for attack in board.attacks:
+        squares = (_square(board, defense, attack) for defense in board.defenses)
+        chance = _percent(board.chance_of(attack))
+        table.add_row(_attack_name(board, attack), board.access(attack), *squares, chance)
+    if ranking:
+        table.add_section()
+        rows = zip(*(_worst(ranking, defense) for defense in board.defenses), strict=True)
+        for name, row, chance in zip(WORST, rows, (_percent(board.chance), ""), strict=True):
+            table.add_row(name, "", *row, chance)
+    return table
+
+
+def _attack_name(board: Leaderboard, attack: str) -> str:
+    return "clean" if attack == "none" else board.column(attack)
+
+
+def _defense_name(defense: str) -> str:
+    return "undefended" if defense == "none" else defense
+
+
+def _square(board: Leaderboard, defense: str, attack: str) -> str:
+    if not board.cells(defense, attack):
+        return "-"
+    means = []
+    for number in ("map", "map_low", "map_high"):
+        values = board.values(defense, attack, number)
+        if not values:
+            return "invalid"
+        means.append(100 * sum(values) / len(values))
+    return rf"{means[0]:.1f} \[{means[1]:.1f}, {means[2]:.1f}]"
+
+
+def _worst(ranking: Mapping[str, RankingRow], defense: str) -> tuple[str, str]:
+    """The worst case with its interval, and the rank group."""
+    ranked = ranking.get(defense)
+    if ranked is None or ranked.value is None:
+        return "-", "-"
+    bounds = (ranked.interval.low, ranked.interval.high) if ranked.interval else None
+    interval = rf" \[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
+    return f"{100 * ranked.value:.1f}{interval}", str(ranked.group or "-")
+
+
+def _percent(level: float | None) -> str:
+    return "" if level is None else f"{100 * level:.1f}"
+
+
+class Bars:
+    """Progress bars with the time left, one a running loop."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def begin(self, name: str, total: int) -> int:
+        """Show a bar."""
+        return int(self.progress.add_task(name, total=total))
+
+    def advance(self, handle: int) -> None:
+        """StepRule a bar one step on."""
+        self.progress.advance(handle)  # type: ignore[arg-type]
+
+    def end(self, handle: int) -> None:
+        """Take a bar away."""
+        self.progress.remove_task(handle)  # type: ignore[arg-type]
+
+
+@contextmanager
+def progress_bars() -> Iterator[None]:
+    """Show the progress of all loops inside the block on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description:>24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress, shown_on(Bars(progress)):
+        yield

@@ -1,0 +1,85 @@
+"""What goes into a leaderboard's folder, and how it is written: the one place above tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hashbench.boards import probe_tables
+from hashbench.boards.compare import Comparison
+from hashbench.boards.examples import AttackedExamples
+from hashbench.boards.intervals import cell_intervals
+from hashbench.boards.leaderboard import Leaderboard, file_name, folder_name
+from hashbench.boards.plots import compare as plots_compare
+from hashbench.boards.plots.board import save_pictures
+from hashbench.boards.plots.examples import save_examples
+from hashbench.boards.plots.matrix import save_matrix
+from hashbench.boards.probe_tables import ProbeReport
+from hashbench.boards.query_files import save_queries, write_digests
+from hashbench.boards.ranking import RankingRow, table, with_worst
+from hashbench.boards.tables import write_table, writing
+from hashbench.running.store import Store
+
+
+def write_leaderboard(
+    board: Leaderboard, out: Path, store: Store, ranking: Sequence[RankingRow], reports: Sequence[ProbeReport] = ()
+) -> Path:
+    """Write a leaderboard's files and return their folder.
+
+    Args:
+        store: has the per-query arrays of the cells.
+        ranking: of its defenses, as `ranking.rank` gives it.
+        reports: what probes say of its models.
+
+    Raises:
+        StoreUnusable: the folder can't be written.
+    """
+    tables = {
+        "results": board.rows(cell_intervals(board.results, store.arrays)),
+        "provenance": board.provenance(),
+        "matrix": with_worst(board.matrix(), ranking, board.chance),
+        "ranking": table(ranking),
+        **probe_tables.tables(reports),
+    }
+    folder = out / board.name
+    with writing(folder):
+        for name, rows in tables.items():
+            write_table(folder / f"{name}.csv", rows)
+        save_queries(folder, board.results, store.arrays)
+        save_matrix(board, folder / "matrix", ranking)
+        save_pictures(folder)
+        write_digests(folder)
+    return folder
+
+
+def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path, Path]:
+    """Write the table and two pictures, of the means and of the queries, into the leaderboard's folder.
+
+    Returns their paths; each picture is there as SVG too.
+
+    Raises:
+        StoreUnusable: the folder can't be written.
+    """
+    folder = out / folder_name(dict(comparison.pairing.identity))
+    name = "compare-" + "-vs-".join(file_name(label) for label in comparison.pairing.defenses)
+    path = folder / f"{name}.csv"
+    with writing(folder):
+        write_table(path, comparison.table())
+        plots_compare.save_comparison(comparison, folder / name)
+        plots_compare.save_queries(comparison, folder / f"{name}-queries")
+    return path, folder / f"{name}.png", folder / f"{name}-queries.png"
+
+
+def write_examples(examples: AttackedExamples, out: Path) -> Path:
+    """Write a picture of attacked queries into the leaderboard's folder, as PNG and SVG, and return the PNG's path.
+
+    Raises:
+        StoreUnusable: the folder can't be written.
+    """
+    identity = examples.cell.identity
+    folder = out / folder_name(identity)
+    words = [file_name(identity["defense"]), file_name(identity["attack"]), f"seed{identity['seed']}"]
+    path = folder / f"gallery-{'--'.join(words)}"
+    with writing(folder):
+        save_examples(examples, path)
+    return path.with_name(f"{path.name}.png")

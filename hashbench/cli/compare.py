@@ -1,0 +1,69 @@
+"""The command `hashbench compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashbench.cli import options
+
+
+@click.command(epilog="Example: hashbench compare cgat none --attack pgd-hamming")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@options.options(
+    click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable.  [default: all]"),
+    click.option("--dataset", metavar="NAME", help="Take cells of this data set only."),
+    click.option("--method", metavar="NAME", help="Take cells of this hashing method only."),
+    click.option("--backbone", metavar="NAME", help="Take cells of this network only."),
+    click.option("--bits", type=click.IntRange(1, 1024), help="Take cells of this code length only."),
+    click.option("--eps", metavar="NUMBER", help="Take cells of this budget only."),
+    click.option(
+        "--seed", "seeds", type=click.IntRange(0), multiple=True, help="A seed. Repeatable.  [default: all of both]"
+    ),
+    options.store,
+    options.out,
+    options.plugin,
+)  # fmt: skip
+def compare(
+    first: str, second: str, attacks: Sequence[str], dataset: str | None, method: str | None, backbone: str | None,
+    bits: int | None, eps: str | None, seeds: Sequence[int], store: Path, out: Path, plugins: Sequence[Path],
+) -> None:  # fmt: skip
+    """Say which of two defenses is better, or that they can't be told apart.
+
+    A and B are defenses whose cells the store has. They are paired over the same queries and seeds, under
+    each attack that both have (but noise) and in the worst case over the untargeted ones. Nothing is
+    trained or attacked.
+    """
+    from hashbench.boards import leaderboard
+    from hashbench.boards.compare import compare as compared
+    from hashbench.boards.pairing import label_of, pair
+    from hashbench.boards.terminal import print_comparison
+    from hashbench.boards.write import write_comparison
+    from hashbench.registry import entries
+    from hashbench.running.request import read_eps
+
+    kept = options.open_store(store)
+    for path in plugins:
+        entries.load_plugin(path)
+    leaderboard.check_writable(out)
+    results = list(kept.cells())
+    named: dict[str, tuple[entries.Registry[Any], str | None]] = {
+        "dataset": (entries.datasets, dataset), "method": (entries.methods, method),
+        "backbone": (entries.backbones, backbone),
+    }  # fmt: skip
+    filters: dict[str, object] = {
+        name: label_of(group, text, {r.identity[name] for r in results})
+        for name, (group, text) in named.items()
+        if text is not None
+    }
+    filters |= {} if bits is None else {"bits": bits}
+    filters |= {} if eps is None else {"eps": read_eps(eps)}
+    labels = [label_of(entries.attacks, text, {r.identity["attack"] for r in results}) for text in attacks]
+    comparison = compared(kept, pair(results, (first, second), labels, seed=seeds, **filters))
+    print_comparison(comparison)
+    for path in write_comparison(comparison, out):
+        click.echo(f"written to {path}")

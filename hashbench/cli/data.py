@@ -1,0 +1,40 @@
+"""The command `hashbench data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: hashbench data digits")
+@click.argument("name")
+@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data set.")
+@click.option(
+    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    help="A Python file with a data set of your own; it is executed. Repeatable.",
+)  # fmt: skip
+def data(name: str, root: Path | None, plugins: tuple[Path, ...]) -> None:
+    """Say what a data set holds, and what is missing.
+
+    NAME is a data set, with parameters if need be (lists:size=64). Prints for each role the number of
+    images, duplicates, label statistics and unlabeled images, the overlaps between roles, the chance
+    level, the digest of the split, and for what is missing from whom to get it: for instance
+    `hashbench data flickr25k --root DIR`.
+    """
+    from hashbench.datasets.list_files import ORIGINS
+    from hashbench.registry import entries
+    from hashbench.registry.spec import Spec
+    from hashbench.running.inspect_data import inspect_lists, inspect_split
+
+    for path in plugins:
+        entries.load_plugin(path)
+    spec = Spec.parse(name)
+    given = {"root": str(root)} if root else {}
+    choice = entries.datasets.choose(Spec(spec.name, {**spec.params, **given}))
+    if choice.name in ORIGINS:
+        lines = inspect_lists(choice.name, **choice.params)  # type: ignore[arg-type]
+    else:
+        lines = inspect_split(choice.name, choice.call())
+    for line in lines:
+        click.echo(line)

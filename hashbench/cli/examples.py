@@ -1,0 +1,67 @@
+"""The command `hashbench gallery`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashbench.cli import options
+from hashbench.errors import BadParameter, InvalidCell
+
+
+@click.command(epilog="Example: hashbench gallery --defense cgat --attack pgd-hamming --query 3")
+@options.options(
+    click.option("--defense", default="none", show_default=True, metavar="NAME", help="The defense."),
+    click.option("--attack", required=True, metavar="NAME", help="The attack."),
+    click.option(
+        "--query", "positions", type=click.IntRange(0), multiple=True, default=(0, 1, 2), show_default=True,
+        help="Position of a query in the query set. Repeatable.",
+    ),
+    click.option("--oblivious", is_flag=True, help="Let the attacker not know of the defense's transformation."),
+    options.subject,
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of training and attack."),
+    options.training,
+    options.device,
+    options.store,
+    options.out,
+    options.plugin,
+)  # fmt: skip
+def gallery(
+    defense: str, attack: str, positions: Sequence[int], oblivious: bool, seed: int, device: str, store: Path,
+    out: Path, plugins: Sequence[Path], **words: Any,
+) -> None:  # fmt: skip
+    """Draw what an attack does to single queries.
+
+    For each query: the clean and the adversarial image, the change between them, and the first ten images
+    that each retrieves, right and wrong ones marked. The model is taken from the store, or trained first.
+    The picture goes into the leaderboard's folder.
+    """
+    from hashbench.boards import leaderboard
+    from hashbench.boards.examples import make_examples
+    from hashbench.boards.terminal import progress_bars
+    from hashbench.boards.write import write_examples
+    from hashbench.registry import entries
+    from hashbench.running.request import Request, load_once
+    from hashbench.running.runner import choose_device, make_deterministic
+    from hashbench.running.store import Store
+
+    for path in plugins:
+        entries.load_plugin(path)
+    request = Request(defenses=(defense,), attacks=(attack,), seeds=(seed,), **words)
+    resolved, target = request.resolve(), choose_device(device)
+    leaderboard.check_writable(out)
+    kept = Store(store)
+    wanted = (resolved.defenses[-1].label, resolved.attacks[-1].label, "oblivious" if oblivious else "adaptive")
+    named = {(cell.defense.label, cell.attack.label, cell.attacker): cell for cell in resolved.cells(load_once())}
+    if wanted not in named:
+        raise BadParameter(f"{defense} transforms no image that {attack} looks at; leave out --oblivious")
+    make_deterministic(target)
+    try:
+        with progress_bars():
+            made = make_examples(named[wanted], tuple(dict.fromkeys(positions)), kept, target)
+    except InvalidCell as failure:
+        raise BadParameter(f"{defense} under {attack} can't be drawn: {failure}") from None
+    click.echo(f"written to {write_examples(made, out)}")

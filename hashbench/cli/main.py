@@ -1,0 +1,285 @@
+"""The command `hashbench`. Nothing slow is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from hashbench.cli import options
+from hashbench.cli.check import check
+from hashbench.cli.compare import compare
+from hashbench.cli.data import data
+from hashbench.cli.examples import gallery
+from hashbench.cli.tune import tune
+from hashbench.cli.verify import submit, verify
+from hashbench.cli.workers import check_workers, measure, spread
+from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
+
+if TYPE_CHECKING:
+    from hashbench.boards.leaderboard import Leaderboard
+    from hashbench.metrics.score import Retrieval
+    from hashbench.registry.entries import Entry
+    from hashbench.running.request import Request
+    from hashbench.running.store import Store
+
+INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
+
+
+def main() -> None:
+    """Run the command line; every error is one line on standard error."""
+    # Set before torch is loaded: its idle threads would spin, and two runs at once starve each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.message)
+        sys.exit(2)
+    except click.ClickException as error:
+        where = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        _fail(f"{error.format_message().rstrip('.')}{f'; see {where!r}' if where else ''}")
+    except HashbenchError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+_SEED: dict[str, Any] = {
+    "type": click.IntRange(0), "multiple": True, "default": (0,), "show_default": True,
+    "help": "Seed of trainings and attacks. Repeatable.",
+}  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: hashbench list")
+@click.version_option(package_name="hashbench")
+def cli() -> None:
+    """Measure how robust deep hashing is: attacks by defenses, in numbers that can be compared.
+
+    Give names with parameters as NAME:parameter=value,parameter=value.
+    """
+
+
+cli.add_command(data)
+cli.add_command(tune)
+cli.add_command(check)
+cli.add_command(compare)
+cli.add_command(verify)
+cli.add_command(submit)
+cli.add_command(gallery)
+
+
+@cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
+@options.options(
+    click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
+    click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable."),
+    options.subject,
+    click.option("--seed", "seeds", **_SEED),
+    options.training,
+    options.device,
+    options.out,
+    options.store,
+    click.option("--fresh", is_flag=True, help="Train and attack again, whatever the store holds."),
+    click.option(
+        "--suite", metavar="NAME",
+        help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack add to each of them.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the cells, what they need and about how many passes."),
+    spread,
+    options.plugin,
+)  # fmt: skip
+def run(store: Path, **words: Any) -> None:
+    """Train, defend, attack, and write the matrix of mAPs.
+
+    The undefended model and the clean queries are always part of it. What the store already holds is
+    not computed again, so the same command goes on where it was stopped. The tables hold the cells of
+    this command; `hashbench report` makes them from all cells of a store.
+    """
+    try:
+        _run(store=store, **words)
+    except KeyboardInterrupt:
+        click.echo(f"stopped: what is finished is kept in {store}; the same command goes on from there", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _run(
+    *, device: str, out: Path, store: Path, fresh: bool, suite: str | None, dry_run: bool, plugins: Sequence[Path],
+    workers: int | None, scheduler: str | None, threads: int, **words: Any,
+) -> None:  # fmt: skip
+    from hashbench.boards import leaderboard
+    from hashbench.boards.terminal import progress_bars
+    from hashbench.registry import entries
+    from hashbench.running.forecast import forecast
+    from hashbench.running.request import all_cells
+    from hashbench.running.runner import choose_device
+    from hashbench.running.store import Store
+
+    check_workers(workers, scheduler)
+    for path in plugins:
+        entries.load_plugin(path)
+    requests = _requests(suite, words)
+    if dry_run:
+        for line in forecast(requests):
+            click.echo(line)
+        return
+    resolved = [request.resolve() for request in requests]
+    if scheduler is None:
+        choose_device(device)
+    leaderboard.check_writable(out)
+    kept = Store(store)
+    cells = all_cells(resolved)
+    command = shlex.join(["hashbench", *sys.argv[1:]])
+    with progress_bars():
+        results = measure(
+            requests, cells, kept, workers=workers, scheduler=scheduler, threads=threads, plugins=plugins,
+            device=device, fresh=fresh, command=command,
+        )  # fmt: skip
+    _show(leaderboard.leaderboards(results), kept, out)
+
+
+def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
+    """Print and write leaderboards, with what the store's probes say of their rows."""
+    from hashbench.boards import probe_tables
+    from hashbench.boards.ranking import rank
+    from hashbench.boards.terminal import print_lines, print_matrix
+    from hashbench.boards.write import write_leaderboard
+
+    for board in boards:
+        reports = probe_tables.reports_of(board, store)
+        ranking = rank(board, store.arrays, probe_tables.flags_of(reports))
+        print_matrix(board, ranking)
+        print_lines(probe_tables.lines(reports))
+        click.echo(f"written to {write_leaderboard(board, out, store, ranking, reports)}")
+
+
+def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
+    """The runs that the options ask for: one, or those of a suite with what else was given."""
+    from hashbench.running.request import Request
+    from hashbench.running.suite import read_suite
+
+    if suite is None:
+        return [Request(**words)]
+    context = click.get_current_context()
+    given = {name for name in words if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if fixed := sorted(given - {"defenses", "attacks", "seeds", "amp"}):
+        raise BadParameter(f"--{fixed[0]} is fixed by --suite {suite}; leave one of them out")
+    return [
+        replace(
+            request,
+            defenses=(*request.defenses, *words["defenses"]),
+            attacks=(*request.attacks, *words["attacks"]),
+            seeds=words["seeds"] if "seeds" in given else request.seeds,
+            amp=words["amp"],
+        )
+        for request in read_suite(suite).requests
+    ]
+
+
+@cli.command("list", epilog="Example: hashbench list attacks")
+@click.argument("kind", required=False, type=click.Choice(["attacks", "defenses", "methods", "backbones", "datasets"]))
+@options.plugin
+def list_(kind: str | None, plugins: Sequence[Path]) -> None:
+    """Show what is registered, with parameters and papers."""
+    from hashbench.registry.torch_free import registries
+
+    with registries(whole=bool(plugins)) as registry:
+        for path in plugins:
+            registry.load_plugin(path)
+        for name in ("attacks", "defenses", "methods", "backbones", "datasets"):
+            if kind in (None, name):
+                click.secho(name, bold=True)
+                for entry in getattr(registry, name):
+                    click.echo(_describe(name, entry))
+
+
+def _describe(kind: str, entry: Entry[Any]) -> str:
+    from hashbench.registry.parameters import parameters
+
+    facts = [f"goal: {entry.goal}", f"access: {entry.access}"] if kind == "attacks" else []
+    if kind == "defenses":
+        facts += [
+            f"{name}: {'yes' if value else 'no'}"
+            for name, value in (("trains", entry.trains), ("transforms", entry.transforms))
+        ]
+    facts += [f"version: {entry.version}"] if entry.version > 1 else []
+    facts += [f"paper: {entry.paper}"] if entry.paper else []
+    facts += [f"presets: {', '.join(entry.presets)}"] if entry.presets else []
+    lines = [f"  {entry.name:<16} {entry.summary}"]
+    lines += [f"{'':19}{'; '.join(facts)}"] if facts else []
+    lines += [f"{'':19}{p}{f'  ({p.range})' if p.range else ''}" for p in parameters(entry.function)]
+    return "\n".join(lines)
+
+
+@cli.command(epilog="Example: hashbench report --store runs --out leaderboards --html")
+@options.store
+@options.out
+@click.option("--html", is_flag=True, help="Write OUT/index.html too: one page of all leaderboards there.")
+def report(store: Path, out: Path, html: bool) -> None:
+    """Rebuild all tables and pictures from a store alone."""
+    from hashbench.boards import leaderboard
+
+    kept = options.open_store(store)
+    leaderboard.check_writable(out)
+    boards = leaderboard.leaderboards(kept.cells())
+    if not boards:
+        raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
+    _show(boards, kept, out)
+    if html:
+        _write_page(out)
+
+
+@cli.command(epilog="Example: hashbench page leaderboards")
+@click.argument("folder", type=click.Path(path_type=Path))
+def page(folder: Path) -> None:
+    """Write FOLDER/index.html: one page of all leaderboards in a folder, from their files alone."""
+    _write_page(folder)
+
+
+def _write_page(folder: Path) -> None:
+    from hashbench.boards.page import write_page
+    from hashbench.evaluation.flags import FLAGS
+
+    meanings = {flag.name: f"{flag.meaning}; {flag.advice}" for flag in FLAGS.values()}
+    click.echo(f"written to {write_page(folder, meanings)}")
+
+
+@cli.command(epilog="Example: hashbench score codes.npz --at 1000")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--at", type=click.IntRange(1), metavar="K", help="Score the first K ranks only: AP@K.")
+@click.option("--queries", is_flag=True, help="Print each query's AP too.")
+def score(file: Path, at: int | None, queries: bool) -> None:
+    """Score codes of your own.
+
+    FILE is an .npz file with query_codes and database_codes [items, bits] (their signs count) and
+    query_labels and database_labels [items, classes] (multi-hot). Prints mAP, expected over the orders
+    of tied items, with the worst and the best order, and the chance level.
+    """
+    from hashbench.metrics.score import score_file
+
+    click.echo(_scores(score_file(file, at), queries))
+
+
+def _scores(found: Retrieval, queries: bool) -> str:
+    names = ("map", "map_low", "map_high", "chance_map")
+    lines = [f"{name:<19} {getattr(found, name):.6f}" for name in names]
+    lines.append(f"n_without_relevant  {found.n_without_relevant}")
+    if queries:
+        lines.append("query,average_precision,low,high")
+        rows = zip(found.average_precision, found.low, found.high, strict=True)
+        lines += [f"{i}," + ",".join("" if v != v else f"{v:.6f}" for v in row) for i, row in enumerate(rows)]
+    return "\n".join(lines)

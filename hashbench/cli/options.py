@@ -1,0 +1,70 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hashbench.errors import StoreUnusable
+
+if TYPE_CHECKING:
+    from hashbench.running.store import Store
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def options(*given: Callable[[C], C]) -> Callable[[C], C]:
+    """Decorate a command with options, the first on top."""
+
+    def add(command: C) -> C:
+        for option in reversed(given):
+            command = option(command)
+        return command
+
+    return add
+
+
+def open_store(path: Path) -> Store:
+    """The store in a folder, for commands that make nothing without one.
+
+    Raises:
+        StoreUnusable: there is none.
+    """
+    from hashbench.running.store import Store
+
+    if not (path / "cells").is_dir():
+        raise StoreUnusable(f"{path} is no store; make one with 'hashbench run', or name one with --store")
+    return Store(path)
+
+
+store = click.option(
+    "--store", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+    help="Folder that keeps models and results.",
+)  # fmt: skip
+out = click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
+    help="Folder for tables and pictures.",
+)  # fmt: skip
+plugin = click.option(
+    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    help="A Python file with attacks or defenses of your own; it is executed. Repeatable.",
+)  # fmt: skip
+device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ...")
+subject = options(
+    click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="The data set."),
+    click.option("--method", default="csq", show_default=True, metavar="NAME", help="The hashing method."),
+    click.option("--backbone", default="cnn", show_default=True, metavar="NAME", help="The network."),
+    click.option("--bits", type=click.IntRange(1, 1024), default=32, show_default=True, help="Code length."),
+    click.option("--training", default="", metavar="PARAMS", help="Clean training, such as epochs=30,batch_size=32."),
+    click.option("--eps", metavar="NUMBER", help="L-inf budget for pixels in [0, 1].  [default: the data set's]"),
+)  # fmt: skip
+training = options(
+    click.option(
+        "--tuned", type=click.Path(path_type=Path), metavar="FILE",
+        help="A table of `hashbench tune`, whose chosen values the defenses take that are given without parameters.",
+    ),
+    click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and measures stay in full."),
+)  # fmt: skip

@@ -1,0 +1,85 @@
+"""The command `hashbench tune`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashbench.cli import options
+from hashbench.errors import BadParameter
+
+SEED = 1000  # no table uses it
+ATTACK = "pgd-hamming:steps=20,restarts=1"
+TRIALS = "tuning"  # the folder inside the store that keeps them apart from what tables show
+
+
+@click.command(epilog="Example: hashbench tune cgat:epochs=2 --out tuned.csv")
+@click.argument("defenses", nargs=-1, required=True)
+@options.options(
+    options.subject,
+    click.option("--attack", default=ATTACK, show_default=True, metavar="NAME", help="The attack that decides."),
+    click.option(
+        "--seed", "seeds", type=click.IntRange(0), multiple=True, default=(SEED,), show_default=True,
+        help="Seed of the trials; take none that a table uses. Repeatable.",
+    ),
+    click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),
+    options.device,
+    options.store,
+    click.option(
+        "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("tuned.csv"), show_default=True,
+        help="The table of all trials, which `hashbench run --tuned` takes.",
+    ),
+    options.plugin,
+)  # fmt: skip
+def tune(
+    defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], device: str, store: Path, out: Path,
+    plugins: Sequence[Path], **words: Any,
+) -> None:  # fmt: skip
+    """Choose hyper-parameters of defenses: the same few trials for each.
+
+    DEFENSES are names of defenses, each with a small grid of its own. Every combination is trained, and
+    attacked on the validation queries, which no table uses; the highest mAP under attack wins. The table
+    keeps the rows that it had of other defenses and data sets.
+    """
+    from hashbench.boards.terminal import progress_bars
+    from hashbench.registry import entries
+    from hashbench.registry.spec import Spec
+    from hashbench.running import tuning
+    from hashbench.running.request import Request, load_once
+    from hashbench.running.runner import choose_device, run
+    from hashbench.running.store import Store
+
+    for path in plugins:
+        entries.load_plugin(path)
+    tried = {text: tuning.trials(text, _read_grid(grid)) for text in defenses}
+    label = entries.attacks.choose(Spec.parse(attack)).label
+    target, kept = choose_device(device), Store(store / TRIALS)
+    command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once()
+    for text, specs in tried.items():
+        resolved = Request(defenses=tuple(specs), attacks=(attack,), **words).resolve()
+        cells = resolved.cells(lambda choice: tuning.on_validation(load(choice)))
+        with progress_bars():
+            results = list(run(cells, kept, target, command=command))
+        rows = tuning.judge_trials(text, specs, label, results)
+        tuning.write_table(out, rows)
+        for row in rows:
+            mark = "chosen" if row["chosen"] == "yes" else ""
+            click.echo(
+                f"{row['trial']:<60} clean {row['map_clean'] or '-':>8}  attacked {row['map'] or '-':>8}  {mark}"
+            )
+    click.echo(f"written to {out}; use it with 'hashbench run --tuned {out}'")
+
+
+def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:
+    grid = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not (name and equals and values):
+            raise BadParameter(f"can't read --grid {text}; write NAME=a,b such as learning_rate=0.01,0.02")
+        grid[name] = values.split(",")
+    return grid or None

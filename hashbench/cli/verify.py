@@ -1,0 +1,121 @@
+"""The command `hashbench verify`."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hashbench.cli import options
+from hashbench.errors import BadInput, StoreUnusable
+
+if TYPE_CHECKING:
+    from hashbench.verification.board import Findings
+
+
+@click.command(epilog="Example: hashbench verify leaderboards --rerun 30 --store runs")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@options.options(
+    click.option(
+        "--rerun", "count", type=click.IntRange(1), metavar="N", help="Attack N random queries of each row again."
+    ),
+    options.store,
+    click.option("--seed", type=click.IntRange(0), help="Of the draw of these queries.  [default: nobody knows]"),
+    options.device,
+    options.plugin,
+)  # fmt: skip
+def verify(
+    paths: Sequence[Path], count: int | None, store: Path, seed: int | None, device: str, plugins: Sequence[Path]
+) -> None:
+    """Make the numbers of leaderboards again from their per-query files, and name what differs.
+
+    PATH is a folder of leaderboards, one leaderboard's folder, or a submission: a folder with run.json, queries.npz
+    and perhaps model.safetensors. Checks digests, form, versions and every number that the per-query files
+    decide; with --rerun also the models in the store, and APs one by one. Ends with exit code 1 if anything is wrong.
+    """
+    from hashbench.registry import entries
+    from hashbench.verification.board import boards_in, verify_board
+    from hashbench.verification.submission import RUN, verify_submission
+
+    for path in plugins:
+        entries.load_plugin(path)
+    seed = secrets.randbelow(1 << 32) if seed is None else seed
+    failed = False
+    for folder in boards_in(paths):
+        found = verify_submission(folder) if (folder / RUN).exists() else verify_board(folder)
+        if count:
+            found.problems += _rerun(folder, found, store, count, seed, device)
+        failed |= bool(found.problems)
+        again = f"; {count} queries of each attacked again, drawn with --seed {seed}" if count else ""
+        state = "REFUSED" if found.problems else "verified"
+        click.secho(
+            f"{folder}: {state}, {len(found.cells)} cells made again{again}", fg="red" if found.problems else None
+        )
+        for line in found.problems:
+            click.echo(f"  problem: {line}")
+        for line in found.warnings:
+            click.echo(f"  warning: {line}")
+    if failed:
+        click.get_current_context().exit(1)
+
+
+@click.command(epilog="Example: hashbench submit cgat --attack pgd-hamming --store runs --out sent")
+@click.argument("defense")
+@options.options(
+    click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable.  [default: all]"),
+    options.store,
+    click.option(
+        "--out", type=click.Path(path_type=Path), default=Path("sent"), show_default=True,
+        help="A folder; each cell gets one of its own in it.",
+    ),
+    options.plugin,
+)  # fmt: skip
+def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins: Sequence[Path]) -> None:
+    """Put a defense's cells of a store, with its models, into folders that others can verify.
+
+    DEFENSE is one whose valid cells the store has: under all attacks, of all seeds, on all data sets.
+    """
+    from hashbench.boards import leaderboard
+    from hashbench.boards.pairing import label_of
+    from hashbench.registry import entries
+    from hashbench.verification.submission import pack
+
+    kept = options.open_store(store)
+    for path in plugins:
+        entries.load_plugin(path)
+    results = [r for board in leaderboard.leaderboards(kept.cells()) for r in board.results if r.status == "valid"]
+    label = label_of(entries.defenses, defense, {r.identity["defense"] for r in results})
+    labels = {label_of(entries.attacks, attack, {r.identity["attack"] for r in results}) for attack in attacks}
+    found = [
+        r
+        for r in results
+        if r.identity["defense"] == label and r.identity["attack"] in (labels or {r.identity["attack"]})
+    ]
+    if not found:
+        raise BadInput(f"the store has no valid cells of {label} under these attacks; make them with 'hashbench run'")
+    for result in found:
+        pack(kept, result.key, out / result.key)
+        click.echo(f"written to {out / result.key}")
+
+
+def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, device: str) -> list[str]:
+    """What does not come out the same when queries are attacked again, with the folder's own weights if it has some."""
+    from hashbench.boards.terminal import progress_bars
+    from hashbench.running.runner import choose_device, make_deterministic
+    from hashbench.running.store import MODELS, Store
+    from hashbench.verification.rerun import rerun
+    from hashbench.verification.submission import WEIGHTS
+
+    chosen = choose_device(device)
+    make_deterministic(chosen)
+    with progress_bars():
+        if (folder / WEIGHTS).exists():
+            with tempfile.TemporaryDirectory() as place:
+                return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS)
+        if not (store / MODELS).is_dir():
+            raise StoreUnusable(f"{store} is no store; name the one that the rows were made with by --store")
+        return rerun(found.cells, Store(store), count, seed, chosen)

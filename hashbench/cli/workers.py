@@ -1,0 +1,79 @@
+"""The options of `hashbench run` that spread it over processes and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hashbench.errors import BadParameter
+
+if TYPE_CHECKING:
+    from hashbench.running.cell import Cell
+    from hashbench.running.request import Request
+    from hashbench.running.store import Result, Store
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--workers", type=click.IntRange(1), metavar="N", help="Run on N processes of this machine."),
+    click.option("--scheduler", metavar="ADDRESS", help="Run on the workers of a Dask scheduler: tcp://host:8786."),
+    click.option(
+        "--threads", type=click.IntRange(1), default=1, show_default=True,
+        help="Torch threads a process; other numbers of threads give other last digits.",
+    ),
+)  # fmt: skip
+
+
+def spread(command: C) -> C:
+    """Add the options --workers, --scheduler and --threads."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def check_workers(workers: int | None, scheduler: str | None) -> None:
+    """Raise if the options can't be carried out.
+
+    Raises:
+        BadParameter: both kinds of workers are asked for, or Dask is not installed.
+    """
+    if workers is not None and scheduler is not None:
+        raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
+    if (workers or scheduler) is not None and find_spec("distributed") is None:
+        raise BadParameter(
+            "--workers and --scheduler need Dask, which is not installed; run pip install 'hashbench[cluster]'"
+        )
+
+
+def measure(
+    requests: Sequence[Request], cells: Sequence[Cell], store: Store, *, workers: int | None, scheduler: str | None,
+    threads: int, plugins: Sequence[Path], device: str, fresh: bool, command: str,
+) -> list[Result]:  # fmt: skip
+    """Measure cells and probe their models in this process, or on workers if the options ask for them.
+
+    Raises:
+        BadParameter: the scheduler's address can't be read, or a worker can't do what is asked for.
+        ClusterLost: the scheduler can't be reached any more.
+    """
+    import torch
+
+    from hashbench.running.runner import choose_device, run
+
+    if workers is None and scheduler is None:
+        torch.set_num_threads(threads)
+        return list(run(cells, store, choose_device(device), fresh=fresh, command=command, probing=True))
+    from hashbench.running import cluster
+
+    job = cluster.Job(
+        tuple(requests), tuple(path.resolve() for path in plugins), Path.cwd(), store.root.resolve(), device,
+        store.clock() if fresh else None, command, threads,
+    )  # fmt: skip
+    with cluster.connected(workers, scheduler) as client:
+        results = cluster.measure(client, job, cells, store)
+        valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
+        cluster.probe(client, job, valid, store)
+        return results

@@ -1,0 +1,1 @@
+"""The rules that attacks and defenses must keep, tried on small data."""

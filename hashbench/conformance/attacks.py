@@ -1,0 +1,138 @@
+"""The contract of attacks, tried line by line on small data."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hashbench.conformance import rules
+from hashbench.conformance.rules import Line, TrialSetting, digits_setting, strange_settings, verdict
+from hashbench.crafting.targets import draw_targets
+from hashbench.errors import BadOutput, InvalidCell
+from hashbench.evaluation.judge import explain, make_victim
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import HashModel, frozen, sealed
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.registry.entries import Choice
+from hashbench.registry.protocols import Attack
+from hashbench.seeds import seeded
+from hashbench.threat import TOLERANCE, Threat
+from hashbench.types import Images
+
+BATCH = 12  # queries that are attacked
+BUDGETS = (0.0, 1 / 255, 0.07, 0.3)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of an attack without the harness around it: images, and what it did to the victim."""
+
+    images: Images
+    model: HashModel
+    before: dict[str, Tensor]
+    modes_kept: bool
+    passes: Passes
+
+
+def check_attack(choice: Choice[Attack]) -> list[Line]:
+    """Every rule with what came out; only the rule `runs` for an attack that raises."""
+    setting = digits_setting()
+    try:
+        trial = _run(choice, setting, setting.threat)
+    except InvalidCell as failure:
+        return [rules.explained(failure)]
+    access = choice.entry.access
+    lines = [
+        Line(rules.RUNS, True),
+        verdict(rules.MODES, lambda: "" if trial.modes_kept else "it leaves the model in other modes"),
+        verdict(rules.SEED, lambda: _repeats(choice, setting, trial)),
+    ]
+    if access == "none":
+        lines.append(Line(rules.MOVES, None, "it does not see the model"))
+    else:
+        lines.append(verdict(rules.MOVES, lambda: _still(choice, setting, trial)))
+    lines += [
+        Line(rules.LABELS, None, "an attacker may know the labels of its queries"),
+        verdict(rules.BUDGET, lambda: _excess(choice, setting)),
+        verdict(rules.WRITES, lambda: _writes(trial)),
+        verdict(rules.SIZES, lambda: _sizes(choice)),
+    ]
+    if access == "white":
+        return [*lines, verdict(rules.COST, lambda: "" if trial.passes.forwards else "no passes were seen")]
+    return [*lines, Line(rules.COST, None, f"it has access {access}")]
+
+
+def _queries(choice: Choice[Attack], setting: TrialSetting) -> Queries:
+    split, index = setting.split, torch.arange(min(BATCH, len(setting.split.queries)))
+    images, labels = split.queries.images[index], split.queries.labels[index]
+    targets = draw_targets(labels, split.database.labels, 0) if choice.goal == "targeted" else None
+    return Queries(images.clone(), labels.clone(), index, 0, targets)
+
+
+def _run(choice: Choice[Attack], setting: TrialSetting, threat: Threat) -> Trial:
+    """Prepare and craft with the attack's own function: nothing restores what it changes."""
+    model, queries, passes = copy.deepcopy(setting.model), _queries(choice, setting), Passes()
+    before, clean = copy.deepcopy(model.state_dict()), queries.images.clone()
+    victim = make_victim(model, setting.split.train, setting.split.database)
+    images, kept = _craft(choice, victim, threat, queries, passes)
+    if not isinstance(images, Tensor) or images.shape != clean.shape or not torch.isfinite(images).all():
+        raise BadOutput("it returned no tensor of finite images of the queries' shape")
+    return Trial(images.detach(), model, before, kept, passes)
+
+
+def _craft(
+    choice: Choice[Attack], victim: Victim, threat: Threat, queries: Queries, passes: Passes
+) -> tuple[Images, bool]:
+    model, function = victim.model, inspect.unwrap(choice.entry.function)
+    given = victim if choice.entry.access == "white" else replace(victim, model=sealed(model))
+    who = f"attack {choice.label}"
+    with seeded(0), frozen(model), counted(model, passes):
+        craft = explain(who, lambda: function(given, threat, **choice.params))
+        images = explain(who, craft, queries)
+        in_eval = not any(module.training for module in model.modules())
+        return images, in_eval and not any(weight.requires_grad for weight in model.parameters())
+
+
+def _repeats(choice: Choice[Attack], setting: TrialSetting, trial: Trial) -> str:
+    again = _run(choice, setting, setting.threat).images
+    return "" if torch.equal(again, trial.images) else "two runs with one seed gave different images"
+
+
+def _still(choice: Choice[Attack], setting: TrialSetting, trial: Trial) -> str:
+    clean = _queries(choice, setting).images
+    if (trial.images != clean).any():
+        return ""
+    wide = Threat(BUDGETS[-1])  # a short search may find nothing in a small budget
+    moved = (_run(choice, setting, wide).images != clean).any()
+    return "" if moved else f"no pixel of any image moved, with eps={wide.eps:g} either"
+
+
+def _excess(choice: Choice[Attack], setting: TrialSetting) -> str:
+    clean = _queries(choice, setting).images
+    for eps in BUDGETS:
+        threat = Threat(eps)
+        images = _run(choice, setting, threat).images
+        excess = (images - threat.project(images, clean)).abs().max().item()
+        if excess > TOLERANCE:
+            return f"with eps={eps:.3g} a pixel lies {excess:.2g} outside of the budget or of [0, 1]"
+    return ""
+
+
+def _writes(trial: Trial) -> str:
+    now = trial.model.state_dict()
+    names = [name for name, value in trial.before.items() if not torch.equal(value, now[name])]
+    return f"{len(names)} tensors of the given model changed, {names[0]} among them" if names else ""
+
+
+def _sizes(choice: Choice[Attack]) -> str:
+    for setting in strange_settings():
+        split = setting.split
+        try:
+            _run(choice, setting, setting.threat)
+        except InvalidCell as failure:
+            return f"{setting.model.bits} bits, {split.channels} x {split.size} x {split.size} pixels: {failure}"
+    return ""

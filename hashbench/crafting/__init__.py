@@ -1,0 +1,1 @@
+"""What attacks share: the gradient loop, step rules, objectives, helper networks."""

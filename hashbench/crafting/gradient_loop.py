@@ -1,0 +1,127 @@
+"""The one gradient loop that attacks and adversarial trainings share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hashbench.crafting.step_rules import StepRule, StepSize, sign_steps
+from hashbench.threat import Threat
+from hashbench.types import Images, Index, Scores
+
+
+@dataclass(frozen=True)
+class ObjectiveValue:
+    """What an objective says of the current iterates.
+
+    Attributes:
+        loss: its gradient drives the images; one value an image.
+        score: ranks an image's iterates, lower is better, in one unit for the whole search.
+        done: which images have nothing left to gain and stop early.
+    """
+
+    loss: Scores
+    score: Scores
+    done: Tensor
+
+
+# Iterates, their positions in the batch, progress in [0, 1) -> their values.
+# Values of other images must not enter an image's value.
+Objective = Callable[[Images, Index, float], ObjectiveValue]
+
+# Iterates -> one value an image, which is both loss and score; nobody stops early.
+PlainObjective = Callable[[Images], Scores]
+
+
+def iterate(
+    start: Images,
+    clean: Images,
+    objective: Objective,
+    threat: Threat,
+    *,
+    steps: int,
+    step_rule: StepRule,
+    rows: Index | None = None,
+    keep_best: bool = True,
+) -> tuple[Images, Scores]:
+    """Move images against the gradient inside the threat, each until it is done.
+
+    Args:
+        start: where to begin, inside the threat around `clean`.
+        rows: the images to move, all by default; the others come back with an infinite score.
+        keep_best: return each image's best iterate, at the price of one more forward pass; otherwise
+            the last one, with the score one step before it.
+
+    Returns:
+        Images, and their scores; minus infinity for those that stopped early.
+    """
+    rows = torch.arange(len(start), device=start.device) if rows is None else rows
+    kept, kept_scores = start.clone(), torch.full((len(start),), torch.inf, device=start.device, dtype=start.dtype)
+    images = start[rows]
+    for step in range(steps):
+        if not len(rows):
+            return kept, kept_scores
+        images = images.detach().requires_grad_()
+        value = objective(images, rows, step / steps)
+        (gradient,) = torch.autograd.grad(value.loss.sum(), images)
+        images = images.detach()
+        _keep(kept, kept_scores, rows, images, value, always=not keep_best)
+        left = (~value.done).nonzero().flatten()
+        rows, images, gradient = rows[left], images[left], gradient[left]
+        images = threat.project(images - step_rule(gradient, rows, step / steps), clean[rows])
+    if not keep_best:
+        kept[rows] = images
+    elif len(rows):
+        with torch.no_grad():
+            _keep(kept, kept_scores, rows, images, objective(images, rows, 1.0))
+    return kept, kept_scores
+
+
+def descend(
+    start: Images,
+    clean: Images,
+    objective: PlainObjective,
+    threat: Threat,
+    *,
+    steps: int,
+    step_size: StepSize,
+    keep_best: bool = True,
+) -> tuple[Images, Scores]:
+    """Minimise an objective inside the threat by signed gradient steps.
+
+    Args:
+        start: where to begin, inside the threat around `clean`.
+        objective: images -> one value an image; values of other images must not enter it.
+        step_size: progress in [0, 1) -> step in pixel units of [0, 1].
+        keep_best: return each image's best iterate, at the price of one more forward pass;
+            otherwise the last one, with the values one step before it.
+    """
+
+    def evaluate(images: Images, rows: Index, progress: float) -> ObjectiveValue:
+        return never_done(objective(images))
+
+    return iterate(start, clean, evaluate, threat, steps=steps, step_rule=sign_steps(step_size), keep_best=keep_best)
+
+
+def never_done(scores: Scores) -> ObjectiveValue:
+    """Values that are both loss and score, of images that never stop early."""
+    return ObjectiveValue(scores, scores.detach(), torch.zeros_like(scores, dtype=torch.bool))
+
+
+def better(images: Images, scores: Scores, others: Images, other_scores: Scores) -> tuple[Images, Scores]:
+    """Of two batches, for each position the image with the lower score; the first wins a tie."""
+    wins = other_scores < scores
+    return torch.where(wins[:, None, None, None], others, images), torch.where(wins, other_scores, scores)
+
+
+def _keep(
+    kept: Images, kept_scores: Scores, rows: Index, images: Images, value: ObjectiveValue, *, always: bool = False
+) -> None:
+    """Note the images that are better than what is kept of them, in place."""
+    scores = value.score.detach().masked_fill(value.done, -torch.inf)
+    wins = (scores < kept_scores[rows]) | always
+    kept[rows[wins]] = images[wins]
+    kept_scores[rows[wins]] = scores[wins]

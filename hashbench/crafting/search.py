@@ -1,0 +1,167 @@
+"""Gradient searches of single queries: restarts, guide codes, the alpha schedule, early stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from hashbench.crafting.autopgd import auto_pgd
+from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, better, iterate
+from hashbench.crafting.objectives import clipped_agreement, masked_agreement
+from hashbench.crafting.step_rules import StepRule, cosine, sign_steps
+from hashbench.models.data import Queries
+from hashbench.models.model import HashModel
+from hashbench.threat import Threat
+from hashbench.types import Codes, GuideCodes, Images, Index, Scores
+
+CodeLoss = Callable[[Codes, GuideCodes], Scores]
+
+# tanh(alpha * logits) by tenths of the steps: DHTA's schedule, rescaled to any number of steps.
+ALPHA = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+DONE = 0.995  # a relaxed bit this far is moved for good, within half a percent of any mean product
+HALF = 0.5  # where the masked objectives drop a bit
+
+
+def annealed(progress: float) -> float:
+    """The scale of the logits inside the tanh after a share of the steps, in [0, 1].
+
+    >>> annealed(0.0), annealed(0.55), annealed(0.99)
+    (0.1, 0.2, 1.0)
+    """
+    return ALPHA[min(int(10 * progress + 1e-9), 9)]
+
+
+def plain(progress: float) -> float:
+    """The model's own tanh throughout."""
+    return 1.0
+
+
+def alternating(restarts: int) -> list[Callable[[float], float]]:
+    """Scales for some restarts, annealed and plain in turn.
+
+    Annealing gets through the saturated tanh of undefended models; on defended ones it is the weaker.
+    """
+    return [plain if restart % 2 else annealed for restart in range(restarts)]
+
+
+def guided(
+    model: HashModel,
+    guide: GuideCodes,
+    goal: GuideCodes,
+    *,
+    loss: CodeLoss,
+    score: CodeLoss,
+    alpha: Callable[[float], float] = plain,
+    margin: float = DONE,
+    size: Scores | None = None,
+) -> Objective:
+    """An objective made of functions of the relaxed codes [images, bits] and one guide code a query.
+
+    Args:
+        goal: the binary codes to reach; a query that has reached its own stops early. 0: any value will do.
+        loss: drives the images, through tanh(alpha(progress) * logits).
+        score: ranks iterates, on the model's own relaxed codes.
+        margin: how far a relaxed bit must be on its goal's side to have reached it.
+        size: what each query's logits are divided by throughout; 1 by default.
+    """
+
+    def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
+        logits = model.logits(images)
+        logits = logits if size is None else logits / size[rows, None]
+        relaxed = torch.tanh(logits)
+        scale = alpha(progress)
+        driven = relaxed if scale == 1 else torch.tanh(scale * logits)
+        done = reached(relaxed.detach(), goal[rows], margin)
+        return ObjectiveValue(loss(driven, guide[rows]), score(relaxed.detach(), guide[rows]), done)
+
+    return objective
+
+
+def masked(
+    model: HashModel, guide: GuideCodes, *, alpha: Callable[[float], float] = plain, size: Scores | None = None
+) -> Objective:
+    """The masked quadratic objective away from guide codes, which drops bits that are done (SAAT, TIFS 2023)."""
+    return guided(
+        model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha, margin=HALF, size=size
+    )
+
+
+def reached(codes: Codes, goal: GuideCodes, margin: float) -> Tensor:
+    """Which codes agree with the goal in every bit that has one, by a margin."""
+    return ((codes * goal > margin) | (goal == 0)).all(1)
+
+
+def search(
+    queries: Queries,
+    objectives: Sequence[Objective],
+    threat: Threat,
+    *,
+    steps: int,
+    step_rule: Callable[[Images], StepRule],
+    random_start: bool = True,
+) -> Images:
+    """Each query's best image of some restarts; a query that is done takes no further ones.
+
+    Args:
+        objectives: one for each restart; all must rank images in one unit.
+        steps: gradients a restart.
+        step_rule: makes the step rule of a restart from the images that it starts at.
+        random_start: start from uniform noise, new for each restart, instead of the clean images.
+    """
+
+    def run(start: Images, objective: Objective, rows: Index) -> tuple[Images, Scores]:
+        return iterate(start, queries.images, objective, threat, steps=steps, step_rule=step_rule(start), rows=rows)
+
+    return best_of(queries, objectives, threat, run, random_start=random_start)
+
+
+def sign_search(
+    queries: Queries,
+    objectives: Sequence[Objective],
+    threat: Threat,
+    *,
+    steps: int,
+    step_ratio: float,
+    random_start: bool = True,
+) -> Images:
+    """`search` by signed steps that fall from `step_ratio` eps to zero along a cosine."""
+    rule = sign_steps(cosine(threat.eps * step_ratio))
+    return search(queries, objectives, threat, steps=steps, step_rule=lambda start: rule, random_start=random_start)
+
+
+def auto_pgd_search(queries: Queries, objectives: Sequence[Objective], threat: Threat, *, steps: int) -> Images:
+    """Each query's best image of some restarts of AutoPGD from uniform noise.
+
+    Args:
+        objectives: one for each restart; all must rank images in one unit.
+        steps: gradients a restart.
+    """
+
+    def run(start: Images, objective: Objective, rows: Index) -> tuple[Images, Scores]:
+        return auto_pgd(start, queries.images, objective, threat, steps=steps, rows=rows)
+
+    return best_of(queries, objectives, threat, run)
+
+
+def best_of(
+    queries: Queries,
+    objectives: Sequence[Objective],
+    threat: Threat,
+    run: Callable[[Images, Objective, Index], tuple[Images, Scores]],
+    *,
+    random_start: bool = True,
+) -> Images:
+    """Each query's best image of some restarts, as `search` finds it.
+
+    Args:
+        run: makes a restart from its start, objective and the rows that take part: images and scores.
+    """
+    clean = queries.images
+    best, scores = clean, torch.full((len(clean),), torch.inf, device=clean.device, dtype=clean.dtype)
+    for number, objective in enumerate(objectives):
+        rows = (scores > -torch.inf).nonzero().flatten()
+        start = threat.project(clean + threat.eps * queries.random(number), clean) if random_start else clean
+        best, scores = better(best, scores, *run(start, objective, rows))
+    return best

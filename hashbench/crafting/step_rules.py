@@ -1,0 +1,61 @@
+"""Step rules: how images move against a gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from hashbench.types import Images, Index
+
+StepSize = Callable[[float], float]
+
+# Gradients, the images' positions in the batch, progress in [0, 1) -> what to subtract from the images.
+StepRule = Callable[[Images, Index, float], Images]
+
+
+def sign_steps(step_size: StepSize) -> StepRule:
+    """Steps of one size in every pixel, in the direction of the gradient's sign."""
+
+    def step(gradient: Images, rows: Index, progress: float) -> Images:
+        return step_size(progress) * gradient.sign()
+
+    return step
+
+
+def constant(size: float) -> StepSize:
+    """The same step throughout."""
+    return lambda progress: size
+
+
+def cosine(size: float) -> StepSize:
+    """A step that falls from `size` to zero along half a cosine."""
+    return lambda progress: size * (1 + math.cos(math.pi * progress)) / 2
+
+
+def momentum_steps(rate: float, momentum: float, like: Images) -> StepRule:
+    """Gradient descent with heavy-ball momentum, as torch.optim.SGD does it, for each image by itself."""
+    velocity = torch.zeros_like(like)
+
+    def step(gradient: Images, rows: Index, progress: float) -> Images:
+        velocity[rows] = momentum * velocity[rows] + gradient
+        return rate * velocity[rows]
+
+    return step
+
+
+def adam_steps(rate: float, like: Images, betas: tuple[float, float] = (0.9, 0.999), floor: float = 1e-8) -> StepRule:
+    """Adam (Kingma and Ba, ICLR 2015), for each image by itself."""
+    mean, square = torch.zeros_like(like), torch.zeros_like(like)
+    count = torch.zeros(len(like), 1, 1, 1, device=like.device, dtype=like.dtype)
+
+    def step(gradient: Images, rows: Index, progress: float) -> Images:
+        count[rows] += 1
+        mean[rows] = betas[0] * mean[rows] + (1 - betas[0]) * gradient
+        square[rows] = betas[1] * square[rows] + (1 - betas[1]) * gradient**2
+        unbiased = mean[rows] / (1 - betas[0] ** count[rows])
+        spread = (square[rows] / (1 - betas[1] ** count[rows])).sqrt()
+        return rate * unbiased / (spread + floor)
+
+    return step

@@ -1,0 +1,321 @@
+"""The referee: crafts adversarial queries, audits them, and turns them into numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hashbench.errors import BadOutput, CodeRaised, HashbenchError, InvalidCell
+from hashbench.metrics.average_precision import average_precision, chance, precision_within, relevant_fraction
+from hashbench.metrics.distance_counts import Counts
+from hashbench.metrics.distance_counts_torch import count_tensors
+from hashbench.models.codes import batch_size, encode, encode_batch
+from hashbench.models.data import Gallery, ImageSet, Queries, Victim
+from hashbench.models.model import HashModel, binarize, frozen
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.progress import track
+from hashbench.registry.entries import Choice
+from hashbench.registry.protocols import Attack
+from hashbench.seeds import derive_seed, seeded
+from hashbench.threat import Threat
+from hashbench.types import BinaryCodes, Codes, Images, Index, Labels
+
+PROTOCOL_VERSION = 1  # raised whenever the same model and attack give other numbers than before
+TOP = 1000  # k of map_at_k
+RADIUS = 2  # of precision_radius_2
+
+Arrays = dict[str, NDArray[Any]]
+Numbers = dict[str, float | int]
+
+# Positions in the query set -> adversarial images, and the clean ones.
+CraftAt = Callable[[Index], tuple[Images, Images]]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The numbers of a cell and, per query, what they were made from."""
+
+    numbers: Numbers
+    arrays: Arrays
+
+
+def make_victim(model: HashModel, train: ImageSet, database: ImageSet) -> Victim:
+    """A model with the codes that it gives its database: always its own, never those of another model.
+
+    Raises:
+        BadOutput: the model's codes are not finite numbers of the right shape.
+    """
+    codes = encode(model, database)
+    if codes.shape != (len(database), model.bits) or not torch.isfinite(codes).all():
+        raise BadOutput(f"the model's codes have shape {list(codes.shape)} or are not finite; retrain it")
+    return Victim(model, train, Gallery(binarize(codes), database.labels.to(codes.device)))
+
+
+def judge(
+    attack: Choice[Attack],
+    victim: Victim,
+    queries: ImageSet,
+    threat: Threat,
+    seed: int,
+    targets: Labels | None = None,
+    seen: Victim | None = None,
+) -> Measurement:
+    """Prepare an attack, craft all queries and measure what retrieval is left: `crafter`, then `judge_crafted`.
+
+    Args:
+        targets: target labels [queries, classes] of a targeted attack.
+        seen: what the attack works on, if that is not the victim itself.
+
+    Raises:
+        CodeRaised, BadOutput, ThreatViolation: as these.
+    """
+    seen = seen or victim
+    craft = crafter(attack, seen, queries, threat, seed, targets)
+    return judge_crafted(craft, victim, queries, seed, targets=targets, seen=seen, name=f"attack {attack.label}")
+
+
+def judge_crafted(
+    craft: CraftAt,
+    victim: Victim,
+    queries: ImageSet,
+    seed: int,
+    *,
+    targets: Labels | None = None,
+    seen: Victim | None = None,
+    name: str = "attack",
+) -> Measurement:
+    """Craft all queries and measure what retrieval is left.
+
+    Args:
+        craft: of `crafter`.
+        targets: target labels [queries, classes] of a targeted attack, which is then measured by them too.
+        seen: what the attack works on, if that is not the victim itself. A victim that draws random
+            numbers is judged on other draws than the attack saw.
+        name: what a progress bar shows.
+
+    Raises:
+        CodeRaised: the attack raised an exception.
+        BadOutput: it returned something that is no batch of finite images.
+        ThreatViolation: it left the budget or [0, 1].
+    """
+    seen = seen or victim
+    with seeded(derive_seed("clean codes", seed)):
+        clean_codes = binarize(encode(victim.model, queries))
+    passes = Passes()
+    batches: list[dict[str, Tensor]] = []
+    for index in track(queries.batches(batch_size(queries)), name):
+        with counted(seen.model, passes):
+            crafted, clean = craft(index)
+        with audit_draws(seed, index):
+            batches.append(_audit(crafted, clean, victim.model))
+    merged = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    found = _measured(victim, queries.labels, clean_codes, merged, passes)
+    if targets is None:
+        return found
+    aimed = retrieved_targets(victim, targets, clean_codes, merged["codes"], found.arrays)
+    numbers = {**found.numbers, "map_own": found.numbers["map"], **aimed.numbers}
+    return Measurement(numbers, {**found.arrays, **aimed.arrays})
+
+
+def audit_draws(seed: int, index: Index) -> AbstractContextManager[None]:
+    """The random numbers that a victim draws while the codes of crafted queries are taken.
+
+    Args:
+        index: of the batch.
+    """
+    return seeded(derive_seed("audit", seed, int(index[0])))
+
+
+def audited_codes(model: HashModel, images: Images, seed: int, index: Index) -> Codes:
+    """Relaxed codes of crafted queries [batch, bits], as `judge_crafted` takes them."""
+    with audit_draws(seed, index):
+        return encode_batch(model, images)
+
+
+def crafter(
+    attack: Choice[Attack],
+    seen: Victim,
+    queries: ImageSet,
+    threat: Threat,
+    seed: int,
+    targets: Labels | None = None,
+) -> CraftAt:
+    """Prepare an attack and return what crafts the queries at some positions: adversarial images and clean ones.
+
+    Args:
+        targets: target labels [queries, classes] of a targeted attack.
+
+    Raises:
+        CodeRaised: the attack raised an exception; also when queries are crafted, as the others.
+        BadOutput: it returned something that is no batch of finite images.
+        ThreatViolation: it left the budget or [0, 1].
+    """
+    who, device = f"attack {attack.label}", seen.gallery.codes.device
+    torch.manual_seed(seed)
+    craft = explain(who, attack.call, seen, threat)
+
+    def make(index: Index) -> tuple[Images, Images]:
+        clean, labels = queries.images[index].to(device), queries.labels[index].to(device)
+        wanted = None if targets is None else targets[index].to(device)
+        batch = Queries(clean.clone(), labels.clone(), index.to(device), seed, wanted)
+        torch.manual_seed(seed + int(index[0]))
+        crafted = _images(explain(who, craft, batch), clean)
+        threat.check(crafted, clean)
+        return crafted, clean
+
+    return make
+
+
+def retrieved_targets(
+    victim: Victim, targets: Labels, clean: BinaryCodes, attacked: BinaryCodes, own: Arrays
+) -> Measurement:
+    """How well codes retrieve the target labels: after the attack, and before it.
+
+    The success rate is the share of queries that retrieve their target better than their own labels.
+
+    Args:
+        own: the queries' arrays with respect to their own labels.
+    """
+    counts = _count(attacked, targets, victim)
+    ap, ap_clean = average_precision(counts), average_precision(_count(clean, targets, victim)).expected
+    numbers: Numbers = {
+        "t_map": float(ap.expected.mean()),
+        "t_map_low": float(ap.low.mean()),
+        "t_map_high": float(ap.high.mean()),
+        "t_map_clean": float(ap_clean.mean()),
+        "t_chance_map": float(chance(counts).mean()),
+        "success_rate": float((ap.expected > np.nan_to_num(own["average_precision"])).mean()),
+    }
+    arrays: Arrays = {
+        "targets": np.packbits(_bits(targets), axis=1),
+        "target_average_precision": ap.expected,
+        "target_average_precision_clean": ap_clean,
+    }
+    return Measurement(numbers, arrays)
+
+
+def explain(who: str, function: Any, *args: Any) -> Any:
+    """Call code that may be a plugin's; whatever it raises ends the cell with one line.
+
+    Raises:
+        CodeRaised: the function raised something that is not hashbench's own.
+    """
+    try:
+        return function(*args)
+    except HashbenchError:
+        raise
+    except Exception as error:
+        trace = error.__traceback__
+        while trace and trace.tb_next:
+            trace = trace.tb_next
+        where = f"{trace.tb_frame.f_code.co_filename.rsplit('/')[-1]}:{trace.tb_lineno}" if trace else "?"
+        reason = " ".join(str(error).split())[:200]
+        raise CodeRaised(f"{who} raised {type(error).__name__} at {where}: {reason}") from error
+
+
+def _images(crafted: Any, clean: Images) -> Images:
+    """What an attack returned, if it is a batch of finite images of the queries' shape."""
+    if not isinstance(crafted, Tensor):
+        raise BadOutput(f"the attack returned a {type(crafted).__name__}; return a tensor of images")
+    if crafted.shape != clean.shape:
+        raise BadOutput(f"the attack returned shape {list(crafted.shape)}; the queries have {list(clean.shape)}")
+    images: Images = crafted.detach().to(clean)
+    bad = (~torch.isfinite(images)).flatten(1).any(1).sum().item()
+    if bad:
+        raise BadOutput(f"the attack returned NaN or infinite pixels in {bad} of {len(clean)} images")
+    return images
+
+
+def _audit(images: Images, clean: Images, model: HashModel) -> dict[str, Tensor]:
+    delta = (images - clean).flatten(1)
+    with frozen(model), torch.no_grad():
+        codes, rounded = model(images), model((images * 255).round() / 255)
+    return {
+        "codes": binarize(codes),
+        "codes_8bit": binarize(rounded),
+        "linf": delta.abs().amax(1),
+        "l2": delta.norm(dim=1),
+    }
+
+
+def _measured(
+    victim: Victim, labels: Labels, clean: BinaryCodes, audited: dict[str, Tensor], passes: Passes
+) -> Measurement:
+    counts = _count(audited["codes"], labels, victim)
+    ap = average_precision(counts)
+    ap_8bit = average_precision(_count(audited["codes_8bit"], labels, victim)).expected
+    ap_top = average_precision(counts, TOP).expected
+    scored = ~np.isnan(ap.expected)
+    if not scored.any():
+        raise InvalidCell("no query shares a label with any database item")
+    moved = (audited["codes"] != clean).double().mean(1)
+    known = torch.cat([clean, victim.gallery.codes])
+
+    def mean(values: NDArray[Any]) -> float:
+        return float(values[scored].mean())
+
+    numbers: Numbers = {
+        "map": mean(ap.expected),
+        "map_low": mean(ap.low),
+        "map_high": mean(ap.high),
+        "map_at_k": mean(ap_top),
+        "k": TOP,
+        "precision_radius_2": mean(precision_within(counts, RADIUS)),
+        "bits_moved": moved.mean().item(),
+        "chance_map": mean(chance(counts)),
+        "relevant_fraction": mean(relevant_fraction(counts)),
+        "distinct_codes": len(torch.unique(known, dim=0)),
+        "bit_entropy": bit_entropy(known),
+        "n_queries": len(labels),
+        "n_without_relevant": int((~scored).sum()),
+        "n_database": len(victim.gallery.codes),
+        "linf_max": audited["linf"].max().item(),
+        "l2_mean": audited["l2"].mean().item(),
+        "map_8bit": mean(ap_8bit),
+        "forwards": passes.forwards / len(labels),
+        "backwards": passes.backwards / len(labels),
+    }
+    arrays: Arrays = {
+        "average_precision": ap.expected,
+        "low": ap.low,
+        "high": ap.high,
+        "average_precision_8bit": ap_8bit,
+        "items": counts.items.astype(np.int32),
+        "relevant": counts.relevant.astype(np.int32),
+        "codes": np.packbits(_bits(audited["codes"]), axis=1),
+        "linf": audited["linf"].cpu().numpy(),
+        "l2": audited["l2"].cpu().numpy(),
+        "bits_moved": moved.cpu().numpy(),
+    }
+    return Measurement(numbers, arrays)
+
+
+def bit_entropy(codes: BinaryCodes) -> float:
+    """Mean entropy of the bits over a set of codes, in [0, 1]; 0 where every code is the same."""
+    ones = (codes > 0).double().mean(0)
+    return float((torch.special.entr(ones) + torch.special.entr(1 - ones)).mean() / np.log(2))
+
+
+def tensor_digest(tensors: dict[str, Tensor]) -> str:
+    """Sixteen hexadecimal digits that identify named tensors, whatever their device."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _count(codes: Codes, labels: Labels, victim: Victim) -> Counts:
+    return count_tensors(codes, labels, victim.gallery.codes, victim.gallery.labels)
+
+
+def _bits(tensor: Tensor) -> NDArray[np.bool_]:
+    return (tensor > 0).cpu().numpy()

@@ -1,0 +1,241 @@
+"""What shows whether an attack's failure is the defense's merit: small attacks and signals on a few queries.
+
+After Athalye, Carlini and Wagner, ICML 2018, and Carlini et al., arXiv 1902.06705. The flags that follow
+from the numbers are in `flags`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hashbench.crafting.gradient_loop import iterate
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.search import guided, masked
+from hashbench.crafting.step_rules import constant, cosine, sign_steps
+from hashbench.errors import InvalidCell
+from hashbench.evaluation.judge import Arrays, Measurement, Numbers, explain
+from hashbench.metrics.average_precision import average_precision, chance
+from hashbench.metrics.distance_counts_torch import count_tensors
+from hashbench.models.codes import batch_size, encode_batch, mainstay_code
+from hashbench.models.data import ImageSet, Queries, Victim
+from hashbench.models.model import HashModel, binarize, frozen
+from hashbench.registry.entries import Choice
+from hashbench.registry.protocols import Attack
+from hashbench.seeds import derive_seed, seeded
+from hashbench.threat import Threat
+from hashbench.types import Codes, GuideCodes, Images
+
+PROBE_VERSION = 1  # raised whenever the same model gives other signals than before
+QUERIES = 100  # that are looked at, of each query set
+TRAIN = 500  # training images of which the black-box attack asks the codes
+STEPS = 20  # gradients a walk
+MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)  # budgets of the curve, as multiples of the threat's eps
+UNBOUNDED = 1.0  # any image is within it
+NO_GRADIENT = 1e-10  # a largest absolute value below is none; 32-bit floats vanish at about 1e-45
+SATURATED = 0.999  # a relaxed bit beyond passes less than 0.2 % of its gradient
+
+
+@dataclass(frozen=True)
+class ProbedVictim:
+    """A victim seen by the probe, with the batch of queries that it is tried on.
+
+    Attributes:
+        guide: the code to be driven away from, a row a query.
+        gentle: the model with logits of mean size 1, so that its tanh is not saturated.
+    """
+
+    victim: Victim
+    queries: Queries
+    guide: GuideCodes
+    gentle: HashModel
+
+
+def probe(
+    victim: Victim,
+    queries: ImageSet,
+    threat: Threat,
+    seed: int,
+    *,
+    black_box: Choice[Attack],
+    undefended: Victim | None = None,
+) -> Measurement:
+    """Signals of the victim, and per query the average precision that small attacks leave.
+
+    The arrays hold for each query AP of `clean` with its bounds `low` and `high`, `chance`, `noise`, `one_step`,
+    `black_box` and, with an undefended model, `transfer`; and, a row a budget, AP under twenty steps that start
+    anew: `plain` for `budgets` up to the threat's eps, `gentle` from eps on. `zero_gradient` is 1 for a query
+    without a gradient. Queries without a relevant item are left out.
+
+    Args:
+        queries: those to look at; `sample` chooses them.
+        seed: of random starts and of a victim's own random numbers.
+        black_box: an attack that sees codes only.
+        undefended: a model to carry adversarial images over from; none if the victim is that model.
+
+    Raises:
+        InvalidCell: the victim or the attack raised, or returned no codes.
+    """
+    budgets = budgets_of(threat)
+    asked = replace(victim, train=_some(victim.train, TRAIN, seed))
+    craft = explain(f"attack {black_box.label}", black_box.call, asked, threat)
+    codes: list[dict[str, Tensor]] = []
+    signals: list[dict[str, Tensor]] = []
+    with frozen(victim.model):
+        for index in queries.batches(batch_size(queries)):
+            images = queries.images[index].to(victim.gallery.codes.device)
+            batch = Queries(images, queries.labels[index].to(images.device), index.to(images.device), seed)
+            with seeded(derive_seed("probe", seed, int(index[0]))):
+                probed = explain("the probe", see, victim, batch)
+                signals.append(explain("the probe", _signals, probed))
+                crafted = explain("the probe", _crafted, probed, threat, budgets, craft, undefended)
+            codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
+        training = sum(module.training for module in victim.model.network.modules())
+    numbers: Numbers = {
+        "train_mode_left": training,
+        "distinct_codes": len(torch.unique(victim.gallery.codes, dim=0)),
+        "classes": int((victim.gallery.labels > 0).any(0).sum()),
+    }
+    found = _measured(victim, queries, budgets, _joined(codes), _joined(signals))
+    return Measurement({**numbers, **found.numbers}, found.arrays)
+
+
+def sample(queries: ImageSet, seed: int) -> ImageSet:
+    """At most 100 of a query set, in its order: the same for every model."""
+    return _some(queries, QUERIES, seed)
+
+
+def budgets_of(threat: Threat) -> list[float]:
+    """The budgets of the curve without 0: multiples of the threat's eps, then 1."""
+    return sorted({min(UNBOUNDED, threat.eps * multiple) for multiple in MULTIPLES} | {UNBOUNDED})
+
+
+def heads_at(eps: float, threat: Threat) -> list[str]:
+    """What a budget is attacked through: the model's own tanh where budgets are small, else through a gentle one.
+
+    On undefended models the first is the stronger one up to the threat's eps, the second beyond it.
+    """
+    return ["plain"] * (eps <= threat.eps) + ["gentle"] * (eps >= threat.eps)
+
+
+def see(victim: Victim, queries: Queries) -> ProbedVictim:
+    """A victim as the probe attacks it; one whose codes have no gradient gets a gradient of zero."""
+    guide = mainstay_code(victim.gallery.codes, victim.gallery.labels, queries.labels)
+    with torch.no_grad():
+        size = victim.model.logits(queries.images).abs().mean().clamp(min=torch.finfo(torch.float32).tiny).item()
+    plain, gentle = (HashModel(Driven(victim.model.network, scale), victim.model.bits) for scale in (1.0, 1 / size))
+    return ProbedVictim(replace(victim, model=plain), queries, guide, gentle)
+
+
+class Driven(nn.Module):
+    """A network with its logits scaled, whose output always has a gradient, if only one of zero."""
+
+    def __init__(self, network: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = scale
+
+    def forward(self, images: Images) -> Codes:
+        """Logits [images, bits]."""
+        logits: Codes = self.network(images) * self.scale + 0 * images.flatten(1).mean(1, keepdim=True)
+        return logits
+
+
+def _some(images: ImageSet, wanted: int, seed: int) -> ImageSet:
+    generator = torch.Generator().manual_seed(derive_seed("sample", seed))
+    rows = torch.randperm(len(images), generator=generator)[:wanted].sort().values
+    return ImageSet(images.images[rows], images.labels[rows.to(images.labels.device)])
+
+
+def _signals(probed: ProbedVictim) -> dict[str, Tensor]:
+    """What the clean queries show, a value each."""
+    images, model = probed.queries.images, probed.victim.model
+    asking = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(agreement(probed.gentle.logits(asking), probed.guide).sum(), asking)
+    relaxed, again = encode_batch(model, images), encode_batch(model, images)
+    halves = torch.empty_like(relaxed)
+    for start in range(min(2, len(images))):
+        halves[start::2] = encode_batch(model, images[start::2])
+    return {
+        "zero_gradient": (gradient.flatten(1).abs().amax(1) < NO_GRADIENT).double(),
+        "saturated_share": (relaxed.abs() > SATURATED).double().mean(1),
+        "unstable_share": (binarize(relaxed) != binarize(again)).double().mean(1),
+        "batch_change": (relaxed - halves).abs().double().mean(1),
+    }
+
+
+def _crafted(
+    probed: ProbedVictim,
+    threat: Threat,
+    budgets: list[float],
+    craft: Callable[[Queries], Images],
+    undefended: Victim | None,
+) -> dict[str, Images]:
+    """The images of every small attack, by its name; those of the curve with the budget's number."""
+    clean, queries = probed.queries.images, probed.queries
+    found = {
+        "clean": clean,
+        "noise": threat.project(clean + threat.eps * queries.random(len(budgets)), clean),
+        "one_step": _one_step(probed, threat),
+        "black_box": craft(queries),
+    }
+    if undefended is not None:
+        with frozen(undefended.model):
+            found["transfer"] = _many_steps(see(undefended, queries), threat, gentle=True)
+    for number, eps in enumerate(budgets):
+        for name in heads_at(eps, threat):
+            found[f"{name} {number}"] = _many_steps(probed, Threat(eps), gentle=name == "gentle", stream=number)
+    return found
+
+
+def _many_steps(probed: ProbedVictim, threat: Threat, *, gentle: bool, stream: int = 0) -> Images:
+    """Twenty steps from a random start by the masked objective, each image's best iterate."""
+    queries = probed.queries
+    model = probed.gentle if gentle else probed.victim.model
+    start = threat.project(queries.images + threat.eps * queries.random(stream), queries.images)
+    rule = sign_steps(cosine(threat.eps))
+    images, _ = iterate(start, queries.images, masked(model, probed.guide), threat, steps=STEPS, step_rule=rule)
+    return images
+
+
+def _one_step(probed: ProbedVictim, threat: Threat) -> Images:
+    """One step as large as the budget, from the clean image."""
+    away = guided(probed.gentle, probed.guide, -probed.guide, loss=agreement, score=agreement, margin=np.inf)
+    rule = sign_steps(constant(threat.eps))
+    clean = probed.queries.images
+    images, _ = iterate(clean, clean, away, threat, steps=1, step_rule=rule, keep_best=False)
+    return images
+
+
+def _codes(model: HashModel, images: Images, seed: int, name: str) -> Tensor:
+    """Binary codes; a model that draws random numbers draws others than the attack saw."""
+    with seeded(derive_seed("probe codes", seed, name)):
+        return binarize(explain("the probe", encode_batch, model, images))
+
+
+def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _measured(
+    victim: Victim, queries: ImageSet, budgets: list[float], codes: dict[str, Tensor], signals: dict[str, Tensor]
+) -> Measurement:
+    labels, gallery = queries.labels.to(victim.gallery.codes.device), victim.gallery
+    counts = {name: count_tensors(found, labels, gallery.codes, gallery.labels) for name, found in codes.items()}
+    clean = average_precision(counts["clean"])
+    scored = ~np.isnan(clean.expected)
+    if not scored.any():
+        raise InvalidCell("none of the probed queries shares a label with any database item")
+    arrays: Arrays = {name: average_precision(found).expected[scored] for name, found in counts.items()}
+    for name in ("plain", "gentle"):
+        numbered = [f"{name} {number}" for number in range(len(budgets))]
+        arrays[name] = np.stack([arrays.pop(key) for key in numbered if key in arrays])
+    values = {name: signal.cpu().numpy() for name, signal in signals.items()}
+    arrays |= {"low": clean.low[scored], "high": clean.high[scored], "chance": chance(counts["clean"])[scored]}
+    arrays |= {"zero_gradient": values.pop("zero_gradient")[scored], "budgets": np.array(budgets)}
+    numbers: Numbers = {name: float(signal.mean()) for name, signal in values.items()}
+    return Measurement({**numbers, "n_queries": int(scored.sum())}, arrays)

@@ -1,0 +1,89 @@
+"""Batch norms folded into the convolutions before them while a model is attacked: the same function for less time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from hashbench.models.model import HashModel
+from hashbench.models.transformed import innermost
+from hashbench.seeds import seeded
+
+Pairs = tuple[tuple[nn.Conv2d, nn.BatchNorm2d], ...]
+
+_known: WeakKeyDictionary[nn.Module, Pairs] = WeakKeyDictionary()
+
+
+@contextmanager
+def folded(model: HashModel) -> Iterator[None]:
+    """Run a block with the batch norms of a frozen model folded into its convolutions.
+
+    Codes and gradients with respect to pixels are the same but for rounding. Weights are as before afterwards,
+    whatever the block does. What can't be folded stays as it is: a norm in train mode, one that does not directly
+    follow a convolution of its own, and a whole network whose forward pass can't be traced.
+    """
+    network = innermost(model)
+    pairs = [(conv, norm) for conv, norm in _pairs(network) if not norm.training and "forward" not in vars(norm)]
+    originals = [(conv, dict(conv._parameters)) for conv, _ in pairs]
+    try:
+        for conv, norm in pairs:
+            conv._parameters.update(_merged(conv, norm))
+            vars(norm)["forward"] = _unchanged
+        yield
+    finally:
+        for conv, parameters in originals:
+            conv._parameters.update(parameters)
+        for _, norm in pairs:
+            vars(norm).pop("forward", None)
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
+
+
+def _merged(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> dict[str, nn.Parameter]:
+    """Weight and bias of a convolution that does the norm's work too."""
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    with torch.no_grad():
+        found = fuse_conv_bn_weights(conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias)
+    return {
+        name: nn.Parameter(value.detach(), requires_grad=False)
+        for name, value in zip(("weight", "bias"), found, strict=True)
+    }
+
+
+def _pairs(network: nn.Module) -> Pairs:
+    """The convolutions of a network whose only use is by a batch norm; found once for each network."""
+    if network not in _known:
+        _known[network] = ()
+        with suppress(Exception), seeded(0):  # a network of someone's own may not be traceable
+            _known[network] = _trace(network)
+    return _known[network]
+
+
+class _Tracer(fx.Tracer):
+    """Looks into modules that have modules of their own; what the others do within does not matter here."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return next(module.children(), None) is None or super().is_leaf_module(module, name)
+
+
+def _trace(network: nn.Module) -> Pairs:
+    nodes = [node for node in _Tracer().trace(network).nodes if node.op == "call_module"]
+    calls = [node.target for node in nodes]
+    found: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    for node in nodes:
+        before = node.args[0] if node.args else None
+        if not (isinstance(before, fx.Node) and before.op == "call_module" and len(before.users) == 1):
+            continue
+        conv, norm = (network.get_submodule(str(called.target)) for called in (before, node))
+        once = calls.count(node.target) == calls.count(before.target) == 1
+        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in (conv, norm))
+        if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and once and not hooked:
+            found += [(conv, norm)] if norm.running_mean is not None else []
+    return tuple(found)

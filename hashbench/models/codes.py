@@ -1,0 +1,138 @@
+"""What attacks, defenses and the referee share about codes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from hashbench.models.data import Gallery, ImageSet
+from hashbench.models.image_files import stream
+from hashbench.models.model import HashModel, frozen
+from hashbench.types import Codes, GuideCodes, Images, Labels
+
+BATCH = 256  # images that go through a model at once; part of what makes digits repeat
+PIXELS = 1 << 23  # values of the images of a batch; of larger images fewer go at once
+
+
+def encode(model: HashModel, images: ImageSet) -> Codes:
+    """The relaxed codes of a whole set, [n, bits], from the model in eval mode."""
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    with frozen(model), torch.no_grad():
+        batches = images.batches(batch_size(images))
+        return torch.cat([model(batch) for batch in stream(images.images, batches, device)])
+
+
+def batch_size(images: ImageSet) -> int:
+    """How many images of a set go through a model at once: 256, of images of 224 pixels 32."""
+    fitting = max(1, PIXELS // math.prod(images.images.shape[1:]))
+    return int(min(BATCH, 1 << (fitting.bit_length() - 1)))
+
+
+def encode_batch(model: HashModel, images: Images) -> Codes:
+    """The relaxed codes of a batch, [images, bits], from the model in eval mode, without gradient."""
+    with frozen(model), torch.no_grad():
+        return model(images)
+
+
+def draw_rows(count: int, wanted: int, device: torch.device) -> Tensor:
+    """Positions of some of `count` items without replacement, by the global random state; all if there are fewer."""
+    return torch.randperm(count)[:wanted].to(device)
+
+
+def shared_labels(labels: Labels, others: Labels) -> Tensor:
+    """Whether two items share a label, [items, others], as 0 or 1."""
+    return (labels @ others.T).clamp_(max=1)
+
+
+def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: bool = False) -> GuideCodes:
+    """The code nearest to the relevant codes and farthest from the others, for each row of `labels`.
+
+    Bit by bit sign(n_neg * sum_pos - n_pos * sum_neg), which is sign(mean_pos - mean_neg) where both
+    groups have members: it maximises the sum of all pairwise distances to irrelevant codes minus those
+    to relevant ones, since that sum is linear in each bit (CgAT, Wang et al., WWW 2023, center code).
+    A bit without a majority is 0; so is the whole code where every item or none is relevant. The sums over
+    items are made in the precision of the codes, exact for fewer than 2^24 binary ones.
+
+    Args:
+        codes: binary or relaxed codes [n, bits].
+        code_labels: their labels [n, classes].
+        labels: labels of the images that need a code [items, classes].
+        weighted: a relevant code counts by the Jaccard likeness of the two label sets instead of 1.
+    """
+    items = len(codes)
+    relevant = shared_labels(code_labels, labels)  # in this order the products are faster
+    positives = relevant.sum(0)[:, None].double()
+    positive_sum, total = (relevant.T @ codes).double(), codes.sum(0).double()
+    lean = torch.addcmul(items * positive_sum, positives, total, value=-1)  # n_neg + n_pos is n
+    if weighted:
+        weighted_sum = label_jaccard(labels, code_labels) @ codes.double()
+        lean = lean + (items - positives) * (weighted_sum - positive_sum)
+    return lean.masked_fill_(positives == items, 0).sign_().to(codes.dtype)
+
+
+def class_codes(codes: Codes, code_labels: Labels) -> GuideCodes:
+    """The center code of each class that occurs, [classes, bits]."""
+    classes = torch.eye(code_labels.shape[1], device=codes.device, dtype=codes.dtype)[code_labels.any(0)]
+    return center_code(codes, code_labels, classes)
+
+
+def mainstay_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes:
+    """The weighted center code, for each row of `labels`: [items, bits].
+
+    Bit by bit sign(weighted mean of the relevant codes - mean of the irrelevant ones), the weights being
+    the cosine of the label vectors; a mean over nothing is left out (SAAT's mainstay code, Yuan et al.,
+    TIFS 2023; PgA's pharos code, Wang et al., 2023, is of this form).
+
+    Args:
+        codes: binary or relaxed codes [n, bits].
+        code_labels: their labels [n, classes].
+        labels: labels of the images that need a code [items, classes].
+    """
+    weights = label_cosine(labels, code_labels)
+    irrelevant = (weights == 0).double()
+    return torch.sign(_mean_code(weights, codes) - _mean_code(irrelevant, codes)).to(codes.dtype)
+
+
+def label_cosine(labels: Labels, others: Labels) -> Tensor:
+    """The cosine of label vectors [items, others] in double precision; 0 beside an empty label set."""
+    lengths = labels.double().norm(dim=1)[:, None] * others.double().norm(dim=1)
+    cosine: Tensor = labels.double() @ others.double().T / (lengths + 1e-8)
+    return cosine
+
+
+def label_jaccard(labels: Labels, others: Labels) -> Tensor:
+    """Shared labels over all labels of two items, [items, others] in double precision; 0 for two empty sets."""
+    shared = labels.double() @ others.double().T
+    together = labels.double().sum(1, keepdim=True) + others.double().sum(1) - shared
+    return shared / together.clamp(min=1)
+
+
+def anchor_code(gallery: Gallery, wanted: Labels, draws: Tensor, members: int) -> GuideCodes:
+    """The majority of the codes of database items with the wanted labels, for each row: [items, bits].
+
+    The items are drawn without replacement from those with exactly the wanted label set, or from those
+    whose labels come nearest if there is none; all of them if there are fewer than `members`
+    (component voting, Bai et al., ECCV 2020).
+
+    Args:
+        wanted: labels [items, classes].
+        draws: random numbers in [0, 1), [items, database items]; the highest are drawn.
+        members: how many codes vote; with an even number a bit can be 0.
+    """
+    likeness = label_cosine(wanted, gallery.labels)
+    candidates = likeness >= likeness.amax(1, keepdim=True) - 1e-6
+    ranked = draws.masked_fill(~candidates, -1).topk(min(members, draws.shape[1]), dim=1)
+    votes = gallery.codes[ranked.indices] * (ranked.values >= 0)[:, :, None]
+    return majority(votes)
+
+
+def majority(codes: Tensor) -> GuideCodes:
+    """The bitwise majority of binary codes [items, members, bits]; 0 where a vote is even."""
+    return codes.sum(1).sign()
+
+
+def _mean_code(weights: Tensor, codes: Codes) -> Tensor:
+    total = weights.sum(1, keepdim=True)
+    return weights @ codes.double() / total.masked_fill(total == 0, 1)

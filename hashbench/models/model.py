@@ -1,0 +1,91 @@
+"""A hashing model: images in, codes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import final
+
+import torch
+from torch import nn
+
+from hashbench.models.precision import network_precision
+from hashbench.models.quick_pooling import with_quick_pools
+from hashbench.types import BinaryCodes, Codes, Images
+
+SATURATED = 30.0  # tanh(30) is 1 in single and in double precision
+
+
+@final
+class HashModel(nn.Module):
+    """A network with `bits` outputs an image, read as a relaxed binary code.
+
+    Pixels enter in [0, 1]; the network normalises them itself, so that a budget in pixels means the
+    same for every model. To change a model, wrap its network: `HashModel(Sequential(blur, m.network), m.bits)`.
+    """
+
+    __call__: Callable[..., Codes]
+
+    def __init__(self, network: nn.Module, bits: int) -> None:
+        super().__init__()
+        self.network = with_quick_pools(network)
+        self.bits = bits
+
+    def logits(self, images: Images) -> Codes:
+        """Outputs before the tanh, of shape [images, bits]."""
+        with network_precision(images.device):
+            output: Codes = self.network(images)
+        return output.to(images.dtype)
+
+    def forward(self, images: Images) -> Codes:
+        """Relaxed codes in (-1, 1), of shape [images, bits]."""
+        return torch.tanh(self.logits(images))
+
+
+def binarize(codes: Codes) -> BinaryCodes:
+    """The signs of relaxed codes; 0 becomes +1, here and everywhere in the project."""
+    return torch.where(codes >= 0, 1.0, -1.0)
+
+
+def sealed(model: HashModel) -> HashModel:
+    """The model as a stranger sees it: images go in, binary codes come out.
+
+    It has none of the model's weights, and no gradient flows through it; its relaxed codes are the
+    binary ones.
+    """
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    return HashModel(_CodesOnly(lambda images: binarize(model(images)), device), model.bits)
+
+
+class _CodesOnly(nn.Module):
+    """Answers with logits that a tanh turns into exactly -1 and +1."""
+
+    def __init__(self, answer: Callable[[Images], BinaryCodes], device: torch.device) -> None:
+        super().__init__()
+        self.answer = answer
+        self.place = nn.Parameter(torch.zeros(0, device=device), requires_grad=False)
+
+    def forward(self, images: Images) -> Codes:
+        with torch.no_grad():
+            return SATURATED * self.answer(images)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Run a block with the model in eval mode and its weights asking for no gradients.
+
+    The mode of every submodule and every weight's `requires_grad` are as before afterwards, whatever
+    the block does; gradients with respect to pixels are on inside.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [(weight, weight.requires_grad) for weight in model.parameters()]
+    model.eval()
+    model.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for weight, flag in wanted:
+            weight.requires_grad_(flag)

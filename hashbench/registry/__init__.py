@@ -1,0 +1,1 @@
+"""What names stand for: entries, their parameters, plugins."""

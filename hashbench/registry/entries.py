@@ -1,0 +1,248 @@
+"""The registries: what a name stands for, with its paper, its version and its parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, Literal, TypeVar
+
+from hashbench.digests import code_digest
+from hashbench.errors import BadParameter, PluginError, UnknownName
+from hashbench.models.helpers import Version
+from hashbench.registry import plugins
+from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
+from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.registry.spec import Spec
+
+F = TypeVar("F", bound=Callable[..., Any])
+Grid = Mapping[str, Sequence[Value]]
+Goal = Literal["untargeted", "targeted", "inner"]
+Access = Literal["none", "white", "score", "decision", "transfer"]
+
+
+@dataclass(frozen=True)
+class Entry(Generic[F]):
+    """A registered function with what is known of it.
+
+    Attributes:
+        version: raised whenever the same parameters give other digits than before.
+        goal: of an attack.
+        access: of an attack, what it knows of the victim.
+        trains: of a defense, whether it makes new weights for the given architecture.
+        transforms: of a defense, whether it puts a transformation before the network.
+    """
+
+    name: str
+    function: F
+    paper: str = ""
+    version: int = 1
+    goal: Goal = "untargeted"
+    access: Access = "white"
+    trains: bool = True
+    transforms: bool = False
+    check: Callable[..., None] | None = None
+    needs: Callable[..., str] | None = None
+    presets: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    grid: Grid = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the function's docstring."""
+        text = inspect.getdoc(self.function) or ""
+        return text.partition("\n\n")[0].replace("\n", " ")
+
+    @property
+    def module(self) -> str:
+        """The module that defines the function."""
+        return str(inspect.unwrap(self.function).__module__)
+
+    @property
+    def stamp(self) -> Version:
+        """What stands for its code in the keys of results: its version.
+
+        A plugin's file is still being written, so the digest of its code is part of it too.
+        """
+        if not plugins.is_file_of_user(self.module):
+            return self.version
+        return f"{self.version}+{code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))}"
+
+
+@dataclass(frozen=True)
+class Choice(Generic[F]):
+    """An entry with a value for each of its parameters: what a word of the command line became.
+
+    `tuned` is the digest of the trials that its values were chosen from; empty where they are given or defaults.
+    """
+
+    entry: Entry[F]
+    params: Mapping[str, Value]
+    tuned: str = ""
+
+    @property
+    def name(self) -> str:
+        """The entry's name."""
+        return self.entry.name
+
+    @property
+    def visible(self) -> dict[str, Value]:
+        """The parameters that are part of its identity: a file by its content, a folder not at all."""
+        known = parameters(self.entry.function)
+        return {p.name: p.identify(self.params[p.name]) for p in known if p.visible(self.params[p.name])}
+
+    @property
+    def label(self) -> str:
+        """The name with the parameters that differ from their defaults: unique in a table."""
+        defaults = {p.name: p.default for p in parameters(self.entry.function)}
+        changed = [f"{k}={format_value(v)}" for k, v in self.visible.items() if v != defaults[k]]
+        return self.name + (":" + ",".join(changed) if changed else "")
+
+    @property
+    def goal(self) -> Goal:
+        """What an attack aims at; that of the attack inside for one that wraps another.
+
+        Raises:
+            BadParameter: the attack inside has no white access.
+        """
+        if self.entry.goal != "inner":
+            return self.entry.goal
+        inner = attacks[str(self.params["attack"])]
+        if inner.access != "white":
+            raise BadParameter(f"attack {self.name!r} can't craft with {inner.name!r}; name one with white access")
+        return inner.goal
+
+    def versions(self, role: str) -> dict[str, Version]:
+        """The version of the entry under the name of its role, and of entries that its parameters name.
+
+        Raises:
+            UnknownName: a parameter names an entry that is not there.
+        """
+        named = {registry.kind: registry for registry in REGISTRIES if registry.kind in self.params}
+        inner = {f"{role}.{kind}": registry[str(self.params[kind])].stamp for kind, registry in named.items()}
+        return {role: self.entry.stamp, **inner}
+
+    def call(self, *args: Any) -> Any:
+        """Call the function with its parameters."""
+        return self.entry.function(*args, **arguments(self.entry.function, self.params))
+
+    def check(self, *args: Any) -> None:
+        """Refuse what the function could not carry out, before anything is trained.
+
+        Raises:
+            UsageError: with the reason.
+        """
+        if self.entry.check:
+            self.entry.check(*args, **arguments(self.entry.function, self.params))
+
+    @property
+    def needs(self) -> str:
+        """What the function would still have to fetch, for people; empty if nothing."""
+        return self.entry.needs(**self.params) if self.entry.needs else ""
+
+
+class Registry(Generic[F]):
+    """Entries by name, filled by importing the modules that hold them."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[F]] = {}
+
+    def add(self, entry: Entry[F]) -> None:
+        """Register an entry.
+
+        Raises:
+            PluginError: the name is taken, or a parameter can't be read from the command line.
+        """
+        taken = self._entries.get(entry.name)
+        if taken:
+            raise PluginError(
+                f"{entry.module} registers the {self.kind} {entry.name!r}, which {taken.module} "
+                "already has; give it a name of its own"
+            )
+        parameters(entry.function)
+        self._entries[entry.name] = entry
+
+    def __getitem__(self, name: str) -> Entry[F]:
+        """The entry of a name.
+
+        Raises:
+            UnknownName: there is none; the message names the nearest.
+        """
+        plugins.load_all()
+        if name not in self._entries:
+            raise UnknownName(f"no {self.kind} is named {name!r}{suggestion(name, self._entries)}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[Entry[F]]:
+        plugins.load_all()
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def choose(self, spec: Spec) -> Choice[F]:
+        """The entry that a spec names, with all its parameters as values.
+
+        The word preset=NAME stands for the values that the entry lists under that name; values given
+        beside it win. A parameter called `attack`, `method` or `backbone` names another entry.
+
+        Raises:
+            UnknownName: no entry, or none that a parameter names, has that name.
+            BadParameter: a parameter is unknown, unreadable or out of range.
+        """
+        entry = self[spec.name]
+        owner = f"{self.kind} {spec.name!r}"
+        words = dict(spec.params)
+        preset = _preset(entry, words.pop("preset", None), owner)
+        params = resolve(entry.function, words, owner)
+        params |= {name: value for name, value in preset.items() if name not in words}
+        choice = Choice(entry, params)
+        _ = choice.versions(self.kind), choice.goal  # refuse names that nothing has, and attacks that can't be wrapped
+        return choice
+
+
+attacks: Registry[Attack] = Registry("attack")
+backbones: Registry[Backbone] = Registry("backbone")
+datasets: Registry[Dataset] = Registry("data set")
+defenses: Registry[Defense] = Registry("defense")
+methods: Registry[MethodFactory] = Registry("method")
+REGISTRIES: tuple[Registry[Any], ...] = (attacks, defenses, methods, backbones, datasets)
+
+
+def load_plugin(path: Path) -> ModuleType:
+    """Load a plugin file that the user names.
+
+    Raises:
+        PluginError: it can't be imported, or it registers nothing.
+    """
+    plugins.load_all()
+    before = _total()
+    module = plugins.load_file(path)
+    if _total() == before:
+        raise PluginError(
+            f"the plugin {path} registers nothing; mark a function with a decorator of hashbench, "
+            "such as @hashbench.attack('my-attack')"
+        )
+    return module
+
+
+def choose_clean(function: Callable[..., Any], text: str) -> Choice[Any]:
+    """The clean training, a function outside the registries, with parameters from the command line.
+
+    Raises:
+        BadParameter: a parameter is unknown, unreadable or out of range.
+    """
+    spec = Spec.parse(f"clean:{text}" if text else "clean")
+    return Choice(Entry("clean", function), resolve(function, spec.params, "--training"))
+
+
+def _total() -> int:
+    return sum(len(list(registry)) for registry in REGISTRIES)
+
+
+def _preset(entry: Entry[Any], name: str | None, owner: str) -> Mapping[str, Value]:
+    if name is None or name == "default":
+        return {}
+    if name not in entry.presets:
+        listed = ", ".join(["default", *entry.presets])
+        raise BadParameter(f"{owner} has no preset {name!r}; take one of {listed}")
+    return entry.presets[name]

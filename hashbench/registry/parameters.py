@@ -1,0 +1,246 @@
+"""Hyper-parameters: the keyword-only arguments of a function, read from its signature."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from hashbench.digests import file_digest
+from hashbench.errors import BadParameter, PluginError
+
+Value = bool | int | float | str | Path | None
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values from low to high, both included unless `open_low`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        return above and value <= self.high
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'above' if self.open_low else 'at least'} {self.low:g}"
+        return f"{'above' if self.open_low else 'from'} {self.low:g} to {self.high:g}"
+
+
+Count = Annotated[int, Range(1)]
+NonNegativeInt = Annotated[int, Range(0)]
+Positive = Annotated[float, Range(0, open_low=True)]
+NonNegative = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+
+
+@dataclass(frozen=True)
+class ContentFile:
+    """Marks a parameter that names a file which decides results.
+
+    Its content, not its path, is part of what the parameter's owner is. A plain Path only says where
+    something lies on this machine and is no part of it.
+
+    Args:
+        words: values that name no file.
+    """
+
+    words: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " | ".join([*self.words, "path of a file"])
+
+
+@dataclass(frozen=True)
+class Later:
+    """Marks a parameter that came when there were results already.
+
+    At its default it is no part of what its owner is, so that those results keep their names and their seeds.
+    """
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword-only argument: its type, default, and the values it takes."""
+
+    name: str
+    kind: type
+    default: Value
+    optional: bool = False
+    bounds: Range | None = None
+    choices: tuple[str, ...] = ()
+    content: ContentFile | None = None
+    later: bool = False
+
+    def read(self, text: str) -> Value:
+        """Turn text into a value of the parameter's type, in its range.
+
+        Raises:
+            BadParameter: the text is no such value.
+        """
+        if self.optional and text.lower() == "none":
+            return None
+        if self.choices:
+            if text in self.choices:
+                return text
+            raise BadParameter(f"{self.name}={text} is unknown; take one of {_listed(self.choices)}")
+        try:
+            value = _READERS[self.kind](text)
+        except (ValueError, KeyError, ZeroDivisionError):
+            wanted = _WANTED[self.kind]
+            raise BadParameter(f"can't read {self.name}={text}; {wanted}") from None
+        if self.bounds and isinstance(value, int | float) and value not in self.bounds:
+            raise BadParameter(f"{self.name}={text} is out of range; take a number {self.bounds}")
+        if self.content and text not in self.content.words and not Path(text).expanduser().is_file():
+            raise BadParameter(f"{self.name}={text} is no file; give {str(self.content).replace(' | ', ' or ')}")
+        return value
+
+    def visible(self, value: Value) -> bool:
+        """Whether a value is part of its owner's identity: all are but places on this machine, and later defaults."""
+        return not (self.later and value == self.default) and (self.kind is not Path or self.content is not None)
+
+    def identify(self, value: Value) -> Value:
+        """What stands for a value in its owner's identity: a digest for a file, else the value."""
+        if self.content is None or value is None or value in self.content.words:
+            return value
+        return f"sha256-{file_digest(Path(str(value)).expanduser())}"
+
+    @property
+    def range(self) -> str:
+        """The values it takes, for people; empty where its type says enough."""
+        return " | ".join(self.choices) or str(self.bounds or self.content or "")
+
+    def __str__(self) -> str:
+        return f"{self.name}={format_value(self.default)}"
+
+
+def parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+    """The keyword-only arguments of a function, in the order of its signature.
+
+    An argument whose type is a dataclass stands for the fields of it, with the values of its default.
+
+    Raises:
+        PluginError: an argument lacks a default or a type that the command line can read.
+    """
+    found: list[Parameter] = []
+    for argument, hint in _keyword_only(function):
+        if is_dataclass(hint) and isinstance(hint, type):
+            fields = get_type_hints(hint, include_extras=True)
+            found += [
+                _parameter(function, n, getattr(argument.default, n, argument.empty), h) for n, h in fields.items()
+            ]
+        else:
+            found.append(_parameter(function, argument.name, argument.default, hint))
+    return tuple(found)
+
+
+def arguments(function: Callable[..., Any], values: Mapping[str, Value]) -> dict[str, Any]:
+    """The keyword arguments of a call: the values of all parameters, those of a dataclass gathered in one."""
+    called: dict[str, Any] = {}
+    for argument, hint in _keyword_only(function):
+        if is_dataclass(hint) and isinstance(hint, type):
+            called[argument.name] = hint(**{name: values[name] for name in get_type_hints(hint)})
+        else:
+            called[argument.name] = values[argument.name]
+    return called
+
+
+def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) -> dict[str, Value]:
+    """All parameters of a function: the given ones read from text, the others at their defaults.
+
+    Raises:
+        BadParameter: a parameter that the function does not have, or a value that it can't take.
+    """
+    known = {p.name: p for p in parameters(function)}
+    for name in given:
+        if name not in known:
+            hint = suggestion(name, known) if known else "; it takes no parameters"
+            raise BadParameter(f"{owner} has no parameter {name!r}{hint}")
+    try:
+        return {n: p.read(given[n]) if n in given else p.default for n, p in known.items()}
+    except BadParameter as error:
+        raise BadParameter(f"{owner}: {error}") from None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known name, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; take one of {_listed(names)}"
+
+
+def format_value(value: Value) -> str:
+    """A value as the command line reads it back."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _keyword_only(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:
+    """The keyword-only arguments of a function with their types."""
+    hints = get_type_hints(function, include_extras=True)
+    known = inspect.signature(function).parameters.values()
+    return [(p, hints.get(p.name)) for p in known if p.kind is p.KEYWORD_ONLY]
+
+
+def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any) -> Parameter:
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = [m for m in members if m is not type(None)]
+    optional = len(kinds) < len(members)
+    extras: list[Any] = []
+    if get_origin(kinds[0]) is Annotated:
+        kinds[0], *extras = get_args(kinds[0])
+    bounds = next((e for e in extras if isinstance(e, Range)), None)
+    content = next((e for e in extras if isinstance(e, ContentFile)), None)
+    later = any(isinstance(e, Later) for e in extras)
+    if get_origin(kinds[0]) is Literal:
+        return Parameter(name, str, default, optional, choices=tuple(map(str, get_args(kinds[0]))))
+    if default is inspect.Parameter.empty or len(kinds) != 1 or kinds[0] not in _READERS:
+        raise PluginError(
+            f"{function.__name__}: parameter {name!r} needs a default and one of the types "
+            "bool, int, float, str, Path or Literal"
+        )
+    return Parameter(name, kinds[0], default, optional, bounds, content=content, later=later)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _read_bool(text: str) -> bool:
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+
+
+def read_number(text: str) -> float:
+    """A finite number, written as such or as a fraction: 0.03 or 8/255.
+
+    Raises:
+        ValueError, ZeroDivisionError: the text is none.
+    """
+    numerator, slash, denominator = text.partition("/")
+    value = float(numerator) / float(denominator) if slash else float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+_READERS: dict[type, Callable[[str], Value]] = {
+    bool: _read_bool,
+    int: int,
+    float: read_number,
+    str: str,
+    Path: lambda text: Path(text).expanduser(),
+}
+_WANTED = {
+    bool: "write true or false",
+    int: "write a whole number",
+    float: "write a number such as 0.03 or 8/255",
+    str: "write a word",
+    Path: "write a path",
+}

@@ -1,0 +1,229 @@
+"""Cells: one model, one defense, one attack, one threat, one seed; each knows its identity, its keys and its seeds.
+
+A key is made of names, parameters, the digest of the data, seeds and versions, of nothing that the code says or
+where it stands. Seeds are made of the same without versions, so that a new version of one entry draws the random
+numbers of the old one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hashbench.digests import code_digest, digest
+from hashbench.evaluation.judge import PROTOCOL_VERSION
+from hashbench.models.data import RetrievalSplit
+from hashbench.models.helpers import Settings, Tensors, Versions
+from hashbench.registry.entries import Choice
+from hashbench.registry.plugins import is_file_of_user
+from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.seeds import derive_seed
+from hashbench.threat import Threat
+from hashbench.training.loop import TRAINING_VERSION
+
+SCHEMA_VERSION = 1
+INDEX = "reindexed"  # the database is coded by the defended model itself
+ADAPTIVE, OBLIVIOUS = "adaptive", "oblivious"  # knows of a transformation of the input, or not
+
+Identity = dict[str, Any]
+
+# The fields that decide an undefended model, what a defense adds to them, and what an attack adds to both.
+OF_CLEAN = (
+    "dataset", "split_digest", "backbone", "backbone_params", "method", "method_params", "training",
+    "training_params", "bits", "seed",
+)  # fmt: skip
+OF_DEFENSE = ("defense", "defense_params", "defense_eps")
+OF_ATTACK = ("attack", "attack_params", "goal", "access", "norm", "eps", "index")
+CLEAN_ROLES = ("dataset", "backbone", "method", "training")
+DEFENDED_ROLES = (*CLEAN_ROLES, "defense")
+# Part of what seeds are made of, whatever the versions are today.
+SEEDED = {"schema_version": 1, "protocol_version": 1}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is attacked and defended: data, network, hashing method, code length, clean training."""
+
+    dataset: Choice[Dataset]
+    split: RetrievalSplit
+    backbone: Choice[Backbone]
+    method: Choice[MethodFactory]
+    training: Choice[Any]
+    bits: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a matrix, to be measured."""
+
+    subject: Subject
+    seed: int
+    defense: Choice[Defense]
+    attack: Choice[Attack]
+    threat: Threat
+    attacker: str = ADAPTIVE
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """What a reader sees of the cell: the key fields, parameters and versions of its row."""
+        subject = self.subject
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "protocol_version": PROTOCOL_VERSION,
+            "dataset": subject.dataset.label,
+            "split_digest": subject.split.digest,
+            "backbone": subject.backbone.label,
+            "backbone_params": subject.backbone.visible,
+            "method": subject.method.label,
+            "method_params": subject.method.visible,
+            "training": subject.training.label,
+            "training_params": subject.training.visible,
+            "bits": subject.bits,
+            "seed": self.seed,
+            "defense": self.defense.label,
+            "defense_params": self.defense.visible,
+            "defense_eps": self.threat.eps if self.defense.entry.trains else None,
+            "attack": self.attack.label,
+            "attack_params": self.attack.visible,
+            "goal": self.attack.goal,
+            "access": self.attack.entry.access,
+            "norm": self.threat.norm,
+            "eps": self.threat.eps,
+            "index": INDEX,
+            "tuned": self.defense.tuned,
+            "attacker": self.attacker,
+            "versions": self._versions,
+        }
+
+    @property
+    def _versions(self) -> Versions:
+        subject = self.subject
+        return {
+            **subject.dataset.versions("dataset"),
+            **subject.backbone.versions("backbone"),
+            **subject.method.versions("method"),
+            "training": TRAINING_VERSION,
+            **self.defense.versions("defense"),
+            **self.attack.versions("attack"),
+        }
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The cell's key."""
+        return cell_key(self.identity)
+
+    @functools.cached_property
+    def clean_key(self) -> str:
+        """The key of the undefended model."""
+        return clean_key(self.identity)
+
+    @functools.cached_property
+    def defended_key(self) -> str:
+        """The key of the defended model."""
+        return defended_key(self.identity)
+
+    @property
+    def clean_seed(self) -> int:
+        """Seeds the clean training."""
+        return derive_seed("clean", self._seeded(OF_CLEAN))
+
+    @property
+    def defense_seed(self) -> int:
+        """Seeds the defense."""
+        return derive_seed("defense", self._seeded((*OF_CLEAN, *OF_DEFENSE)))
+
+    @property
+    def attack_seed(self) -> int:
+        """Seeds the attack: the same for an attacker that knows of a transformation and one that does not."""
+        return derive_seed("attack", self._seeded((*OF_CLEAN, *OF_DEFENSE, *OF_ATTACK)))
+
+    @property
+    def target_seed(self) -> int:
+        """Seeds the draw of targets, which all attacks of a data set share."""
+        return derive_seed("targets", self.subject.split.digest, self.seed)
+
+    def helper_key(
+        self, name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool, versions: Versions
+    ) -> tuple[str, int]:
+        """The key and the seed of a helper that an attack trains for the victim, or for its data set.
+
+        Args:
+            versions: of what makes the helper, beside the attack where it is one of the victim.
+        """
+        own = code_digest(Path(make.__code__.co_filename)) if is_file_of_user(make.__module__) else ""
+        if of_victim:
+            seen = "" if self.attacker == ADAPTIVE else self.attacker
+            owner: Any = [self._seeded((*OF_CLEAN, *OF_DEFENSE)), seen]
+            versions = {**versions, **of_roles(self.identity["versions"], (*DEFENDED_ROLES, "attack"))}
+        else:
+            owner = self.subject.split.digest
+        what = [name, dict(settings), self.seed, owner]
+        key = digest(["helper", what, {**versions, "training": TRAINING_VERSION}, own])
+        return key, derive_seed("helper", digest(what))
+
+    def _seeded(self, names: Sequence[str]) -> str:
+        return digest({**SEEDED, **{name: self.identity[name] for name in names}})
+
+
+def cell_key(identity: Mapping[str, Any]) -> str:
+    """The key of a cell: a digest of all that decides its number.
+
+    Which trials the defense's values were chosen by is not part of it.
+    """
+    return digest(["cell", {name: value for name, value in identity.items() if name != "tuned"}])
+
+
+def clean_key(identity: Mapping[str, Any]) -> str:
+    """The key of the undefended model of a cell or a probe."""
+    named = {name: identity[name] for name in OF_CLEAN}
+    return digest(["clean model", named, of_roles(identity["versions"], CLEAN_ROLES)])
+
+
+def defended_key(identity: Mapping[str, Any]) -> str:
+    """The key of the defended model of a cell or a probe."""
+    named = {name: identity[name] for name in (*OF_CLEAN, *OF_DEFENSE)}
+    return digest(["defended model", named, of_roles(identity["versions"], DEFENDED_ROLES)])
+
+
+def of_roles(versions: Versions, roles: Sequence[str]) -> Versions:
+    """The versions of some roles, those of entries that their parameters name among them."""
+    return {name: version for name, version in versions.items() if name.partition(".")[0] in roles}
+
+
+def plan(
+    subject: Subject,
+    threat: Threat,
+    seeds: Sequence[int],
+    defenses: Sequence[Choice[Defense]],
+    attacks: Sequence[Choice[Attack]],
+) -> list[Cell]:
+    """Every combination, without repetitions, in the order of the tables: model by model."""
+    return [
+        Cell(subject, seed, defense, attack, threat, attacker)
+        for seed in sorted(set(seeds))
+        for defense in _unique(defenses)
+        for attack in _unique(attacks)
+        for attacker in attackers(defense, attack)
+    ]
+
+
+def attackers(defense: Choice[Defense], attack: Choice[Attack]) -> tuple[str, ...]:
+    """Who attacks: the adaptive attacker, and the oblivious one where there is a transformation to know of.
+
+    An attack that sees nothing of the model is the same for both.
+    """
+    hidden = defense.entry.transforms and attack.entry.access != "none"
+    return (ADAPTIVE, OBLIVIOUS) if hidden else (ADAPTIVE,)
+
+
+def column_name(attack: str, attacker: str) -> str:
+    """The attack of a column as tables call it: that of the adaptive attacker has the plain name."""
+    return attack if attacker == ADAPTIVE else f"{attack} ({attacker})"
+
+
+def _unique(choices: Sequence[Choice[Any]]) -> list[Choice[Any]]:
+    by_label = {choice.label: choice for choice in choices}
+    return sorted(by_label.values(), key=lambda choice: (choice.name != "none", choice.label))

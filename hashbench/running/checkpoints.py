@@ -1,0 +1,96 @@
+"""Trained tensors of a run: models, and the helpers of attacks, each made once and kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hashbench.errors import BadOutput
+from hashbench.models.helpers import NONE, Settings, Tensors, Versions, on_cpu
+from hashbench.models.model import HashModel
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.running.cell import Cell
+from hashbench.running.store import MODELS, Store, Weights
+from hashbench.seeds import seeded
+
+
+@dataclass
+class Checkpoints:
+    """Trained tensors of one run, each from the store, or made and stored first.
+
+    Processes that need the same ones at the same time make them once: the others wait.
+
+    Args:
+        since: the store's time at the start of a fresh run, which makes again once what is older.
+    """
+
+    store: Store
+    since: float | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what was there before the run is made again."""
+        return self.since is not None
+
+    def get(self, key: str, what: str, make: Callable[[], Weights], kind: str = MODELS) -> Weights:
+        """The tensors of a key, as the store gives them back.
+
+        Args:
+            what: what a terminal shows while another process makes them.
+            kind: MODELS, or DATABASES for the codes of a database.
+
+        Raises:
+            BadOutput: they can't be read back.
+        """
+        weights = self.store.model(key, self.since, kind)
+        if weights is None:
+            with self.store.lock(key, what):
+                weights = self.store.model(key, self.since, kind)
+                if weights is None:
+                    self.store.save_model(key, make(), kind)
+                    weights = self.store.model(key, kind=kind)
+        if weights is None:
+            raise BadOutput("a checkpoint could not be read back; check the store's disk")
+        return weights
+
+
+def model_key(cell: Cell) -> str:
+    """The key of the stored model that a cell's defended model is made from: its own, or the undefended one's."""
+    return cell.defended_key if cell.defense.entry.trains else cell.clean_key
+
+
+@dataclass
+class Helpers:
+    """The helpers of one cell's attack, each trained once for its victim and kept in the store."""
+
+    checkpoints: Checkpoints
+    cell: Cell
+    model: HashModel
+    passes: Passes = field(default_factory=Passes)
+
+    def __call__(
+        self,
+        name: str,
+        settings: Settings,
+        make: Callable[[], Tensors],
+        *,
+        of_victim: bool = True,
+        versions: Versions = NONE,
+    ) -> Tensors:
+        """The helper's tensors from the store; where it is not there, it is trained and stored first.
+
+        Counts what its training took of the victim, now or when it took place.
+        """
+        key, seed = self.cell.helper_key(name, settings, make, of_victim=of_victim, versions=versions)
+
+        def train() -> Weights:
+            passes = Passes()
+            with seeded(seed), counted(self.model, passes):
+                tensors = on_cpu(make())
+            facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}
+            return Weights(tensors, facts)
+
+        weights = self.checkpoints.get(key, name, train)
+        self.passes.forwards += weights.facts["forwards"]
+        self.passes.backwards += weights.facts["backwards"]
+        return weights.tensors

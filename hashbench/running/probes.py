@@ -1,0 +1,81 @@
+"""Which defended models are probed, and their probes as results of the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hashbench.digests import digest
+from hashbench.errors import InvalidCell
+from hashbench.evaluation.judge import Arrays
+from hashbench.evaluation.probe import PROBE_VERSION, probe, sample
+from hashbench.models.data import ImageSet, RetrievalSplit, Victim
+from hashbench.registry import entries
+from hashbench.registry.entries import Choice
+from hashbench.registry.protocols import Attack
+from hashbench.registry.spec import Spec
+from hashbench.running.cell import DEFENDED_ROLES, Cell, of_roles
+from hashbench.running.store import Result
+from hashbench.seeds import derive_seed
+
+BLACK_BOX = "square-hamming:steps=100"  # the attack of a probe that sees codes only
+_OF_AN_ATTACK = {"attack", "attack_params", "goal", "access", "attacker", "index"}
+
+
+def one_a_model(cells: Iterable[Cell]) -> list[Cell]:
+    """One cell for each defended model and threat, in their order."""
+    return list({probe_key(cell): cell for cell in cells}.values())
+
+
+def probe_key(cell: Cell) -> str:
+    """The key of the probe of a cell's model: a digest of the model, the threat and what probes it."""
+    return key_of_probe(model_identity(cell.identity))
+
+
+def key_of_probe(identity: Mapping[str, Any]) -> str:
+    """The key of the probe with an identity, as `model_identity` gives it."""
+    named = {name: value for name, value in identity.items() if name != "tuned"}
+    return digest(["probe", named, PROBE_VERSION, BLACK_BOX, black_box().versions("attack")])
+
+
+def model_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of a cell's identity when the attack is taken away: the model and the threat."""
+    named = {name: value for name, value in identity.items() if name not in _OF_AN_ATTACK}
+    return {**named, "versions": of_roles(identity["versions"], DEFENDED_ROLES)}
+
+
+def black_box() -> Choice[Attack]:
+    """The attack of a probe that sees codes only."""
+    return entries.attacks.choose(Spec.parse(BLACK_BOX))
+
+
+def probed_queries(split: RetrievalSplit, seed: int) -> tuple[ImageSet, int]:
+    """The queries that a probe looks at, the same for all models of a data set and seed, and its own seed."""
+    own = derive_seed("sanity", split.digest, seed)
+    return sample(split.queries, own), own
+
+
+def measure(
+    cell: Cell,
+    split: RetrievalSplit,
+    victim: Victim,
+    undefended: Victim | None,
+    facts: dict[str, Any],
+    host: dict[str, Any],
+) -> tuple[Result, Arrays]:
+    """Probe a cell's defended model; what comes out is to be stored.
+
+    Args:
+        undefended: the victim without its defense; none if it has none.
+        facts: what is known of the model; its `model_digest` ties the probe to its weights.
+        host: times, costs and the machine.
+    """
+    queries, seed = probed_queries(split, cell.seed)
+    identity, began = model_identity(cell.identity), time.perf_counter()
+    try:
+        found = probe(victim, queries, cell.threat, seed, black_box=black_box(), undefended=undefended)
+    except InvalidCell as failure:
+        return Result(probe_key(cell), identity, facts, host, "invalid", str(failure)), {}
+    host = {"probe_seconds": time.perf_counter() - began, **host}
+    return Result(probe_key(cell), identity, {**found.numbers, **facts}, host), found.arrays

@@ -1,0 +1,173 @@
+"""What a command or a suite asks for: words first, then registry entries with their parameters, then cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hashbench.errors import BadParameter
+from hashbench.models.data import RetrievalSplit
+from hashbench.registry import entries
+from hashbench.registry.entries import Choice
+from hashbench.registry.parameters import read_number
+from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.registry.spec import Spec
+from hashbench.running.cell import Cell, Subject, plan
+from hashbench.running.tuning import SUBJECT, Tuned
+from hashbench.threat import Threat
+from hashbench.training.undefended import clean_training
+
+F = TypeVar("F", bound=Callable[..., Any])
+Load = Callable[[Choice[Dataset]], RetrievalSplit]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of one matrix: one subject, its defenses and its attacks.
+
+    `tuned` is a table whose chosen values defenses take; `amp` trains models in mixed precision, but for those
+    whose own parameters say whether to.
+    """
+
+    dataset: str = "digits"
+    backbone: str = "cnn"
+    method: str = "csq"
+    bits: int = 32
+    training: str = ""
+    eps: str | None = None
+    defenses: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    tuned: Path | None = None
+    amp: bool = False
+
+    def resolve(self) -> Resolved:
+        """The registry entries that the words name.
+
+        Raises:
+            UnknownName: a name that nothing has.
+            BadParameter: a parameter that does not exist, or a value that it can't take.
+            BadInput: the tuned values can't be read, or lack a defense.
+        """
+        dataset = entries.datasets.choose(Spec.parse(self.dataset))
+        backbone = entries.backbones.choose(Spec.parse(self.backbone))
+        method = entries.methods.choose(Spec.parse(self.method))
+        return Resolved(
+            tuple(self.choose_defense(text) for text in ("none", *self.defenses)),
+            tuple(entries.attacks.choose(Spec.parse(text)) for text in ("none", *self.attacks)),
+            dataset,
+            backbone,
+            method,
+            self.choose_training(),
+            self.bits,
+            None if self.eps is None else Threat(read_eps(self.eps)),
+            self.seeds,
+        )
+
+    def choose_training(self) -> Choice[Any]:
+        """The clean training with its parameters.
+
+        Raises:
+            BadParameter: one that does not exist, or a value that it can't take.
+        """
+        plain = entries.choose_clean(clean_training, self.training)
+        return with_amp(plain) if self.amp and "amp=" not in self.training else plain
+
+    def choose_defense(self, text: str) -> Choice[Defense]:
+        """What the words of a defense stand for, with tuned values where the request names some.
+
+        Raises:
+            UnknownName, BadParameter, BadInput: as `resolve`.
+        """
+        if self.tuned is None:
+            chosen = entries.defenses.choose(Spec.parse(text))
+        else:
+            chosen = Tuned(self.tuned, self._subject()).choose(text)
+        return with_amp(chosen) if self.amp and "amp" not in Spec.parse(text).params else chosen
+
+    def _subject(self) -> dict[str, str]:
+        """What tuned values are looked up by; those of a training in full precision serve one in mixed precision."""
+        choices = (
+            entries.datasets.choose(Spec.parse(self.dataset)),
+            entries.backbones.choose(Spec.parse(self.backbone)),
+            entries.methods.choose(Spec.parse(self.method)),
+        )
+        training = entries.choose_clean(clean_training, self.training)
+        labels = [*(choice.label for choice in choices), str(self.bits), training.label]
+        return dict(zip(SUBJECT, labels, strict=True))
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request whose words are entries with their parameters; no data is loaded yet."""
+
+    defenses: tuple[Choice[Defense], ...]
+    attacks: tuple[Choice[Attack], ...]
+    dataset: Choice[Dataset]
+    backbone: Choice[Backbone]
+    method: Choice[MethodFactory]
+    training: Choice[Any]
+    bits: int
+    threat: Threat | None
+    seeds: tuple[int, ...]
+
+    def cells(self, load: Load) -> list[Cell]:
+        """The cells of the matrix, after the defenses were checked against an untrained model.
+
+        Raises:
+            UsageError: the data, the weights or a file are not there or do not fit.
+        """
+        from hashbench.running.victims import new_model
+
+        split = load(self.dataset)
+        subject = Subject(self.dataset, split, self.backbone, self.method, self.training, self.bits)
+        untrained = new_model(subject)
+        for choice in self.defenses:
+            choice.check(untrained)
+        return plan(subject, self.threat or Threat(split.eps), self.seeds, self.defenses, self.attacks)
+
+
+def with_amp(choice: Choice[F]) -> Choice[F]:
+    """A training in mixed precision; what trains nothing, or not by a recipe, stays as it is."""
+    return replace(choice, params={**choice.params, "amp": True}) if "amp" in choice.params else choice
+
+
+def load_once() -> Load:
+    """A function that loads each data set at most once."""
+    loaded: dict[str, RetrievalSplit] = {}
+
+    def load(choice: Choice[Dataset]) -> RetrievalSplit:
+        words = f"{choice.name} {sorted(choice.params.items())}"
+        if words not in loaded:
+            loaded[words] = choice.call()
+        return loaded[words]
+
+    return load
+
+
+def all_cells(matrices: Sequence[Resolved], load: Load | None = None) -> list[Cell]:
+    """The cells of several matrices, each once, in their order.
+
+    Args:
+        load: loads data sets; by default each is loaded once for these matrices.
+
+    Raises:
+        UsageError: data, weights or a file are not there or do not fit.
+    """
+    load = load or load_once()
+    cells = [cell for matrix in matrices for cell in matrix.cells(load)]
+    return list({cell.key: cell for cell in cells}.values())
+
+
+def read_eps(text: str) -> float:
+    """A budget from the command line.
+
+    Raises:
+        BadParameter: the text is no number.
+    """
+    try:
+        return read_number(text)
+    except (ValueError, ZeroDivisionError):
+        raise BadParameter(f"can't read --eps {text}; write a number such as 0.03 or 8/255") from None

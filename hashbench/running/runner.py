@@ -1,0 +1,152 @@
+"""Cells to results: trains what is missing, attacks what is missing, stores everything at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from hashbench.errors import BadParameter, CodeRaised, InvalidCell
+from hashbench.evaluation.judge import judge_crafted
+from hashbench.progress import track
+from hashbench.running.cell import Cell
+from hashbench.running.checkpoints import Checkpoints
+from hashbench.running.probes import measure, one_a_model, probe_key
+from hashbench.running.provenance import host_facts
+from hashbench.running.store import Result, Store
+from hashbench.running.victims import DefendedModel, Victims
+
+
+def run(
+    cells: Sequence[Cell],
+    store: Store,
+    device: torch.device,
+    *,
+    fresh: bool = False,
+    command: str = "",
+    probing: bool = False,
+) -> Iterator[Result]:
+    """Measure cells in their order and yield each result as soon as it is stored.
+
+    Stored cells and models are taken as they are, unless `fresh`. A cell whose attack or defense fails
+    comes out invalid, with the reason, and the others go on. Every number depends on the cell alone:
+    each training and each attack is seeded by what it is, not by when it runs. With `probing`, each
+    defended model is probed after the cells, for tables to read from the store.
+    """
+    make_deterministic(device)
+    runner = Runner(store, device, store.clock() if fresh else None, command)
+    valid = []
+    for cell in track(cells, "total"):
+        result = runner.result(cell)
+        valid += [cell] if result.status == "valid" else []
+        yield result
+    for cell in track(one_a_model(valid) if probing else (), "sanity"):
+        runner.probe(cell)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; `auto` is a GPU where there is one.
+
+    Raises:
+        BadParameter: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise BadParameter(f"there is no device {name!r} here; try --device cpu or --device auto") from None
+    return device
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Make the same command give the same digits on a GPU too."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
+@dataclass
+class Runner:
+    """Measures cells and probes models, each from the store, or made and stored by one process at a time.
+
+    Args:
+        since: the store's time at the start of a fresh run, which makes again what is older.
+        command: what results name as the command that made them.
+    """
+
+    store: Store
+    device: torch.device
+    since: float | None = None
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        self.victims = Victims(Checkpoints(self.store, self.since), self.device)
+
+    def result(self, cell: Cell, failure: InvalidCell | None = None) -> Result:
+        """A cell's result: from the store, or measured and stored.
+
+        Args:
+            failure: why there is no defended model, where that is known.
+        """
+        stored = self.stored(cell)
+        if stored:
+            return stored
+        with self.store.lock(cell.key, f"{cell.defense.label} under {cell.attack.label}"):
+            return self.stored(cell) or self._measure(cell, failure or self.victims.defended(cell))
+
+    def stored(self, cell: Cell) -> Result | None:
+        """A cell's result from the store, with the trials that its defense was chosen by now; None if it has none."""
+        stored = self.store.cell(cell.key, self.since)
+        return stored and replace(stored, identity=cell.identity)
+
+    def probe(self, cell: Cell) -> Result | None:
+        """What a probe shows of a cell's defended model: from the store, or measured and stored.
+
+        None where there is no defended model; its cells say why.
+        """
+        key = probe_key(cell)
+        stored = self.store.probe(key, self.since)
+        if stored:
+            return stored
+        with self.store.lock(key, f"the probe of {cell.defense.label}"):
+            stored = self.store.probe(key, self.since)
+            model = None if stored else self.victims.defended(cell)
+            return self._probe(cell, model) if isinstance(model, DefendedModel) else stored
+
+    def _probe(self, cell: Cell, model: DefendedModel) -> Result:
+        undefended = None if cell.defense.name == "none" else self.victims.undefended(cell)
+        host, split = host_facts(self.device, self.command), self.victims.split(cell)
+        return self.store.save_probe(*measure(cell, split, model.victim, undefended, model.facts, host))
+
+    def _measure(self, cell: Cell, model: DefendedModel | InvalidCell) -> Result:
+        """Attack the victim and store what comes out."""
+        began = time.perf_counter()
+        try:
+            if isinstance(model, InvalidCell):
+                raise model
+            attack = self.victims.prepare(cell, model)
+            found = judge_crafted(
+                attack.craft, model.victim, attack.queries, cell.attack_seed, targets=attack.targets,
+                seen=attack.seen, name=f"attack {cell.attack.label}",
+            )  # fmt: skip
+        except InvalidCell as failure:
+            facts = host_facts(self.device, self.command)
+            result = Result(cell.key, cell.identity, {}, facts, "invalid", str(failure))
+            return result if isinstance(failure, CodeRaised) else self.store.save_cell(result, {})
+        numbers = {
+            **found.numbers,
+            **model.facts,
+            "helper_forwards": attack.helpers.passes.forwards / len(attack.queries),
+            "helper_backwards": attack.helpers.passes.backwards / len(attack.queries),
+            "config_digest": cell.key,
+        }
+        seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": model.train_seconds}
+        host = {**seconds, **host_facts(self.device, self.command)}
+        return self.store.save_cell(Result(cell.key, cell.identity, numbers, host), found.arrays)

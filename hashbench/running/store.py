@@ -1,0 +1,244 @@
+"""The store: one folder a cell, a model, a probe, named by content keys and written atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hashbench.errors import StoreUnusable
+from hashbench.evaluation.judge import Arrays
+from hashbench.running.shared_files import held
+
+RECORD, ARRAYS = "cell.json", "queries.npz"
+FACTS, WEIGHTS = "model.json", "weights.safetensors"
+MODELS, DATABASES = "models", "databases"  # folders of weights, and of the codes of databases
+_PREFIX = ".writing-"
+ABANDONED = 3600  # seconds
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured cell, or one probed model.
+
+    `identity` and `numbers` are the same whenever the cell is measured on the same machine; `host`
+    holds times, costs and the machine. An invalid cell has a reason and no numbers.
+    """
+
+    key: str
+    identity: dict[str, Any]
+    numbers: dict[str, Any]
+    host: dict[str, Any]
+    status: str = "valid"
+    reason: str = ""
+    arrays_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained model's tensors with what is known of their training."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """A folder of results and checkpoints.
+
+    A folder gets its name only when it is complete, so that a kill at any moment leaves whole folders
+    or none. What is damaged counts as absent and is computed again.
+
+    Raises:
+        StoreUnusable: the folder can't be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            for name in ("cells", MODELS, DATABASES, "probes", "trainings"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise StoreUnusable(
+                f"can't write the store {root} ({error.strerror}); choose another folder with --store"
+            ) from None
+        self._sweep()
+
+    def clock(self) -> float:
+        """The time now by the clock that stamps the store's files, which may be another machine's."""
+        with tempfile.NamedTemporaryFile(dir=self.root) as file:
+            return Path(file.name).stat().st_mtime
+
+    def lock(self, key: str, what: str) -> AbstractContextManager[None]:
+        """The right to make a cell or a model, which one process has at a time."""
+        return held(self.root / "locks" / key, what)
+
+    def cell(self, key: str, since: float | None = None) -> Result | None:
+        """A stored cell, or None where there is none, it is damaged, or it was written before `since`."""
+        return self._result("cells", key, since)
+
+    def cells(self) -> Iterator[Result]:
+        """All stored cells that are whole, by key."""
+        return self._results("cells")
+
+    def arrays(self, result: Result) -> Arrays:
+        """The per-query arrays of a stored cell; empty for one without."""
+        return self._arrays("cells", result)
+
+    def save_cell(self, result: Result, arrays: Arrays) -> Result:
+        """Keep a cell with its per-query arrays, in place of one with the same key."""
+        return self._save("cells", result, arrays)
+
+    def probe(self, key: str, since: float | None = None) -> Result | None:
+        """A stored probe of a defended model, or None, as for a cell."""
+        return self._result("probes", key, since)
+
+    def probes(self) -> Iterator[Result]:
+        """All stored probes that are whole, by key."""
+        return self._results("probes")
+
+    def probe_arrays(self, probe: Result) -> Arrays:
+        """The per-query arrays of a stored probe; empty for one without."""
+        return self._arrays("probes", probe)
+
+    def save_probe(self, probe: Result, arrays: Arrays) -> Result:
+        """Keep a probe with its per-query arrays, in place of one with the same key."""
+        return self._save("probes", probe, arrays)
+
+    def _result(self, kind: str, key: str, since: float | None) -> Result | None:
+        folder = self.root / kind / key
+        return _read_cell(folder) if _is_newer(folder / RECORD, since) else None
+
+    def _results(self, kind: str) -> Iterator[Result]:
+        for folder in sorted((self.root / kind).iterdir()):
+            result = None if folder.name.startswith(_PREFIX) else _read_cell(folder)
+            if result:
+                yield result
+
+    def _arrays(self, kind: str, result: Result) -> Arrays:
+        if not result.arrays_digest:
+            return {}
+        with np.load(self.root / kind / result.key / ARRAYS, allow_pickle=False) as file:
+            return dict(file)
+
+    def _save(self, kind: str, result: Result, arrays: Arrays) -> Result:
+        def write(folder: Path) -> Result:
+            digest = ""
+            if arrays:
+                np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
+                digest = _file_digest(folder / ARRAYS)
+            whole = Result(**{**asdict(result), "arrays_digest": digest})
+            (folder / RECORD).write_text(json.dumps(asdict(whole), indent=1, allow_nan=False) + "\n")
+            return whole
+
+        return _publish(self.root / kind / result.key, write)
+
+    def model(self, key: str, since: float | None = None, kind: str = MODELS) -> Weights | None:
+        """A stored model's weights, or None where there are none, they are damaged, or older than `since`.
+
+        Args:
+            kind: MODELS, or DATABASES for the codes of a database.
+        """
+        folder = self.root / kind / key
+        return _read_weights(folder) if _is_newer(folder / WEIGHTS, since) else None
+
+    def facts(self, key: str) -> dict[str, Any]:
+        """What is known of a stored model's training, without its weights; empty where it is not known."""
+        try:
+            return dict(json.loads((self.root / MODELS / key / FACTS).read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def save_model(self, key: str, weights: Weights, kind: str = MODELS) -> None:
+        """Keep a model's weights, in place of those with the same key; `kind` as above."""
+        _publish(self.root / kind / key, lambda folder: _write_weights(folder, weights))
+
+    def training(self, name: str) -> Weights | None:
+        """The state of an unfinished training, or None where there is none or it is damaged."""
+        return _read_weights(self.root / "trainings" / name)
+
+    def save_training(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Keep the state of an unfinished training, in place of an earlier one."""
+        _publish(self.root / "trainings" / name, lambda folder: _write_weights(folder, Weights(tensors, facts)))
+
+    def drop_training(self, name: str) -> None:
+        """Forget a training that has ended."""
+        shutil.rmtree(self.root / "trainings" / name, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what processes were writing an hour or longer ago: they were killed."""
+        for folder in self.root.glob(f"*/{_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(folder)
+
+
+def _is_newer(path: Path, since: float | None) -> bool:
+    try:
+        return since is None or path.stat().st_mtime >= since
+    except OSError:
+        return False
+
+
+def _publish(target: Path, write: Callable[[Path], T]) -> T:
+    """Write a folder under another name and give it its own when it is complete."""
+    try:
+        draft = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
+        written = write(draft)
+        draft.chmod(0o755)
+        if target.exists():
+            retired = draft.with_name(f"{draft.name}-old")
+            target.rename(retired)
+            shutil.rmtree(retired, ignore_errors=True)
+        draft.rename(target)
+    except OSError as error:
+        raise StoreUnusable(
+            f"can't write {target} ({error.strerror}); free some space or choose another folder with --store"
+        ) from None
+    return written
+
+
+def _read_cell(folder: Path) -> Result | None:
+    try:
+        result = Result(**json.loads((folder / RECORD).read_text()))
+        if result.arrays_digest and _file_digest(folder / ARRAYS) != result.arrays_digest:
+            return None
+        return result if result.key == folder.name else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _read_weights(folder: Path) -> Weights | None:
+    try:
+        facts = json.loads((folder / FACTS).read_text())
+        if facts.pop("weights_digest") != _file_digest(folder / WEIGHTS):
+            return None
+        return Weights(load_file(folder / WEIGHTS), facts)
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return None
+
+
+def _write_weights(folder: Path, weights: Weights) -> None:
+    save_file({name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}, folder / WEIGHTS)
+    facts = {**weights.facts, "weights_digest": _file_digest(folder / WEIGHTS)}
+    (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

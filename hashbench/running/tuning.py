@@ -1,0 +1,166 @@
+"""Equal tuning: every defense gets the same number of trials, on validation queries."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hashbench.digests import digest
+from hashbench.errors import BadInput, BadParameter, StoreUnusable
+from hashbench.models.data import RetrievalSplit
+from hashbench.registry.entries import Choice, defenses
+from hashbench.registry.parameters import format_value
+from hashbench.registry.protocols import Defense
+from hashbench.registry.spec import Spec
+from hashbench.running.store import Result
+
+TRIALS = 4  # combinations in every defense's grid: nobody gets more tries than the others
+SUBJECT = ("dataset", "backbone", "method", "bits", "training")
+COLUMNS = (
+    *SUBJECT, "split_digest", "norm", "eps", "attack", "seed", "defense", "trial", "map_clean", "map", "chosen",
+)  # fmt: skip
+
+Row = dict[str, str]
+
+
+def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """The specs that stand to choice for a defense: one for each combination of its grid.
+
+    Args:
+        text: NAME, or NAME:parameter=value,... with values that every trial keeps.
+        grid: values to try, in place of those that the defense declares.
+
+    Raises:
+        UnknownName: no defense has that name.
+        BadParameter: it declares no grid, a parameter is unknown, or the grid has not exactly TRIALS combinations.
+    """
+    spec = Spec.parse(text)
+    entry = defenses[spec.name]
+    tried = grid or {name: [format_value(v) for v in values] for name, values in entry.grid.items()}
+    if not tried:
+        raise BadParameter(
+            f"defense {spec.name!r} declares no grid to tune; register it with grid={{...}}, or give --grid NAME=a,b"
+        )
+    count = math.prod(map(len, tried.values()))
+    if count != TRIALS:
+        raise BadParameter(f"the grid of {spec.name!r} has {count} combinations; give {TRIALS}, as every defense has")
+    found = [
+        Spec(spec.name, {**spec.params, **dict(zip(tried, values, strict=True))})
+        for values in itertools.product(*tried.values())
+    ]
+    for trial in found:
+        defenses.choose(trial)
+    return [str(trial) for trial in found]
+
+
+def on_validation(split: RetrievalSplit) -> RetrievalSplit:
+    """The split with the validation queries in the place of the queries, under a digest of its own."""
+    return replace(split, queries=split.validation, digest=digest([split.digest, "validation"]))
+
+
+def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable[Result]) -> list[Row]:
+    """One row a trial; the one with the highest mAP under attack, averaged over seeds, is chosen.
+
+    Args:
+        text: the defense as it was asked for.
+        specs: its trials.
+        attack: the label of the attack that decides.
+        results: cells of all trials, attacked and not.
+    """
+    found = list(results)
+    rows = [_row(text, spec, attack, found) for spec in specs]
+    scores = [float(row["map"]) if row["map"] else -math.inf for row in rows]
+    best = max(range(len(rows)), key=scores.__getitem__)
+    return [row | {"chosen": "yes" if number == best else "no"} for number, row in enumerate(rows)]
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Put rows into a table, in place of those of the same defense on the same subject.
+
+    Raises:
+        StoreUnusable: the file can't be written.
+        BadInput: there is another file of that name.
+    """
+    kept = read_table(path) if path.exists() else []
+    replaced = {_place(row) for row in rows}
+    table = [row for row in kept if _place(row) not in replaced] + list(rows)
+    table.sort(key=lambda row: _place(row))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}")
+        with draft.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
+        draft.replace(path)
+    except OSError as error:
+        raise StoreUnusable(f"can't write {path} ({error.strerror}); choose another file with --out") from None
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows of a table of trials.
+
+    Raises:
+        BadInput: the file is not there or is no such table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"can't read tuned values from {path} ({error}); make them with 'hashbench tune'") from None
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise BadInput(f"{path} is no table of 'hashbench tune'; its columns must be {', '.join(COLUMNS)}")
+    return rows
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The chosen trials of a file, for one subject."""
+
+    path: Path
+    subject: Mapping[str, str]
+
+    def choose(self, text: str) -> Choice[Defense]:
+        """The tuned choice for a defense; as it stands where its own parameters are given, or it has no grid.
+
+        Raises:
+            BadInput: the file has no values of it for this subject.
+        """
+        plain = defenses.choose(Spec.parse(text))
+        if Spec.parse(text).params or not plain.entry.grid:
+            return plain
+        wanted = {**self.subject, "defense": text}
+        rows = [row for row in read_table(self.path) if all(row[name] == value for name, value in wanted.items())]
+        for row in rows:
+            if row["chosen"] == "yes":
+                return replace(defenses.choose(Spec.parse(row["trial"])), tuned=digest(rows))
+        words = " ".join(f"--{name} {value}" for name, value in self.subject.items() if name != "training")
+        raise BadInput(f"{self.path} has no tuned values of {text!r}; make them with 'hashbench tune {text} {words}'")
+
+
+def _row(text: str, spec: str, attack: str, results: Sequence[Result]) -> Row:
+    label = defenses.choose(Spec.parse(spec)).label
+    of_trial = [r for r in results if r.identity["defense"] == label]
+    one = of_trial[0].identity
+    words: dict[str, Any] = {name: one[name] for name in (*SUBJECT, "split_digest", "norm", "eps")}
+    seeds = " ".join(str(seed) for seed in sorted({r.identity["seed"] for r in of_trial}))
+    scores = {"map_clean": _mean(of_trial, "none"), "map": _mean(of_trial, attack)}
+    row = {**words, "eps": f"{one['eps']:.6g}", "attack": attack, "seed": seeds, "defense": text, "trial": spec}
+    return {name: str(value) for name, value in (row | scores).items()}
+
+
+def _mean(results: Sequence[Result], attack: str) -> str:
+    """The mean mAP of some cells in a text; empty where one of them is invalid."""
+    values = [r.numbers.get("map") for r in results if r.identity["attack"] == attack]
+    known = [v for v in values if v is not None]
+    return f"{sum(known) / len(known):.6f}" if known and len(known) == len(values) else ""
+
+
+def _place(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in (*SUBJECT, "defense"))

@@ -1,0 +1,254 @@
+"""Models on their way from a cell to a victim: trained or loaded, with the codes of their databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from hashbench.crafting.targets import draw_targets
+from hashbench.digests import digest
+from hashbench.errors import BadOutput, InvalidCell
+from hashbench.evaluation.judge import PROTOCOL_VERSION, CraftAt, crafter, explain, make_victim, tensor_digest
+from hashbench.models.codes import encode
+from hashbench.models.data import Gallery, ImageSet, RetrievalSplit, Victim
+from hashbench.models.model import HashModel
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.models.transformed import bare
+from hashbench.registry.protocols import Method
+from hashbench.running.cell import ADAPTIVE, Cell, Subject
+from hashbench.running.checkpoints import Checkpoints, Helpers, model_key
+from hashbench.running.store import DATABASES, Weights
+from hashbench.seeds import seeded
+from hashbench.training.resume import Savepoint, kept_at
+from hashbench.types import Labels
+
+
+def new_model(subject: Subject) -> HashModel:
+    """An untrained model of a subject, on the CPU.
+
+    Raises:
+        BadParameter: the backbone takes no such images.
+    """
+    split = subject.split
+    return HashModel(subject.backbone.call(subject.bits, split.channels, split.size), subject.bits)
+
+
+@dataclass(frozen=True)
+class DefendedModel:
+    """A defended model ready to be attacked, with the facts that its cells share.
+
+    `bare` is what an oblivious attacker takes it for: the victim without its transformation, if it has one.
+    """
+
+    victim: Victim
+    bare: Victim
+    facts: dict[str, Any]
+    train_seconds: float | str
+
+
+@dataclass(frozen=True)
+class PreparedAttack:
+    """A cell's attack on its victim: what crafts queries at some positions, and by which labels they are judged.
+
+    Attributes:
+        targets: target labels [queries, classes] of a targeted attack.
+        seen: the victim as the attacker sees it.
+    """
+
+    craft: CraftAt
+    queries: ImageSet
+    targets: Labels | None
+    seen: Victim
+    helpers: Helpers
+
+    @property
+    def wanted(self) -> Labels:
+        """The labels that retrieval is judged by [queries, classes]: the targets, or the queries' own."""
+        return self.queries.labels if self.targets is None else self.targets
+
+
+@dataclass
+class Victims:
+    """The models and data of one run, each made at most once."""
+
+    checkpoints: Checkpoints
+    device: torch.device
+    splits: dict[str, RetrievalSplit] = field(default_factory=dict)
+    last: dict[str, DefendedModel | InvalidCell] = field(default_factory=dict)
+    last_undefended: dict[str, Victim] = field(default_factory=dict)
+
+    def split(self, cell: Cell) -> RetrievalSplit:
+        """The data of a cell, on the device."""
+        split = cell.subject.split
+        if split.digest not in self.splits:
+            self.splits[split.digest] = split.to(self.device)
+        return self.splits[split.digest]
+
+    def defended(self, cell: Cell) -> DefendedModel | InvalidCell:
+        """The defended model of a cell, or why there is none; remembered until a cell of another model comes."""
+        if cell.defended_key not in self.last:
+            self.remember(cell, self.make(cell))
+        return self.last[cell.defended_key]
+
+    def remember(self, cell: Cell, model: DefendedModel | InvalidCell) -> None:
+        """Take a model for that of a cell, in place of the one remembered so far."""
+        self.last.clear()
+        self.last[cell.defended_key] = model
+
+    def undefended(self, cell: Cell) -> Victim:
+        """The victim without its defense, remembered until a cell of another one comes."""
+        if cell.clean_key not in self.last_undefended:
+            self.last_undefended.clear()
+            victim = self._victim(cell, self._clean(cell), cell.clean_key, cell.clean_seed)
+            self.last_undefended[cell.clean_key] = victim
+        return self.last_undefended[cell.clean_key]
+
+    def train(self, cell: Cell, key: str) -> InvalidCell | None:
+        """Train the undefended or the defended model of a cell, named by its key; returns why it can't be trained."""
+        try:
+            self._clean(cell) if key == cell.clean_key else self._defended(cell)
+        except InvalidCell as failure:
+            return failure
+        return None
+
+    def prepare(self, cell: Cell, model: DefendedModel) -> PreparedAttack:
+        """A cell's attack on its defended model, as it was or will be measured.
+
+        Raises:
+            InvalidCell: the attack raises, or a query has no target.
+        """
+        split, helpers = self.split(cell), Helpers(self.checkpoints, cell, model.victim.model)
+        seen = replace(model.victim if cell.attacker == ADAPTIVE else model.bare, keep=helpers)
+        targeted = cell.attack.goal == "targeted"
+        targets = draw_targets(split.queries.labels, split.database.labels, cell.target_seed) if targeted else None
+        craft = crafter(cell.attack, seen, split.queries, cell.threat, cell.attack_seed, targets)
+        return PreparedAttack(craft, split.queries, targets, seen, helpers)
+
+    def _victim(self, cell: Cell, model: HashModel, name: str, seed: int) -> Victim:
+        return kept_victim(model, self.split(cell), self.checkpoints, name, seed)
+
+    def make(self, cell: Cell) -> DefendedModel | InvalidCell:
+        """The same, not remembered."""
+        try:
+            model = self._defended(cell)
+            victim = taken_for = self._victim(cell, model, cell.defended_key, cell.defense_seed)
+            if cell.defense.entry.transforms:
+                taken_for = self._victim(cell, bare(model), bare_name(cell.defended_key), cell.defense_seed)
+        except InvalidCell as failure:
+            return failure
+        trained = self.checkpoints.store.facts(model_key(cell))
+        facts = {
+            "train_forwards": trained.get("train_forwards", ""),
+            "train_backwards": trained.get("train_backwards", ""),
+            "model_digest": tensor_digest(victim.model.state_dict()),
+            "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
+        }
+        return DefendedModel(victim, taken_for, facts, trained.get("train_seconds", ""))
+
+    def _clean(self, cell: Cell) -> HashModel:
+        """The undefended model, trained or loaded."""
+        subject, train = cell.subject, self.split(cell).train
+        torch.manual_seed(cell.clean_seed)
+        model = new_model(subject).to(self.device)
+
+        def make() -> HashModel:
+            trained: HashModel = explain(
+                f"method {subject.method.label}", subject.training.call, model, train, self._method(cell, model)
+            )
+            return trained
+
+        return self._kept(cell, cell.clean_key, model, make)
+
+    def _defended(self, cell: Cell) -> HashModel:
+        """The defended model, trained or loaded; a defense that trains nothing is applied anew."""
+        clean, train = self._clean(cell), self.split(cell).train
+
+        def make() -> HashModel:
+            torch.manual_seed(cell.defense_seed)
+            method = self._method(cell, clean)
+            model = explain(f"defense {cell.defense.label}", cell.defense.call, clean, train, method, cell.threat)
+            if not isinstance(model, HashModel):
+                raise BadOutput(f"defense {cell.defense.label} returned a {type(model).__name__}; return a HashModel")
+            return model
+
+        return self._kept(cell, cell.defended_key, clean, make) if cell.defense.entry.trains else make()
+
+    def _method(self, cell: Cell, model: HashModel) -> Method:
+        train = self.split(cell).train
+        method: Method = cell.subject.method.call(encode(model, train), train.labels.to(self.device))
+        return method.to(self.device)
+
+    def _kept(self, cell: Cell, key: str, start: HashModel, make: Callable[[], HashModel]) -> HashModel:
+        """A model from the store; where it is not there, it is made and stored first.
+
+        What comes back always went through the store, so that a resumed run sees the same weights.
+        """
+
+        def train() -> Weights:
+            savepoint = Savepoint(self.checkpoints.store, key, Passes(), self.checkpoints.fresh)
+            passes = savepoint.passes
+            with counted(start, passes), kept_at(savepoint):
+                model = make()
+            savepoint.finish()
+            size = len(cell.subject.split.train)
+            facts = {
+                "key": key,
+                "train_seconds": savepoint.seconds,
+                "train_forwards": passes.forwards / size,
+                "train_backwards": passes.backwards / size,
+            }
+            return Weights(model.state_dict(), facts)
+
+        what = f"the model {cell.subject.method.label}" if key == cell.clean_key else cell.defense.label
+        weights = self.checkpoints.get(key, what, train)
+        model = new_model(cell.subject).to(self.device)
+        try:
+            model.load_state_dict(weights.tensors)
+        except RuntimeError:
+            raise BadOutput(
+                f"defense {cell.defense.label} changed the network's layers; register it with trains=False"
+            ) from None
+        return model.eval()
+
+
+def database_key(name: str) -> str:
+    """The key of the codes of a database.
+
+    Args:
+        name: of the model and the split.
+    """
+    return digest(["codes of the database", name, PROTOCOL_VERSION])
+
+
+def bare_name(defended_key: str) -> str:
+    """The name, for `database_key`, of a defended model without its transformation."""
+    return f"{defended_key}, bare"
+
+
+def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoints, name: str, seed: int) -> Victim:
+    """A model with the codes of its database: from the store, or made and stored first.
+
+    Args:
+        name: stands for the model and the split, and for nothing else.
+        seed: of random numbers that the model draws.
+
+    Raises:
+        BadOutput: the model's codes are not finite numbers of the right shape.
+    """
+    key = database_key(name)
+
+    def make() -> Weights:
+        with seeded(seed):
+            codes = make_victim(model, split.train, split.database).gallery.codes
+        bits = np.packbits((codes > 0).cpu().numpy(), axis=1)
+        return Weights({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits})
+
+    stored = checkpoints.get(key, "the database", make, DATABASES).tensors["codes"]
+    bits = np.unpackbits(stored.numpy(), axis=1, count=model.bits)
+    labels = split.database.labels
+    codes = torch.from_numpy(bits).to(labels.device, torch.float32) * 2 - 1
+    return Victim(model, split.train, Gallery(codes, labels))

@@ -1,0 +1,1 @@
+"""The training loop, recipes, and what adversarial trainings share."""

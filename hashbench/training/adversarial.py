@@ -1,0 +1,159 @@
+"""What adversarial trainings share: the inner attack, objectives with guide codes, methods left untouched."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from hashbench.crafting.gradient_loop import descend
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.step_rules import constant
+from hashbench.models.batch_norm_folding import folded
+from hashbench.models.codes import encode
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel, binarize, frozen
+from hashbench.registry.parameters import Count, Positive, Share
+from hashbench.registry.protocols import Method
+from hashbench.threat import Threat
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
+from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scalar, Scores
+
+# Codes [n, bits], their labels [n, classes], labels of a batch -> a guide code for each of the batch.
+Guide = Callable[[Codes, Labels, Labels], GuideCodes]
+
+
+@dataclass(frozen=True)
+class InnerAttack:
+    """The attack inside an adversarial training: constant-step PGD from a random start.
+
+    Args:
+        steps: its gradients.
+        step_ratio: size of a step divided by its budget (2/255 of 8/255 in the papers' code).
+        reach: its budget divided by eps.
+    """
+
+    steps: Count = 7
+    step_ratio: Share = 0.25
+    reach: Positive = 1.0
+
+    def craft(self, model: HashModel, images: Images, objective: Callable[[Codes], Scores], threat: Threat) -> Images:
+        """Images around the given ones whose relaxed codes lower the objective, with the model in eval mode.
+
+        Args:
+            objective: relaxed codes of the batch -> one value an image, or one value for all.
+        """
+        budget = replace(threat, eps=min(1.0, self.reach * threat.eps))
+        noise = 2 * torch.rand(images.shape).to(images.device) - 1
+        start = budget.project(images + budget.eps * noise, images)
+        with frozen(model), folded(model):
+            crafted, _ = descend(
+                start,
+                images,
+                lambda candidates: objective(model(candidates)).expand(len(candidates)),
+                budget,
+                steps=self.steps,
+                step_size=constant(self.step_ratio * budget.eps),
+                keep_best=False,
+            )
+        return crafted
+
+
+class Guided(nn.Module):
+    """A memory of the codes of the training set, from which guide codes for its images are made.
+
+    Args:
+        codes: the relaxed codes [n, bits] that training starts from.
+        labels: of the training set [n, classes].
+        guide: makes guide codes from the memory.
+        relaxed: keep relaxed codes instead of binary ones.
+    """
+
+    memory: Tensor
+    labels: Tensor
+
+    def __init__(self, codes: Codes, labels: Labels, guide: Guide, *, relaxed: bool = False) -> None:
+        super().__init__()
+        self.guide, self.relaxed = guide, relaxed
+        self.register_buffer("memory", self._kept(codes).clone())
+        self.register_buffer("labels", labels.to(codes.device), persistent=False)
+
+    def codes(self, labels: Labels) -> GuideCodes:
+        """Guide codes [batch, bits] from the memory as it stands."""
+        return self.guide(self.memory, self.labels, labels)
+
+    def refresh(self, relaxed: Codes, index: Index) -> None:
+        """Write the codes of a batch into its rows of the memory."""
+        self.memory[index] = self._kept(relaxed)
+
+    def _kept(self, codes: Codes) -> Codes:
+        return codes.detach() if self.relaxed else binarize(codes.detach())
+
+
+# Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
+FurtherLoss = Callable[[Codes, Labels, Guided], Scalar]
+
+
+def guided_training(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    guide: Guide,
+    *,
+    recipe: Recipe,
+    inner: InnerAttack,
+    weight: float,
+    name: str,
+    relaxed: bool = False,
+    further: FurtherLoss | None = None,
+) -> HashModel:
+    """A copy of a model, trained to keep the codes of adversarial images at guide codes.
+
+    For each batch: the inner attack leads codes away from their guide codes, the batch's rows of the memory are
+    refreshed, guide codes are made again, and the loss is taken (CgAT, Wang et al., WWW 2023).
+
+    Args:
+        weight: of the adversarial codes' agreement with their guide codes, beside the hashing loss of clean images.
+        relaxed: make guide codes from relaxed codes.
+        further: a term that is added to the loss.
+    """
+    student = copy.deepcopy(model)
+    guided = Guided(encode(student, train), train.labels, guide, relaxed=relaxed)
+
+    def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        away = guided.codes(labels)
+        adversarial = inner.craft(student, images, lambda codes: agreement(codes, away), threat)
+        clean, attacked = student(torch.cat([images, adversarial])).chunk(2)
+        value = guided_loss(method, guided, clean, attacked, labels, index, weight)
+        return value + further(attacked, labels, guided) if further else value
+
+    return fit(student, train, method, loss, recipe, name=name, state={"guided": guided})
+
+
+def guided_loss(
+    method: Method, guided: Guided, relaxed: Codes, attacked: Codes, labels: Labels, index: Index, weight: float
+) -> Scalar:
+    """Hashing loss of the clean codes minus the attacked codes' weighted agreement with refreshed guide codes."""
+    guided.refresh(relaxed, index)
+    toward = agreement(attacked, guided.codes(labels)).mean()
+    return method(relaxed, labels, index) - weight * toward
+
+
+@contextmanager
+def untouched(method: Method) -> Iterator[None]:
+    """Run a block that may call a method, and leave what it remembers as it was."""
+    owners = [(module, name) for module in method.modules() for name in module._buffers]
+    originals = [module._buffers[name] for module, name in owners]
+    for (module, name), buffer in zip(owners, originals, strict=True):
+        module._buffers[name] = None if buffer is None else buffer.clone()
+    try:
+        yield
+    finally:
+        for (module, name), buffer in zip(owners, originals, strict=True):
+            module._buffers[name] = buffer

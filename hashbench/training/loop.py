@@ -1,0 +1,72 @@
+"""The one training loop: hashing models and their defenses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from hashbench.errors import TrainingDiverged
+from hashbench.models.data import ImageSet
+from hashbench.models.image_files import stream
+from hashbench.models.model import HashModel
+from hashbench.models.precision import mixed_precision
+from hashbench.registry.protocols import Method
+from hashbench.training.recipe import Recipe
+from hashbench.training.resume import Stateful, epochs_left
+from hashbench.types import Images, Index, Labels, Scalar
+
+TRAINING_VERSION = 1  # raised whenever the same training gives other weights than before
+
+BatchLoss = Callable[[Images, Labels, Index], Scalar]
+
+
+def fit(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    loss: BatchLoss,
+    recipe: Recipe,
+    *,
+    name: str = "training",
+    state: Mapping[str, Stateful] | None = None,
+) -> HashModel:
+    """Train a model in place, along with its method's own weights, and return it in eval mode.
+
+    Batches are drawn by the global random state; a last batch of a single image is left out, since
+    batch norm can't use it. The loss of a batch is taken with the model in training mode. Run by the
+    harness, a training is saved after each epoch; killed and started again, it goes on from there and
+    ends with the same weights.
+
+    Args:
+        method: the hashing method whose weights, if it has any, are trained too.
+        loss: (images, labels, positions in the training set) -> loss of the batch.
+        state: what the loss carries along from batch to batch beside the model and the method, such as a
+            module with a memory of codes, by names of your own; without it a resumed training would differ.
+
+    Raises:
+        TrainingDiverged: the loss is no longer finite.
+    """
+    device = next(model.parameters()).device
+    steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size))
+    weights = [*model.parameters(), *method.parameters()]
+    optimiser, schedule = recipe.build(weights, steps)
+    own: dict[str, Stateful] = {"model": model, "method": method, "optimiser": optimiser, "schedule": schedule}
+    for epoch in epochs_left({**(state or {}), **own}, recipe.epochs, name):
+        batches = [index for index in torch.split(torch.randperm(len(train)), recipe.batch_size) if len(index) > 1]
+        for index, images in zip(batches, stream(train.images, batches, device), strict=True):
+            model.train()
+            labels = train.labels[index.to(train.labels.device)].to(device)
+            with mixed_precision(recipe.amp):
+                value = loss(images, labels, index.to(device))
+            if not torch.isfinite(value):
+                raise TrainingDiverged(
+                    f"the loss became {value.item()} in epoch {epoch + 1} of {recipe.epochs}; "
+                    f"try a learning_rate below {recipe.learning_rate:g}"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(weights, recipe.longest_gradient)
+            optimiser.step()
+            schedule.step()
+    return model.eval()

@@ -1,0 +1,162 @@
+"""Where a training stands: saved after each epoch, so that a killed one goes on and ends with the same weights."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from hashbench.models.pass_counter import Passes
+from hashbench.progress import track
+
+if TYPE_CHECKING:
+    from hashbench.running.store import Store
+
+RANDOM = "random"  # the part that holds torch's random states
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A part of a training that gives and takes its state: modules, optimisers and schedules do."""
+
+    def state_dict(self) -> Any:
+        """Nested dictionaries and lists of tensors, numbers, words and None."""
+
+    def load_state_dict(self, state_dict: Any, /) -> Any:
+        """Take a state that `state_dict` gave."""
+
+
+@dataclass
+class Savepoint:
+    """Keeps the trainings behind one checkpoint while they run.
+
+    A defense may train several times: each gets a number in the order of their beginnings.
+
+    Args:
+        key: of the checkpoint that is in the making.
+        passes: images that went through the model so far; a resumed training takes up the count.
+        fresh: begin every training anew, whatever is kept of it.
+    """
+
+    store: Store
+    key: str
+    passes: Passes
+    fresh: bool = False
+    began: float = field(default_factory=time.perf_counter)
+    trainings: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, before a kill and since."""
+        return time.perf_counter() - self.began
+
+    def next_name(self) -> str:
+        """The name of the training that begins now."""
+        self.trainings += 1
+        return f"{self.key}-{self.trainings}"
+
+    def load(self, name: str, parts: Mapping[str, Stateful]) -> int:
+        """Put the parts where they stood; returns the number of finished epochs, 0 where nothing is kept."""
+        kept = None if self.fresh else self.store.training(name)
+        if kept is None:
+            return 0
+        state = unflatten(kept.facts["state"], kept.tensors)
+        _set_random_state(state.pop(RANDOM))
+        for label, part in parts.items():
+            part.load_state_dict(state[label])
+        self.passes.forwards, self.passes.backwards = kept.facts["passes"]
+        self.began = time.perf_counter() - kept.facts["seconds"]
+        return int(kept.facts["epochs"])
+
+    def save(self, name: str, parts: Mapping[str, Stateful], epochs: int) -> None:
+        """Keep the parts as they stand after a number of epochs."""
+        state = {label: part.state_dict() for label, part in parts.items()} | {RANDOM: _random_state()}
+        tensors: dict[str, Tensor] = {}
+        facts = {
+            "state": flatten(state, tensors),
+            "epochs": epochs,
+            "passes": [self.passes.forwards, self.passes.backwards],
+            "seconds": self.seconds,
+        }
+        self.store.save_training(name, tensors, facts)
+
+    def finish(self) -> None:
+        """Forget the trainings: their checkpoint is stored."""
+        for number in range(1, self.trainings + 1):
+            self.store.drop_training(f"{self.key}-{number}")
+
+
+_savepoint: ContextVar[Savepoint | None] = ContextVar("savepoint", default=None)
+
+
+@contextmanager
+def kept_at(savepoint: Savepoint) -> Iterator[None]:
+    """Keep the trainings inside the block at a savepoint, and resume those that it knows."""
+    token = _savepoint.set(savepoint)
+    try:
+        yield
+    finally:
+        _savepoint.reset(token)
+
+
+def epochs_left(parts: Mapping[str, Stateful], epochs: int, name: str) -> Iterator[int]:
+    """The epochs that a training still has to make, shown under a name; each is saved when it is over.
+
+    Outside of `kept_at` these are all of them, and nothing is saved.
+    """
+    savepoint = _savepoint.get()
+    if savepoint is None:
+        yield from track(range(epochs), name)
+        return
+    place = savepoint.next_name()
+    for epoch in track(range(savepoint.load(place, parts), epochs), name):
+        yield epoch
+        savepoint.save(place, parts, epoch + 1)
+
+
+def flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A nested state as a JSON value; its tensors are put into `tensors` under names of their own.
+
+    Raises:
+        TypeError: the state holds something else than tensors, numbers, words and None.
+    """
+    if isinstance(value, Tensor):
+        name = f"t{len(tensors)}"
+        tensors[name] = value.detach().cpu().clone()
+        return ["tensor", name]
+    if isinstance(value, Mapping):
+        return ["dict", [[key, flatten(item, tensors)] for key, item in value.items()]]
+    if isinstance(value, list | tuple):
+        return [type(value).__name__, [flatten(item, tensors) for item in value]]
+    json.dumps(value, allow_nan=False)
+    return ["value", value]
+
+
+def unflatten(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The nested state that `flatten` took apart."""
+    kind, content = value
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: unflatten(item, tensors) for key, item in content}
+    if kind in ("list", "tuple"):
+        items = [unflatten(item, tensors) for item in content]
+        return items if kind == "list" else tuple(items)
+    return content
+
+
+def _random_state() -> dict[str, Any]:
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+
+
+def _set_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

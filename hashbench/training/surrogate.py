@@ -1,0 +1,53 @@
+"""Surrogates: models that a transfer attack trains for itself, knowing the victim's data but not its weights."""
+
+from __future__ import annotations
+
+import torch
+
+from hashbench.models.codes import encode
+from hashbench.models.data import Gallery, Victim
+from hashbench.models.helpers import Tensors
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.entries import backbones, methods
+from hashbench.registry.spec import Spec
+from hashbench.training.recipe import Recipe
+from hashbench.training.undefended import clean_training
+
+# What the seeds of the first surrogates were made of; other networks and methods have nothing of the kind.
+SEEDED = {"cnn": "2b7b9840c0c2e964", "csq": "495c9cc27b6d0d5c"}
+
+
+def surrogate_victim(victim: Victim, *, backbone: str, method: str, bits: int | None, epochs: int) -> Victim:
+    """A victim of one's own: a model trained on the same images, whose training set is its database.
+
+    The model is shared by all attacks on a data set that ask for the same one, whatever the defense.
+
+    Args:
+        backbone: a registered backbone, with its default parameters.
+        method: a registered hashing method, with its default parameters.
+        bits: code length; the victim's own where it is None.
+        epochs: of its clean training.
+    """
+    train = victim.train
+    network, objective = backbones.choose(Spec.parse(backbone)), methods.choose(Spec.parse(method))
+    length = victim.model.bits if bits is None else bits
+    device = victim.gallery.codes.device
+    sample = train.images[torch.arange(1)]
+
+    def untrained() -> HashModel:
+        return HashModel(network.call(length, sample.shape[1], sample.shape[2]), length).to(device)
+
+    def make() -> Tensors:
+        model = untrained()
+        loss = objective.call(encode(model, train), train.labels.to(device)).to(device)
+        return clean_training(model, train, loss, recipe=Recipe(epochs=epochs)).state_dict()
+
+    settings = {
+        "backbone": network.label, "backbone_source": SEEDED.get(network.name, ""), "method": objective.label,
+        "method_source": SEEDED.get(objective.name, ""), "bits": length, "epochs": epochs,
+    }  # fmt: skip
+    versions = {**network.versions("backbone"), **objective.versions("method")}
+    model = untrained()
+    model.load_state_dict(victim.keep("surrogate", settings, make, of_victim=False, versions=versions))
+    model.eval()
+    return Victim(model, train, Gallery(binarize(encode(model, train)), train.labels.to(device)), victim.keep)

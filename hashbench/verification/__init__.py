@@ -1,0 +1,1 @@
+"""Numbers recomputed from files, rows attacked again, rows from outside."""

@@ -1,0 +1,218 @@
+"""Attacks a few queries of a cell again, on the very model that its row names, and compares APs one by one.
+
+On one machine a deterministic model gives the same APs again, whatever the batch: in 54 cells of eleven
+defenses not one of 30 queries differed, nor in nine cells one of 20 when all weights were moved by 1e-7 of themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from hashbench.crafting.gallery_ap import exact_precision
+from hashbench.errors import BadInput, HashbenchError, InvalidCell
+from hashbench.evaluation.judge import Arrays, audited_codes, make_victim, tensor_digest
+from hashbench.metrics.average_precision import Values
+from hashbench.models.codes import batch_size, encode_batch
+from hashbench.models.model import HashModel
+from hashbench.progress import track
+from hashbench.registry import entries
+from hashbench.registry.spec import Spec
+from hashbench.running.cell import ADAPTIVE, Cell, Subject
+from hashbench.running.checkpoints import Checkpoints, model_key
+from hashbench.running.request import Load, load_once
+from hashbench.running.store import MODELS, WEIGHTS, Result, Store, Weights
+from hashbench.running.victims import DefendedModel, Victims, new_model
+from hashbench.seeds import seeded
+from hashbench.threat import Threat
+from hashbench.training.undefended import clean_training
+from hashbench.types import Images, Index
+from hashbench.verification.board import who
+
+SAME = 0.005  # AP; a stored query that is farther off than this is another one
+ALLOWED = 0.05  # share of queries that may be: roundings of another machine can turn a bit
+SURE = 3.5  # standard errors that the mean may be off where the model draws random numbers: 1 in 2,000
+
+
+def rerun(
+    cells: Sequence[tuple[Result, Arrays]], store: Store, count: int, seed: int, device: torch.device,
+    weights: Path | None = None,
+) -> list[str]:  # fmt: skip
+    """Attack random queries of each cell again and return what does not come out as stored, one line each.
+
+    Args:
+        cells: cells with their per-query arrays.
+        store: has the models; nothing is trained but the helpers of attacks.
+        count: queries of each cell.
+        seed: of their draw; who hands a row in must not know it.
+        weights: a safetensors file with the model of all these cells, which the store gets first.
+    """
+    victims, load = Victims(Checkpoints(store), device), load_once()
+    random = np.random.default_rng(seed)
+    problems = []
+    by_model = sorted(cells, key=lambda cell: (cell[0].identity["defense"], cell[0].identity["seed"]))
+    for result, arrays in track(by_model, "rerun"):
+        number = len(arrays["average_precision"])
+        positions = np.sort(random.choice(number, min(count, number), replace=False))
+        try:
+            problem = _repeat(result, arrays, positions, victims, load, weights)
+        except HashbenchError as error:
+            problem = f"can't be attacked again: {error}"
+        problems += [f"{who(result.identity)}: {problem}"] if problem else []
+    return problems
+
+
+def disagreement(stored: Values, again: Values, *, random: bool) -> str:
+    """How APs [queries] differ from those made again; empty where they do not, beyond roundings or chance.
+
+    Args:
+        random: whether the model itself draws random numbers, so that single queries say nothing.
+    """
+    if (np.isnan(stored) != np.isnan(again)).any():
+        return "other queries have an AP when it is attacked again"
+    off = (stored - again)[~np.isnan(stored)]
+    if not off.size:
+        return ""
+    mean, far = float(off.mean()), int((np.abs(off) > SAME).sum())
+    error = float(off.std(ddof=1)) / len(off) ** 0.5 if len(off) > 1 else 0.0
+    wrong = abs(mean) > max(SAME, SURE * error) if random else far > ALLOWED * len(off)
+    if not wrong:
+        return ""
+    return (
+        f"attacked again, {far} of {len(off)} queries have another AP; the stored ones are {mean:+.4f} off on average"
+    )
+
+
+def cell_of(identity: Mapping[str, Any], load: Load) -> Cell:
+    """The cell of a row, from its labels.
+
+    Raises:
+        UsageError: its attack, defense, data or another name is not to be had here.
+        BadInput: the row's parameters are not those that its labels stand for here.
+    """
+    dataset = entries.datasets.choose(Spec.parse(str(identity["dataset"])))
+    backbone = entries.backbones.choose(Spec.parse(str(identity["backbone"])))
+    method = entries.methods.choose(Spec.parse(str(identity["method"])))
+    training = entries.choose_clean(clean_training, str(identity["training"]).partition(":")[2])
+    subject = Subject(dataset, load(dataset), backbone, method, training, int(identity["bits"]))
+    defense = entries.defenses.choose(Spec.parse(str(identity["defense"])))
+    cell = Cell(
+        subject,
+        int(identity["seed"]),
+        replace(defense, tuned=str(identity.get("tuned", ""))),
+        entries.attacks.choose(Spec.parse(str(identity["attack"]))),
+        Threat(float(identity["eps"])),
+        str(identity.get("attacker", ADAPTIVE)),
+    )
+    own, given = (json.loads(json.dumps(found)) for found in (cell.identity, {"attacker": ADAPTIVE, **identity}))
+    different = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+    if different:
+        name = different[0]
+        raise BadInput(
+            f"its {name} is {given.get(name)!r}, which is {own.get(name)!r} here; use the data and the version"
+        )
+    return cell
+
+
+def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims) -> DefendedModel:
+    """The defended model of a cell, from the store alone, with its digests checked.
+
+    Raises:
+        BadInput: the store has no such model, it is damaged, or it is not the one that the row names.
+    """
+    key, store = model_key(cell), victims.checkpoints.store
+    stored = store.model(key)
+    if stored is None:
+        there = (store.root / MODELS / key / WEIGHTS).exists()
+        what = "the checkpoint was changed after it was written" if there else "the store has no model of it"
+        raise BadInput(f"{what} ({key}); name the store that the row was made with by --store")
+    split = victims.split(cell)
+    if key == cell.defended_key:
+        model = _filled(new_model(cell.subject).to(victims.device), stored)
+        with seeded(cell.defense_seed):
+            victim = make_victim(model, split.train, split.database)
+        made: DefendedModel | InvalidCell = DefendedModel(victim, victim, {}, "")
+    else:
+        made = victims.make(cell)
+    if isinstance(made, InvalidCell):
+        raise made
+    for name, tensors in (
+        ("model_digest", made.victim.model.state_dict()),
+        ("codes_digest", {"codes": made.victim.gallery.codes}),
+    ):
+        found = tensor_digest(tensors)
+        if found != numbers.get(name):
+            raise BadInput(f"its {name} is {numbers.get(name)}, that of the checkpoint is {found}; it is another model")
+    return made
+
+
+def attack_again(cell: Cell, model: DefendedModel, positions: Index, victims: Victims) -> Values:
+    """APs of some queries under the cell's attack, crafted anew: [positions].
+
+    Raises:
+        InvalidCell: the attack fails or leaves its budget.
+    """
+    attack, codes = victims.prepare(cell, model), []
+    for index in torch.split(positions, batch_size(attack.queries)):
+        images, _ = attack.craft(index)
+        codes.append(audited_codes(model.victim.model, images, cell.attack_seed, index))
+    return exact_precision(model.victim, torch.cat(codes), attack.wanted[positions]).cpu().numpy()
+
+
+def _repeat(
+    result: Result, arrays: Arrays, positions: Any, victims: Victims, load: Load, weights: Path | None
+) -> str:  # fmt: skip
+    """What is wrong with a cell; empty if nothing is."""
+    cell = cell_of(result.identity, load)
+    if cell.key != result.key:
+        return f"its config_digest is {result.key}, here it is {cell.key}: other code or other data made it"
+    key, store = model_key(cell), victims.checkpoints.store
+    if weights and store.model(key) is None:
+        store.save_model(key, read_weights(weights))
+    if cell.defended_key not in victims.last:
+        victims.remember(cell, load_defended(cell, result.numbers, victims))
+    model = victims.defended(cell)
+    if isinstance(model, InvalidCell):
+        raise model
+    places = torch.from_numpy(positions).to(victims.device)
+    name = "target_average_precision" if cell.attack.goal == "targeted" else "average_precision"
+    again = attack_again(cell, model, places, victims)
+    images = victims.split(cell).queries.images[places]
+    return disagreement(arrays[name][positions], again, random=_is_random(model.victim.model, images))
+
+
+def read_weights(path: Path) -> Weights:
+    """The tensors of a safetensors file; no other form of weights is ever opened.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        return Weights(load_file(path))
+    except (OSError, ValueError, SafetensorError):
+        raise BadInput(f"{path.name} is no safetensors file; write it with safetensors.torch.save_file") from None
+
+
+def _filled(model: HashModel, weights: Weights) -> HashModel:
+    try:
+        model.load_state_dict(weights.tensors)
+    except RuntimeError:
+        raise BadInput("the weights do not fit the row's backbone; send those of the defended model") from None
+    return model.eval()
+
+
+def _is_random(model: HashModel, images: Images) -> bool:
+    """Whether the model draws random numbers: two passes under different seeds differ."""
+    passes = []
+    for seed in (0, 1):
+        with seeded(seed):
+            passes.append(encode_batch(model, images))
+    return not torch.equal(*passes)

@@ -1,0 +1,151 @@
+"""Which cells may be compared, what of them counts, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hashbench.boards.compare import WORST, compare
+from hashbench.boards.pairing import pair
+from hashbench.cli.main import cli
+from hashbench.errors import UsageError
+from hashbench.running.store import Result, Store
+
+IDENTITY = {
+    "dataset": "digits", "split_digest": "d" * 16, "backbone": "cnn", "method": "csq", "training": "clean", "bits": 32,
+    "norm": "linf", "eps": 8 / 255, "index": "reindexed", "goal": "untargeted", "tuned": "", "attacker": "adaptive",
+    "schema_version": 1, "protocol_version": 1,
+}  # fmt: skip
+HIGH, LOW = [0.9, 0.8, 0.7, 0.9], [0.3, 0.2, 0.4, 0.3]
+
+
+def save(store: Store, defense: str, attack: str, values: list[float], **changes: Any) -> None:
+    """A cell whose queries have these APs, those of the targets for a targeted attack."""
+    identity = {**IDENTITY, "defense": defense, "attack": attack, "seed": 0, **changes}
+    name = "target_average_precision" if identity["goal"] == "targeted" else "average_precision"
+    arrays = {name: np.array(values * 10)}
+    key = "-".join([defense, attack, *map(str, changes.values())]).replace(":", "_").replace("/", "_")
+    store.save_cell(Result(key, identity, {"map": float(np.mean(values))}, {"created_utc": "now"}), arrays)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "store")
+    for defense in ("none", "cgat", "mine"):
+        save(made, defense, "none", HIGH)
+    return made
+
+
+def test_the_worst_case_is_taken_query_by_query(store: Store) -> None:
+    """Each attack alone leaves a mean of 0.5, the lower of both by query 0.2 for one defense and 0.4 for the other."""
+    save(store, "mine", "hag", [0.4, 0.6, 0.4, 0.6])
+    save(store, "mine", "sdha", [0.4, 0.6, 0.4, 0.6])
+    save(store, "cgat", "hag", [0.2, 0.8, 0.2, 0.8])
+    save(store, "cgat", "sdha", [0.8, 0.2, 0.8, 0.2])
+    rows = {row.attack: row for row in compare(store, pair(store.cells(), ("mine", "cgat"))).rows}
+    assert [rows["hag"].difference, rows[WORST].difference] == pytest.approx([0, 0.3])
+    assert [rows[WORST].first, rows[WORST].second] == pytest.approx([0.5, 0.2])
+
+
+def test_a_lower_t_map_is_in_favour_and_no_part_of_the_worst_case(store: Store) -> None:
+    for attack in ("hag", "sdha"):
+        save(store, "mine", attack, [0.5, 0.6, 0.5, 0.6])
+        save(store, "cgat", attack, [0.5, 0.6, 0.6, 0.5])
+    save(store, "mine", "dhta", LOW, goal="targeted")
+    save(store, "cgat", "dhta", HIGH, goal="targeted")
+    found = compare(store, pair(store.cells(), ("mine", "cgat")))
+    rows = {row.attack: row for row in found.rows}
+    assert (rows["dhta"].measure, rows["dhta"].told_apart) == ("t_map", True)
+    assert rows["dhta"].difference == pytest.approx(0.525)
+    assert [rows["dhta"].first, rows["dhta"].second] == pytest.approx([0.3, 0.825])
+    assert rows[WORST].first == pytest.approx(0.55)
+    alone = compare(store, pair(store.cells(), ("mine", "cgat"), ("dhta",)))
+    assert alone.sentence.startswith("mine is better than cgat: under dhta t-MAP, where less is better, -52.5 points")
+
+
+def test_an_oblivious_attacker_does_not_count(store: Store) -> None:
+    save(store, "mine", "hag", HIGH)
+    save(store, "cgat", "hag", LOW)
+    save(store, "mine", "hag", [0.0] * 4, attacker="oblivious")
+    (row,) = compare(store, pair(store.cells(), ("mine", "cgat"))).rows
+    assert row.difference == pytest.approx(0.525)
+
+
+def test_an_invalid_cell_is_refused_with_its_reason(store: Store) -> None:
+    save(store, "cgat", "hag", LOW)
+    identity = {**IDENTITY, "defense": "mine", "attack": "hag", "seed": 0}
+    store.save_cell(Result("bad", identity, {}, {"created_utc": "now"}, "invalid", "linf 0.2 is above eps"), {})
+    with pytest.raises(UsageError, match=r"mine under hag, seed 0, which is invalid: linf 0\.2 is above eps"):
+        pair(store.cells(), ("mine", "cgat"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("norm", "l2", "norm"),
+        ("method", "hashnet", "method"),
+        ("backbone", "resnet20", "backbone"),
+        ("training", "clean:epochs=3", "training"),
+        ("index", "frozen", "index"),
+        ("protocol_version", 2, "protocol version"),
+        ("schema_version", 2, "schema version"),
+    ],
+)
+def test_refuses_what_differs(store: Store, name: str, value: Any, reason: str) -> None:
+    save(store, "other", "none", HIGH, **{name: value})
+    save(store, "other", "hag", HIGH, **{name: value})
+    with pytest.raises(UsageError, match=f"different {reason} "):
+        pair(store.cells(), ("other", "cgat"))
+
+
+def test_different_queries_behind_one_digest_are_refused(store: Store) -> None:
+    save(store, "mine", "hag", HIGH)
+    save(store, "cgat", "hag", [*LOW, 0.5])
+    with pytest.raises(UsageError, match="different queries under hag"):
+        compare(store, pair(store.cells(), ("mine", "cgat")))
+
+
+def test_a_name_is_read_among_the_cells_that_fit_the_options(store: Store) -> None:
+    """A plain label of another data set does not hide the tuned label of this one."""
+    for defense in ("saat", "mine"):
+        save(store, defense, "none", HIGH, dataset="other")
+    for attack in ("none", "hag"):
+        save(store, "saat:epochs=2", attack, HIGH, tuned="t" * 16)
+        save(store, "mine", attack, HIGH)
+    found = pair(store.cells(), ("saat", "mine"), dataset="digits")
+    assert found.defenses == ("saat:epochs=2", "mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["cgat", "cgat"], "both defenses are 'cgat'"),
+        (["cgat", "mine"], "no attack in common"),
+        (["cgat", "saat"], "the store has no cells of 'saat'"),
+        (["cgat", "nosuch"], "nosuch"),
+        (["cgat", "mine", "--attack", "nosuch"], "nosuch"),
+        (["cgat", "mine", "--attack", "hag"], "the store lacks cgat under hag, seed 0"),
+    ],
+)
+def test_the_command_says_what_it_can_not_compare(store: Store, tmp_path: Path, words: list[str], reason: str) -> None:
+    asked = ["compare", *words, "--store", str(store.root), "--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(cli, asked)
+    assert isinstance(found.exception, UsageError)
+    assert reason in str(found.exception)
+    assert not list((tmp_path / "out").glob("**/*.csv"))
+
+
+def test_the_command_writes_a_table_a_picture_and_a_sentence(store: Store, tmp_path: Path) -> None:
+    save(store, "mine", "hag", HIGH)
+    save(store, "cgat", "hag", LOW)
+    asked = ["compare", "mine", "cgat", "--store", str(store.root), "--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(cli, asked)
+    assert found.exit_code == 0, found.output
+    assert "mine is better than cgat: under hag" in " ".join(found.output.split())
+    written = sorted(path.name for path in (tmp_path / "out").glob("*/compare-*"))
+    pictures = [f"compare-mine-vs-cgat{kind}.{form}" for kind in ("", "-queries") for form in ("png", "svg")]
+    assert written == sorted(["compare-mine-vs-cgat.csv", *pictures])

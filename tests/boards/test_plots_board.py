@@ -1,0 +1,122 @@
+"""Pictures of a leaderboard's files."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from toy_boards import DEFENSES, make_board
+
+from hashbench.boards.files import BoardFiles, read_board
+from hashbench.boards.plots.board import draw_curve, draw_recall, draw_tradeoff, save_pictures
+from hashbench.boards.plots.marks import marks, spread
+from hashbench.errors import BadInput
+
+
+def test_every_picture_is_there_as_png_and_svg_with_the_same_bytes_each_time(tmp_path: Path) -> None:
+    folder = make_board(tmp_path)
+    assert save_pictures(folder) == ["curve", "tradeoff", "precision-recall"]
+    names = {f"{name}.{form}" for name in ("curve", "tradeoff", "precision-recall") for form in ("png", "svg")}
+    first = {name: (folder / name).read_bytes() for name in names}
+    save_pictures(folder)
+    assert {name: (folder / name).read_bytes() for name in names} == first
+    picture = matplotlib.image.imread(folder / "curve.png")
+    assert picture.shape[1] > 1000
+    assert b"saat:learning_rate=0.02,weight=3" in first["curve.svg"]
+
+
+def test_the_numbers_drawn_are_those_of_the_tables(tmp_path: Path) -> None:
+    board = read_board(make_board(tmp_path))
+    curve, tradeoff, recall = draw_curve(board), draw_tradeoff(board), draw_recall(board)
+    assert curve
+    assert tradeoff
+    assert recall
+    lines = [np.asarray(line.get_xydata()) for line in curve.axes[0].lines]
+    wanted = sum(float(r["map"]) for r in board.curve if r["defense"] == "mine" and float(r["eps"]) == 0) * 50
+    assert any(line[0][1] == pytest.approx(wanted) and len(line) == 7 for line in lines)
+    points = [tuple(np.asarray(line.get_xydata())[0]) for line in tradeoff.axes[0].lines]
+    assert (80.0, 41.0) in points
+    assert len(recall.axes) == 2
+    for line in recall.axes[0].lines[: len(DEFENSES)]:
+        assert np.asarray(line.get_xydata())[-1] == pytest.approx((100, 20)), "the last radius finds everything"
+
+
+def test_what_the_files_do_not_hold_is_not_drawn(tmp_path: Path) -> None:
+    folder = make_board(tmp_path, whole=False)
+    assert save_pictures(folder) == []
+    (folder / "queries").mkdir()
+    cell = read_board(folder).cells("cgat", "none")[0]
+    (folder / "queries" / f"{cell['config_digest']}.npz").write_bytes(b"no archive")
+    with pytest.raises(BadInput, match="can't be read"):
+        save_pictures(folder)
+
+
+def only(board: BoardFiles, defenses: tuple[str, ...]) -> BoardFiles:
+    results, ranking, curve = (
+        tuple(row for row in rows if row["defense"] in defenses) for rows in (board.results, board.ranking, board.curve)
+    )
+    return replace(board, results=results, ranking=ranking, curve=curve)
+
+
+def words_of(figure: Figure) -> list[Text]:
+    """Everything written, but for the numbers along the axes."""
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+    words = [*figure.texts]
+    for axes in figure.axes:
+        words += [*axes.texts, axes.xaxis.label, axes.yaxis.label]
+        words += legend.findobj(Text) if (legend := axes.get_legend()) else []
+    return [word for word in words if word.get_text()]
+
+
+@pytest.mark.parametrize("defenses", [DEFENSES, ("none", "cgat")], ids=["long names", "short names"])
+def test_no_word_leaves_its_picture(tmp_path: Path, defenses: tuple[str, ...]) -> None:
+    board = only(read_board(make_board(tmp_path)), defenses)
+    for figure in (draw_curve(board), draw_tradeoff(board), draw_recall(board)):
+        assert figure
+        words = words_of(figure)
+        assert len(words) > len(defenses)
+        whole = figure.bbox
+        for word in words:
+            box = word.get_window_extent()
+            assert whole.x0 <= box.x0, word
+            assert box.x1 <= whole.x1, word
+            assert whole.y0 <= box.y0, word
+            assert box.y1 <= whole.y1, word
+
+
+def test_no_line_goes_through_the_label_of_the_chance_level(tmp_path: Path) -> None:
+    figure = draw_tradeoff(read_board(make_board(tmp_path)))
+    assert figure
+    (label,) = [word for word in words_of(figure) if word.get_text().startswith("chance")]
+    axes = figure.axes[0]
+    ends = [np.asarray(line.get_xydata()) for line in axes.lines if line.get_linestyle() == "--"]
+    (upright,) = [start[0] for start, end in ends if start[0] == end[0]]
+    box = label.get_window_extent()
+    assert not box.x0 <= axes.transData.transform((upright, 0))[0] <= box.x1
+
+
+def test_marks_do_not_depend_on_the_order_and_differ_in_shape() -> None:
+    names = ["none", *(f"d{place:02}" for place in range(24))]
+    known = marks(names)
+    assert known == marks(names[::-1])
+    assert len({(mark.shape, mark.filled) for mark in known.values()}) == len(names)
+
+
+@given(st.lists(st.floats(0, 200), min_size=1, max_size=20))
+def test_names_beside_a_picture_never_touch_and_keep_their_order(heights: list[float]) -> None:
+    wanted = {f"d{place:02}": height for place, height in enumerate(heights)}
+    found = spread(wanted, 9, 200)
+    ordered = sorted(found.values())
+    assert min(ordered) >= -1e-9
+    assert max(ordered) <= 200 + 1e-9
+    assert all(high - low >= 9 - 1e-6 for low, high in itertools.pairwise(ordered))
+    assert sorted(wanted, key=lambda name: (wanted[name], name)) == sorted(found, key=found.__getitem__)

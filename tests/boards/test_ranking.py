@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import linear_model, make_toy, pixels, random_images
+
+from hashbench.boards.leaderboard import Leaderboard, leaderboards
+from hashbench.boards.ranking import RankingRow, rank, table, with_worst
+from hashbench.boards.terminal import print_matrix
+from hashbench.evaluation.judge import Arrays, judge
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import HashModel
+from hashbench.registry.entries import Choice, Entry
+from hashbench.running.store import Result
+from hashbench.threat import Threat
+from hashbench.types import Images
+
+Values = dict[tuple[str, str, int], np.ndarray]
+
+
+def ranked(values: Values, **flags: list[str]) -> tuple[Leaderboard, tuple[RankingRow, ...]]:
+    """A board with APs [queries] for each defense, attack and seed, and its ranking."""
+    results, held = [], {}
+    for (defense, attack, seed), ap in values.items():
+        identity = {
+            "dataset": "digits", "split_digest": "d" * 16, "backbone": "cnn", "method": "csq", "training": "clean",
+            "bits": 32, "norm": "linf", "eps": 8 / 255, "seed": seed, "defense": defense, "attack": attack,
+            "attack_params": {}, "goal": "untargeted", "access": "white", "attacker": "adaptive",
+            "tuned": "some" if ":" in defense else "",
+        }  # fmt: skip
+        numbers = {"map": float(ap.mean()), "map_low": 0.1, "map_high": 0.9, "chance_map": 0.2, "n_queries": len(ap)}
+        cost = {"n_database": 9, "train_forwards": 10 if defense == "none" else 60, "train_backwards": 10}
+        key = f"{defense}/{attack}/{seed}"
+        results.append(Result(key, identity, {**numbers, **cost}, {"created_utc": ""}))
+        held[key] = ap
+    (board,) = leaderboards(results)
+    return board, rank(board, lambda result: {"average_precision": held[result.key]}, flags)
+
+
+def spread(mean: float, stream: int = 0, queries: int = 60) -> np.ndarray:
+    """APs around a mean."""
+    return np.clip(mean + 0.05 * np.random.default_rng(stream).standard_normal(queries), 0, 1)
+
+
+def of(values: dict[str, float], attacks: tuple[str, ...] = ("none", "pgd"), seeds: tuple[int, ...] = (0,)) -> Values:
+    return {(d, a, s): spread(m, 10 * s + i) for d, m in values.items() for i, a in enumerate(attacks) for s in seeds}
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=2, max_size=5))
+@settings(max_examples=15, deadline=None)
+def test_the_worst_case_is_below_each_member_and_falls_with_each_attack(values: list[list[float]]) -> None:
+    aps = [np.array(row) for row in values]
+    found = []
+    for number in range(1, len(aps) + 1):
+        cells = {("none", f"a{i}", 0): ap for i, ap in enumerate(aps[:number])}
+        (row,) = ranked(cells)[1]
+        assert row.value is not None
+        found.append(row.value)
+        assert all(row.value <= ap.mean() + 1e-12 for ap in aps[:number])
+    assert found == sorted(found, reverse=True)
+
+
+def test_rows_are_ordered_compared_and_grouped() -> None:
+    values = of({"none": 0.1, "cgat:weight=3": 0.6, "mine": 0.8, "twin": 0.8, "bad": 0.3}, seeds=(0, 1))
+    values |= {("twin", "pgd", s): values["mine", "pgd", s] + 1e-4 * (-1) ** np.arange(60) for s in (0, 1)}
+    board, ranking = ranked(values)
+    rows = table(ranking).set_index("defense")
+    assert rows.index.tolist()[2:] == ["cgat:weight=3", "bad", "none"]
+    assert rows["rank"].tolist() == [1, 2, 3, 4, None]
+    assert rows.rank_group.tolist() == [1, 1, 2, 3, None]
+    assert rows.status["none"] == "below chance"
+    assert rows.delta_vs_cgat["mine"] == pytest.approx(0.2, abs=0.03)
+    assert rows.delta_vs_cgat["cgat:weight=3"] is None
+    assert rows.p_holm["mine"] < 0.05
+    assert (rows.ci_low < rows.map_worst).all()
+    assert rows.train_cost["mine"] == 3.5
+    assert rows.attack_set.tolist() == ["custom"] * 5
+    assert rows.seeds.tolist() == ["0 1"] * 5
+    matrix = with_worst(board.matrix(), ranking, board.chance).set_index("defense")
+    assert matrix.worst["mine"] == rows.map_worst["mine"]
+    assert matrix.worst["chance"] == 0.2
+
+
+def test_what_is_doubtful_or_not_whole_is_not_ranked(capsys: pytest.CaptureFixture[str]) -> None:
+    values = of({"none": 0.5, "masked": 0.9, "noisy": 0.8, "lacking": 0.95}, ("none", "pgd", "standard"))
+    del values["lacking", "standard", 0]
+    board, ranking = ranked(values, masked=["zero_gradient"], noisy=["stochastic"])
+    rows = {s.defense: s for s in ranking}
+    assert {name: s.status for name, s in rows.items()} == {
+        "lacking": "incomplete", "masked": "flagged", "noisy": "ranked", "none": "ranked",
+    }  # fmt: skip
+    assert rows["noisy"].rank == 1
+    assert rows["noisy"].attack_set[0] == "standard-1"
+    print_matrix(board, ranking)
+    shown = capsys.readouterr().out
+    assert "worst case" in shown
+    assert "not ranked: masked: flagged; zero_gradient: the true worst case may be lower" in shown
+    assert "not ranked: lacking: incomplete; has no per-query values under standard" in shown
+
+
+def test_an_invalid_cell_and_oblivious_or_targeted_attacks_do_not_rank() -> None:
+    values = of({"none": 0.5, "mine": 0.7}, ("none", "pgd", "aimed"))
+    board, _ = ranked(values)
+    changed = [
+        replace(r, identity=r.identity | {"goal": "targeted"}) if r.identity["attack"] == "aimed" else r
+        for r in board.results
+    ]
+    held = {r.key: {"average_precision": values[r.identity["defense"], r.identity["attack"], 0]} for r in changed}
+    broken = Result("broken", changed[0].identity | {"defense": "mine", "attack": "new"}, {}, {}, "invalid", "it broke")
+    blind = replace(changed[-1], key="blind", identity=changed[-1].identity | {"attacker": "oblivious"})
+    held["blind"] = {"average_precision": np.zeros(60)}
+    made = Leaderboard("board", (*changed, broken, blind))
+    ranking = {s.defense: s for s in rank(made, lambda r: held.get(r.key, {}))}
+    assert ranking["mine"].status == "invalid"
+    assert ranking["mine"].note == "invalid under new, seed 0: it broke"
+    assert ranking["mine"].attacks == ("pgd",)
+    assert ranking["mine"].value == pytest.approx(values["mine", "pgd", 0].mean())
+
+
+def against(direction: float) -> Callable[[Victim, Threat], Callable[[Queries], Images]]:
+    """The strongest attack on a linear model, whose first pixel gives away which of two it is."""
+
+    def prepare(victim: Victim, threat: Threat) -> Callable[[Queries], Images]:
+        def craft(queries: Queries) -> Images:
+            images = queries.images.clone().requires_grad_()
+            signs = torch.sign(victim.model.logits(queries.images)).detach()
+            (gradient,) = torch.autograd.grad((victim.model.logits(images) * signs).sum(), images)
+            moved = -threat.eps * gradient.sign()
+            moved[:, 0, 0, 0] = direction * threat.eps
+            return threat.project(queries.images + moved, queries.images)
+
+        return craft
+
+    return prepare
+
+
+class Half(torch.nn.Module):
+    """A network that undoes perturbations of known queries whose first pixel moved one way, and no others."""
+
+    def __init__(self, network: torch.nn.Module, known: Images, direction: float) -> None:
+        super().__init__()
+        self.network, self.known, self.direction = network, known, direction
+
+    def forward(self, images: Images) -> Images:
+        nearest = self.known[torch.cdist(images.flatten(1), self.known.flatten(1)).argmin(1)]
+        stopped = self.direction * (images - nearest)[:, 0, 0, 0] > 1e-3
+        close = (images - nearest).abs().flatten(1).amax(1) < 0.3
+        found: Images = self.network(torch.where((stopped & close)[:, None, None, None], nearest, images))
+        return found
+
+
+def test_half_defenses_that_each_stop_one_attack_end_at_the_undefended_level() -> None:
+    undefended = linear_model(12, 1, 8)
+    queries = random_images(30, seed=2)
+    known = pixels(queries).clamp(0.3, 0.7)  # so that no first pixel stays where it is
+    queries = replace(queries, images=known)
+    values: Values = {}
+    networks = {
+        "none": undefended.network,
+        "up": Half(undefended.network, known, 1),
+        "down": Half(undefended.network, known, -1),
+    }
+    for defense, network in networks.items():
+        victim, _ = make_toy(HashModel(network, 12))
+        for name, direction in (("attack-up", 1.0), ("attack-down", -1.0)):
+            entry = Entry(name, against(direction))
+            arrays: Arrays = judge(Choice(entry, {}), victim, queries, Threat(0.2), 0).arrays
+            values[defense, name, 0] = arrays["average_precision"]
+    worst = {s.defense: s.value for s in ranked(values)[1]}
+    for defense, stopped in (("up", "attack-up"), ("down", "attack-down")):
+        assert values[defense, stopped, 0].mean() > worst["none"] + 0.05  # type: ignore[operator]
+        assert worst[defense] == pytest.approx(worst["none"], abs=0.02)

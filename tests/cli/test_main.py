@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import PLUGIN, QUICK, Command, rows, start, write_plugin
+
+from hashbench.cli.main import cli
+from hashbench.registry import entries
+
+pytestmark = pytest.mark.usefixtures("registries")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--defense", "cgta"), "no defense is named 'cgta'; did you mean 'cgat'?"),
+        (("--attack", "pgd-haming"), "no attack is named 'pgd-haming'; did you mean 'pgd-hamming'?"),
+        (("--dataset", "didgits"), "no data set is named 'didgits'; did you mean 'digits'?"),
+        (("--method", "cqs"), "no method is named 'cqs'; did you mean 'csq'?"),
+        (("--backbone", "cn"), "no backbone is named 'cn'; did you mean 'cnn'?"),
+        (("--attack", "zzzzzz"), "take one of"),
+        (("--attack", "pgd-hamming:step=3"), "attack 'pgd-hamming' has no parameter 'step'; did you mean 'steps'?"),
+        (("--attack", "noise:steps=3"), "attack 'noise' has no parameter 'steps'; it takes no parameters"),
+        (("--defense", "cgat:epochs=many"), "defense 'cgat': can't read epochs=many; write a whole number"),
+        (("--defense", "cgat:memory=both"), "memory=both is unknown; take one of codes, relaxed"),
+        (("--training", "epochs=0"), "--training: epochs=0 is out of range; take a number at least 1"),
+        (("--attack", "pgd-hamming:steps"), "can't read 'steps'"),
+        (("--eps", "8"), "eps=8 is outside [0, 1]"),
+        (("--eps", "-0.1"), "eps=-0.1 is outside [0, 1]"),
+        (("--eps", "much"), "can't read --eps much; write a number such as 0.03 or 8/255"),
+        (("--eps", "nan"), "can't read --eps nan"),
+        (("--seed", "x"), "'x' is not a valid integer"),
+        (("--bits", "0"), "0 is not in the range"),
+        (("--defence", "cgat"), "No such option"),
+        (("--device", "tpu"), "there is no device 'tpu' here; try --device cpu"),
+        (("--dataset", "fashion-mnist:root=/absent"), "there is no folder /absent"),
+        (("--plugin", "absent.py"), "there is no plugin file absent.py"),
+        (("--store", "/proc/nowhere"), "can't write the store /proc/nowhere"),
+        (("--out", "/proc/nowhere"), "can't write /proc/nowhere"),
+    ],
+)
+def test_wrong_words_are_one_line_before_anything_is_trained(
+    command: Command, words: tuple[str, ...], message: str
+) -> None:
+    outcome = command("run", *words)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.count("\n") == 1
+    assert outcome.err.startswith("error: ")
+    assert message in outcome.err
+    assert not list(Path("runs").glob("models/*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("import absent_module", "ModuleNotFoundError: No module named 'absent_module'"),
+        ("def f(:", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("x = 1", "registers nothing"),
+        (PLUGIN.format(name="noise", body="return queries.images"), "registers the attack 'noise', which"),
+        (
+            PLUGIN.format(name="mine", body="return 1").replace("threat: Threat)", "threat: Threat, *, n)"),
+            "'n' needs a default",
+        ),
+    ],
+)
+def test_a_plugin_that_does_not_load_is_one_line(command: Command, content: str, message: str) -> None:
+    Path("mine.py").write_text(content)
+    outcome = command("run", *QUICK, "--plugin", "mine.py")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+
+
+def test_report_needs_a_store(command: Command) -> None:
+    assert "absent is no store" in command("report", "--store", "absent").err
+    (Path("empty") / "cells").mkdir(parents=True)
+    assert "holds no results yet" in command("report", "--store", "empty").err
+
+
+def test_list_shows_every_entry_with_parameters_and_paper(command: Command, tmp_path: Path) -> None:
+    plugin = write_plugin(tmp_path, "mine", "return queries.images")
+    outcome = command("list", "--plugin", plugin)
+    assert outcome.code == 0
+    for entry in (entry for group in entries.REGISTRIES for entry in group):
+        assert re.search(rf"^  {entry.name} +{re.escape(entry.summary)}$", outcome.out, re.MULTILINE), entry.name
+        assert entry.paper in outcome.out
+    assert "steps=20  (at least 1)" in outcome.out
+    assert "An attack of my own." in outcome.out
+    assert "cgat" not in command("list", "attacks").out
+
+
+def test_score_prints_the_numbers_of_a_file(command: Command) -> None:
+    random = np.random.default_rng(0)
+    labels = np.eye(3)[random.integers(0, 3, 40)]
+    codes = random.standard_normal((40, 8))
+    np.savez(
+        "codes.npz",
+        query_codes=codes[:4],
+        query_labels=labels[:4],
+        database_codes=codes[4:],
+        database_labels=labels[4:],
+    )
+    outcome = command("score", "codes.npz", "--queries")
+    lines = dict(line.split() for line in outcome.out.splitlines()[:5])
+    assert float(lines["map_low"]) <= float(lines["map"]) <= float(lines["map_high"])
+    assert lines["n_without_relevant"] == "0"
+    assert outcome.out.splitlines()[5] == "query,average_precision,low,high"
+    assert len(outcome.out.splitlines()) == 10
+    assert command("score", "absent.npz").err.startswith("error: there is no file absent.npz")
+
+
+def test_alone_it_prints_its_help(command: Command) -> None:
+    assert "Commands:" in command().out
+
+
+EXAMPLES = {"cli": cli, **cli.commands}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_help_ends_in_an_example_that_works(
+    command: Command, name: str, worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(worked)
+    shown = command(*([] if name == "cli" else [name]), "--help").out
+    example = shown.rstrip().splitlines()[-1].strip()
+    assert example.startswith("Example: hashbench ")
+    words = shlex.split(example.removeprefix("Example: hashbench "))
+    assert command(*words).code == 0
+
+
+@pytest.fixture(scope="session")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the main job was run and a file of codes lies."""
+    folder = tmp_path_factory.mktemp("worked")
+    random = np.random.default_rng(0)
+    labels, codes = np.eye(3)[random.integers(0, 3, 40)], random.standard_normal((40, 8))
+    arrays = {"query_codes": codes, "query_labels": labels, "database_codes": codes, "database_labels": labels}
+    np.savez(folder / "codes.npz", **arrays)  # type: ignore[arg-type]
+    process = start(["run", "--defense", "cgat", "--attack", "pgd-hamming"], folder)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    (folder / "said.txt").write_text(out)
+    return folder
+
+
+def test_the_main_job_reaches_its_numbers(worked: Path) -> None:
+    table = rows(worked / "leaderboards").set_index(["defense", "attack"])["map"]
+    assert table["none", "none"] >= 0.95
+    assert table["none", "pgd-hamming"] <= 0.45
+    assert table["cgat", "none"] >= 0.95
+    assert table["cgat", "pgd-hamming"] >= 0.65
+
+
+def test_sound_models_raise_no_flag_and_break_when_everything_is_allowed(worked: Path) -> None:
+    (folder,) = (path for path in (worked / "leaderboards").iterdir() if path.is_dir())
+    sanity, curve = (pd.read_csv(folder / f"{name}.csv") for name in ("sanity", "curve"))
+    assert sanity.defense.tolist() == ["none", "cgat"]
+    assert sanity["flags"].isna().all()
+    for row in sanity.itertuples():
+        points = curve[curve.defense == row.defense]
+        assert points.eps.tolist()[0] == 0
+        assert points["map"].tolist()[0] == row.map_clean
+        assert points["map"].is_monotonic_decreasing
+        assert points["map"].tolist()[-1] <= row.chance_map
+        assert points["map"].between(points.ci_low, points.ci_high).all()
+
+
+def test_bars_stay_away_from_files(worked: Path) -> None:
+    assert "\x1b" not in (worked / "said.txt").read_text()
+
+
+def test_help_is_fast_and_imports_no_torch(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("hashbench")
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([script, "--help"], check=True, capture_output=True, cwd=tmp_path)
+        times.append(time.perf_counter() - began)
+    program = (
+        "import sys; sys.argv = ['hashbench', '--help']\n"
+        "from hashbench.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'pandas', 'rich'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=tmp_path)
+    assert statistics.median(times) < 0.4 * (2 if os.getloadavg()[0] > os.cpu_count() else 1)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("wait", [0.4, 2.5, 6.0])
+def test_ctrl_c_is_one_line_that_says_how_to_go_on(tmp_path: Path, wait: float) -> None:
+    process = start(["run", "--defense", "cgat:epochs=200"], tmp_path)
+    time.sleep(wait)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.startswith("stopped")
+    assert err.count("\n") == 1

@@ -1,0 +1,146 @@
+"""What holds of every registered attack, with no special case."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from toys import layers, linear_model, make_toy, random_images, small_model
+
+from hashbench.models.data import Queries, Victim
+from hashbench.registry import entries
+from hashbench.registry.entries import attacks
+from hashbench.registry.spec import Spec
+from hashbench.threat import Threat
+from hashbench.types import Images
+
+NAMES = [entry.name for entry in attacks]
+every_attack = pytest.mark.parametrize("name", NAMES)
+
+
+def craft(name: str, victim: Victim, threat: Threat, batches: list[Queries]) -> Images:
+    torch.manual_seed(0)
+    crafted = attacks.choose(cheap(name)).call(victim, threat)
+    return torch.cat([crafted(batch) for batch in batches])
+
+
+def cheap(name: str) -> Spec:
+    """An attack at its cheapest."""
+    return Spec(name, {"preset": "quick"} if "quick" in attacks[name].presets else {})
+
+
+def cut(queries: Queries, size: int) -> list[Queries]:
+    places = torch.split(torch.arange(len(queries.index)), size)
+    return [queries.take(rows) for rows in places]
+
+
+@every_attack
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(eps=st.sampled_from([0.0, 1 / 255, 8 / 255, 0.2, 1.0]) | st.floats(0, 1), seed=st.integers(0, 2**32))
+def test_stays_inside_the_budget(name: str, eps: float, seed: int) -> None:
+    victim, queries = make_toy(small_model())
+    queries = replace(queries, images=torch.rand(queries.images.shape, generator=torch.Generator().manual_seed(seed)))
+    threat = Threat(eps)
+    threat.check(craft(name, victim, threat, [queries]), queries.images)
+
+
+@every_attack
+def test_repeats_under_the_same_seed(name: str, toy: tuple[Victim, Queries]) -> None:
+    victim, queries = toy
+    first, second = (craft(name, victim, Threat(0.1), [queries]) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@every_attack
+@pytest.mark.parametrize("size", [1, 7])
+def test_does_not_depend_on_the_batch_size(name: str, size: int, toy: tuple[Victim, Queries]) -> None:
+    victim, queries = toy
+    whole = craft(name, victim, Threat(0.1), [queries])
+    pieces = craft(name, victim, Threat(0.1), cut(queries, size))
+    torch.testing.assert_close(pieces, whole, atol=1e-6, rtol=0)
+
+
+@every_attack
+def test_keeps_no_state_between_batches(name: str, toy: tuple[Victim, Queries]) -> None:
+    victim, queries = toy
+    head, tail = cut(queries, 4)
+    alone = craft(name, victim, Threat(0.1), [tail])
+    after = craft(name, victim, Threat(0.1), [head, tail])[4:]
+    torch.testing.assert_close(after, alone, atol=1e-6, rtol=0)
+
+
+@every_attack
+@pytest.mark.parametrize("training", [True, False])
+def test_leaves_the_model_as_it_was(name: str, training: bool) -> None:
+    model = small_model().train(training)
+    layers(model)[1].eval()  # one frozen layer must stay frozen
+    layers(model)[5].weight.requires_grad_(False)
+    victim, queries = make_toy(model)
+    weights = copy.deepcopy(model.state_dict())
+    gradient = torch.ones_like(layers(model)[0].weight)
+    layers(model)[0].weight.grad = gradient.clone()
+    modes = [module.training for module in model.modules()]
+    wanted = [weight.requires_grad for weight in model.parameters()]
+    images, labels = queries.images.clone(), queries.labels.clone()
+
+    craft(name, victim, Threat(0.1), [queries])
+
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    assert [weight.requires_grad for weight in model.parameters()] == wanted
+    assert torch.equal(layers(model)[0].weight.grad, gradient)
+    assert all(weight.grad is None for weight in list(model.parameters())[1:])
+    assert torch.equal(queries.images, images)
+    assert torch.equal(queries.labels, labels)
+
+
+@every_attack
+def test_takes_queries_without_relevant_items_or_labels(name: str, toy: tuple[Victim, Queries]) -> None:
+    victim, queries = toy
+    labels = queries.labels.clone()
+    labels[0] = 0
+    strange = replace(queries, labels=labels)
+    victim = replace(victim, gallery=replace(victim.gallery, labels=victim.gallery.labels.clone()))
+    victim.gallery.labels[:, 1] = 0
+    Threat(0.1).check(craft(name, victim, Threat(0.1), [strange]), queries.images)
+
+
+@every_attack
+@pytest.mark.parametrize(("bits", "channels", "size"), [(12, 3, 8), (48, 1, 16), (48, 3, 8)])
+def test_takes_any_code_length_and_image(name: str, bits: int, channels: int, size: int) -> None:
+    victim, queries = make_toy(small_model(bits, channels, size), channels, size)
+    (first, *_) = cut(queries, 1)
+    crafted = craft(name, victim, Threat(0.1), [first])
+    assert crafted.shape == (1, channels, size, size)
+    Threat(0.1).check(crafted, first.images)
+
+
+@every_attack
+def test_with_no_budget_returns_the_clean_images(name: str, toy: tuple[Victim, Queries]) -> None:
+    victim, queries = toy
+    assert torch.equal(craft(name, victim, Threat(0.0), [queries]), queries.images)
+
+
+def test_all_entries_say_what_they_are() -> None:
+    for group in entries.REGISTRIES:
+        for entry in group:
+            assert entry.summary.endswith("."), entry.name
+            home = entry.module.rsplit(".", 1)[-1]
+            assert home in (entry.name.replace("-", "_"), "torchvision_models"), entry.name
+
+
+def test_labels_name_only_what_differs_from_the_defaults() -> None:
+    choice = attacks.choose(Spec.parse("pgd-hamming:steps=7,restarts=1"))
+    defaults = attacks.choose(Spec("pgd-hamming"))
+    assert defaults.label == "pgd-hamming"
+    assert choice.label == "pgd-hamming:steps=7,restarts=1"
+
+
+def test_linear_models_have_disjoint_pixels() -> None:
+    weight = layers(linear_model(4, 1, 8))[1].weight
+    assert ((weight != 0).sum(0) <= 1).all()
+    assert len(random_images(8)) == 8

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import make_toy, small_model
+
+from hashbench.crafting.autopgd import auto_pgd, check_points
+from hashbench.crafting.gradient_loop import iterate
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.search import guided
+from hashbench.crafting.step_rules import constant, sign_steps
+from hashbench.models.codes import encode_batch
+from hashbench.models.model import binarize
+from hashbench.threat import Threat
+
+
+def test_check_points_are_those_of_the_paper() -> None:
+    assert check_points(100)[:5] == [22, 41, 57, 70, 80]
+    assert check_points(100)[-1] <= 100
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_it_reaches_less_than_constant_steps_of_the_same_number(seed: int) -> None:
+    victim, queries = make_toy(small_model(seed=seed))
+    own = binarize(encode_batch(victim.model, queries.images))
+    objective = guided(victim.model, own, -own, loss=agreement, score=agreement, margin=2.0)
+    threat, start = Threat(0.1), queries.images
+    _, ours = auto_pgd(start, start, objective, threat, steps=40)
+    _, plain = iterate(start, start, objective, threat, steps=40, step_rule=sign_steps(constant(0.05)))
+    assert ours.mean() <= plain.mean() + 1e-3
+
+
+def test_only_the_rows_that_set_out_move() -> None:
+    victim, queries = make_toy(small_model())
+    own = binarize(encode_batch(victim.model, queries.images))
+    objective = guided(victim.model, own, -own, loss=agreement, score=agreement)
+    found, scores = auto_pgd(
+        queries.images, queries.images, objective, Threat(0.1), steps=10, rows=torch.tensor([2, 5])
+    )
+    moved = (found != queries.images).flatten(1).any(1)
+    assert moved.tolist() == [False, False, True, False, False, True, False, False]
+    assert torch.isinf(scores).tolist() == (~moved).tolist()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from toys import make_toy, random_images, small_model
+
+from hashbench.errors import BadOutput
+from hashbench.evaluation.judge import bit_entropy, judge, make_victim
+from hashbench.metrics.score import retrieval
+from hashbench.models.codes import encode
+from hashbench.models.data import Gallery, Victim
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.entries import attacks
+from hashbench.registry.spec import Spec
+from hashbench.threat import Threat
+
+
+def test_the_clean_column_is_the_score_of_the_clean_codes() -> None:
+    victim, _ = make_toy(small_model())
+    queries = random_images(20, seed=5)
+    found = judge(attacks.choose(Spec("none")), victim, queries, Threat(0.1), 0)
+    wanted = retrieval(encode(victim.model, queries), queries.labels, victim.gallery.codes, victim.gallery.labels)
+    assert found.numbers["map"] == wanted.map
+    assert found.numbers["map_low"] == wanted.map_low
+    assert found.numbers["chance_map"] == wanted.chance_map
+    assert found.numbers["bits_moved"] == found.numbers["linf_max"] == found.numbers["forwards"] == 0
+    np.testing.assert_array_equal(found.arrays["average_precision"], wanted.average_precision)
+    assert found.arrays["items"].sum() == 20 * 60
+
+
+def test_an_attack_is_audited_and_its_passes_counted() -> None:
+    victim, _ = make_toy(small_model())
+    queries = random_images(20, seed=5)
+    attack = attacks.choose(Spec.parse("pgd-hamming:steps=3,restarts=2"))
+    clean, found = (
+        judge(choice, victim, queries, Threat(0.2), 0).numbers for choice in (attacks.choose(Spec("none")), attack)
+    )
+    assert found["map"] < clean["map"]
+    assert 0 < found["bits_moved"] < 1
+    assert 0.19 < found["linf_max"] <= 0.2 + 1e-6
+    assert (found["forwards"], found["backwards"]) == (8, 6)
+
+
+def test_a_constant_model_scores_chance_under_any_attack() -> None:
+    victim, _ = make_toy(small_model())
+    dead = HashModel(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 12)), 12)
+    torch.nn.init.zeros_(dead.network[1].weight)  # type: ignore[index]
+    victim = make_victim(dead, victim.train, random_images(60, seed=4))
+    for name in ("none", "noise", "pgd-hamming"):
+        numbers = judge(attacks.choose(Spec(name)), victim, random_images(20, seed=5), Threat(0.2), 0).numbers
+        assert numbers["map"] == numbers["chance_map"]
+        assert numbers["distinct_codes"] == 1
+        assert numbers["bit_entropy"] == 0
+
+
+def test_entropy_of_bits() -> None:
+    assert bit_entropy(torch.tensor([[1.0, 1.0], [-1.0, 1.0]])) == pytest.approx(0.5)
+
+
+def test_a_model_without_finite_codes_is_refused() -> None:
+    model = small_model()
+    model.network[5].bias.data.fill_(torch.nan)  # type: ignore[index]
+    with pytest.raises(BadOutput, match="not finite"):
+        make_victim(model, random_images(4), random_images(4))
+
+
+def test_the_gallery_is_coded_by_the_victim_itself() -> None:
+    model, database = small_model(), random_images(30)
+    victim = make_victim(model, random_images(4), database)
+    assert isinstance(victim, Victim)
+    assert isinstance(victim.gallery, Gallery)
+    assert torch.equal(victim.gallery.codes, binarize(encode(model, database)))

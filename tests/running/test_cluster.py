@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import QUICK, hashbench, start
+
+FRAGILE = """
+import os, signal
+from pathlib import Path
+from hashbench import Craft, HashModel, Queries, Threat, Victim, attack, defense
+
+HERE = Path(__file__).parent
+
+def note(what):
+    with (HERE / "made").open("a") as file:
+        file.write(what + "\\n")
+
+def fate(what):
+    deadly = HERE / f"kill-in-{what}"
+    if deadly.exists():
+        victim = int(deadly.read_text() or os.getpid())
+        deadly.unlink()
+        os.kill(victim, signal.SIGKILL)
+
+@defense("fragile")
+def fragile(model, train, method, threat):
+    '''Moves weights a little.'''
+    note("training")
+    for weight in model.parameters():
+        weight.data.mul_(0.99)
+    fate("training")
+    return model
+
+@defense("broken")
+def broken(model, train, method, threat):
+    '''Raises.'''
+    note("broken")
+    raise ValueError("no luck")
+
+@attack("brittle")
+def brittle(victim: Victim, threat: Threat, *, share: float = 1.0) -> Craft:
+    '''Moves all pixels by a share of the budget.'''
+    note("attack")
+    def craft(queries: Queries):
+        fate("attack")
+        return threat.project(queries.images + share * threat.eps, queries.images)
+    return craft
+"""
+WORDS = (
+    "run", *QUICK, "--plugin", "fragile.py", "--defense", "fragile", "--defense", "broken",
+    "--attack", "brittle", "--attack", "brittle:share=0.5",
+)  # fmt: skip
+MADE = ["attack"] * 4 + ["broken"] + ["training"]
+
+SCHEDULER = """
+import sys, time
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        print(cluster.scheduler_address, flush=True)
+        time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the command ran without workers, and imported nothing of Dask."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "fragile.py").write_text(FRAGILE)
+    program = (
+        f"import sys; sys.argv = ['hashbench', *{WORDS!r}]\n"
+        "from hashbench.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' in sys.modules and not {'dask', 'distributed'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=folder)
+    assert made(folder) == MADE
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    return tmp_path
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert err == ""
+    return out
+
+
+def made(folder: Path) -> list[str]:
+    """What was trained and attacked, each as often as it was."""
+    return sorted((folder / "made").read_text().split())
+
+
+def tables(folder: Path) -> list[bytes]:
+    (board,) = (folder / "leaderboards").iterdir()
+    return [(board / name).read_bytes() for name in ("results.csv", "matrix.csv")]
+
+
+def scheduler(folder: Path, workers: int) -> tuple[subprocess.Popen[str], str]:
+    """A scheduler on loopback with worker processes, and its address."""
+    (folder / "scheduler.py").write_text(SCHEDULER)
+    process = subprocess.Popen(
+        [sys.executable, "scheduler.py", str(workers)],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    return process, process.stdout.readline().strip()
+
+
+@pytest.fixture(scope="module")
+def three_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler on loopback with three worker processes."""
+    process, address = scheduler(tmp_path_factory.mktemp("scheduler"), 3)
+    yield address
+    process.terminate()
+    process.communicate()
+
+
+def test_local_workers_make_each_thing_once_more_and_change_no_byte(alone: Path, folder: Path) -> None:
+    shutil.copytree(alone / "runs", folder / "runs")
+    finish(start((*WORDS, "--workers", "2", "--fresh"), folder))
+    assert tables(folder) == tables(alone)
+    assert made(folder) == MADE
+
+
+def test_killed_workers_change_no_byte(alone: Path, folder: Path, three_workers: str) -> None:
+    for what in ("training", "attack"):
+        (folder / f"kill-in-{what}").touch()
+    finish(start((*WORDS, "--scheduler", three_workers), folder))
+    assert tables(folder) == tables(alone)
+    repeated = Counter(made(folder)) - Counter(MADE)  # what a killed worker had under way, and no more than that
+    assert repeated["training"] >= 1
+    assert repeated["attack"] >= 1
+    assert set(made(folder)) == set(MADE)
+
+
+def test_a_lost_scheduler_is_one_line_and_loses_nothing(alone: Path, folder: Path) -> None:
+    process, address = scheduler(folder, 1)
+    (folder / "kill-in-attack").write_text(str(process.pid))
+    run = start((*WORDS, "--scheduler", address), folder)
+    _, err = run.communicate(timeout=120)
+    process.communicate()
+    assert run.returncode == 2
+    assert err.startswith("error: the scheduler is gone; finished cells are kept in ")
+    assert err.count("\n") == 1
+    assert "training" in made(folder) or "attack" in made(folder)
+    finish(start(WORDS, folder))
+    assert tables(folder) == tables(alone)
+
+
+def is_running(process: str) -> bool:
+    """Whether a process lives; one that has ended stays in the list until it is reaped."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_ctrl_c_leaves_no_worker(folder: Path) -> None:
+    run = start((*WORDS, "--workers", "2", "--training", "epochs=5000"), folder)
+    time.sleep(6)
+    children = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=False).stdout.split()
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert err.startswith("stopped: what is finished is kept")
+    assert err.count("\n") == 1
+    ended = time.monotonic() + 20
+    while any(map(is_running, children)) and time.monotonic() < ended:
+        time.sleep(0.2)
+    assert not [child for child in children if is_running(child)]
+
+
+def test_two_runs_on_one_store_do_the_work_once(alone: Path, folder: Path) -> None:
+    runs = [start((*WORDS, "--out", out), folder) for out in ("leaderboards", "others")]
+    for run in runs:
+        finish(run)
+    assert tables(folder) == tables(alone)
+    (other,) = (path.read_bytes() for path in folder.glob("others/*/results.csv"))
+    assert other == tables(alone)[0]
+    assert [what for what in made(folder) if what != "broken"] == [what for what in MADE if what != "broken"]
+
+
+def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from hashbench.running.shared_files import held\n"
+        "with held(Path('locks/key'), 'a model'): print('held', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    waiter = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert waiter.stdout
+    holder.kill()
+    holder.communicate()
+    assert waiter.stdout.readline() == "held\n"
+    waiter.kill()
+    waiter.communicate()
+
+
+def test_shards_counted_on_workers_add_up(tmp_path: Path, three_workers: str) -> None:
+    program = """
+import sys
+import numpy as np
+from hashbench.running.cluster import connected, count_on
+from hashbench.metrics.distance_counts import count
+if __name__ == "__main__":
+    random = np.random.default_rng(0)
+    sets = [random.random(shape) < 0.3 for shape in ((20, 48), (20, 21), (5003, 48), (5003, 21))]
+    with connected(None, sys.argv[1]) as client:
+        found = count_on(client, *sets, shards=8)
+    wanted = count(*sets)
+    assert (found.items == wanted.items).all() and (found.relevant == wanted.relevant).all()
+    assert found.items.sum() == 20 * 5003
+"""
+    (tmp_path / "shards.py").write_text(program)
+    subprocess.run([sys.executable, "shards.py", three_workers], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--workers", "2", "--scheduler", "tcp://127.0.0.1:9"), "--workers and --scheduler exclude each other"),
+        (("--workers", "0"), "0 is not in the range"),
+        (("--threads", "0"), "0 is not in the range"),
+    ],
+)
+def test_wrong_words_about_workers_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    outcome = hashbench(capsys, monkeypatch, "run", *QUICK, *words)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9; start one with 'dask scheduler'"),
+        ("nowhere", "can't read --scheduler nowhere; write an address such as tcp://host:8786"),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, address: str, message: str) -> None:
+    run = start(("run", *QUICK, "--scheduler", address), tmp_path)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert err == f"error: {message}\n"
+
+
+def test_without_dask_one_line_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashbench.cli.workers.find_spec", lambda name: None)
+    outcome = hashbench(capsys, monkeypatch, "run", *QUICK, "--workers", "2")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "error: --workers and --scheduler need Dask, which is not installed; run pip install 'hashbench[cluster]'\n"
+    )

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hashbench.errors import StoreUnusable
+from hashbench.running.store import ABANDONED, Result, Store, Weights
+
+
+def result(key: str = "k" * 16) -> Result:
+    return Result(key, {"seed": 0}, {"map": 0.1 + 0.2}, {"created_utc": "now"})
+
+
+def test_gives_back_what_it_was_given(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    saved = store.save_cell(result(), {"codes": np.arange(6)})
+    assert Store(tmp_path).cell("k" * 16) == saved
+    assert list(store.cells()) == [saved]
+    assert store.cell("absent") is None
+    weights = Weights({"w": torch.randn(3, 2), "n": torch.tensor(7)}, {"seconds": 1.5})
+    store.save_model("m", weights)
+    found = store.model("m")
+    assert found is not None
+    assert found.facts == {"seconds": 1.5}
+    assert all(torch.equal(found.tensors[name], value) for name, value in weights.tensors.items())
+    assert store.model("absent") is None
+
+
+def test_a_second_save_takes_the_first_ones_place(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for value in (0.5, 0.6):
+        store.save_cell(Result("k", {}, {"map": value}, {}), {"x": np.zeros(3)})
+    found = store.cell("k")
+    assert found is not None
+    assert found.numbers == {"map": 0.6}
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == ["k"]
+
+
+@pytest.mark.parametrize("name", ["cell.json", "queries.npz"])
+@pytest.mark.parametrize("damage", ["truncated", "absent", "changed"])
+def test_a_damaged_cell_counts_as_absent(tmp_path: Path, name: str, damage: str) -> None:
+    store = Store(tmp_path)
+    store.save_cell(result(), {"codes": np.arange(6)})
+    path = tmp_path / "cells" / ("k" * 16) / name
+    content = path.read_bytes()
+    changed = content.replace(b'"key"', b'"yek"') if name == "cell.json" else content[:-1] + b"x"
+    if damage == "absent":
+        path.unlink()
+    else:
+        path.write_bytes(changed if damage == "changed" else content[:30])
+    assert store.cell("k" * 16) is None
+    assert list(store.cells()) == []
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return os.mkdir, ("exploded",)
+
+
+def test_a_checkpoint_never_executes_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "store")
+    store.save_model("m", Weights({"w": torch.zeros(2)}))
+    path = tmp_path / "store" / "models" / "m" / "weights.safetensors"
+    path.write_bytes(pickle.dumps(Bomb()))
+    assert store.model("m") is None
+    assert not Path("exploded").exists()
+
+
+def test_removes_what_a_killed_process_left_long_ago(tmp_path: Path) -> None:
+    Store(tmp_path)
+    old, new = (tmp_path / "cells" / f".writing-{name}" for name in ("old", "new"))
+    old.mkdir()
+    new.mkdir()
+    os.utime(old, (0, time.time() - ABANDONED - 1))
+    Store(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_says_where_it_can_not_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnusable, match="choose another folder with --store"):
+        Store(tmp_path / "file")

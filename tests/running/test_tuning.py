@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from command import QUICK, hashbench
+
+from hashbench.datasets.digits import digits
+from hashbench.errors import BadInput, BadParameter
+from hashbench.registry.entries import defenses
+from hashbench.running.tuning import TRIALS, Tuned, on_validation, read_table, trials, write_table
+
+ROW = {
+    "dataset": "digits", "backbone": "cnn", "method": "csq", "bits": "32", "training": "clean", "split_digest": "0",
+    "norm": "linf", "eps": "0.1", "attack": "pgd-hamming", "seed": "1000", "defense": "cgat",
+}  # fmt: skip
+SUBJECT = {name: ROW[name] for name in ("dataset", "backbone", "method", "bits", "training")}
+TABLE = [
+    {**ROW, "trial": f"cgat:weight={weight}", "map_clean": "0.9", "map": score, "chosen": chosen}
+    for weight, score, chosen in (("1", "0.5", "no"), ("3", "0.7", "yes"))
+]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in defenses if entry.trains])
+def test_every_defense_gets_the_same_number_of_trials(name: str) -> None:
+    assert len(set(trials(name))) == TRIALS
+
+
+def test_given_values_stay_in_every_trial() -> None:
+    found = trials("cgat:memory=relaxed", {"weight": ["1", "2", "3", "4"]})
+    assert found == [f"cgat:memory=relaxed,weight={weight}" for weight in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("text", "grid", "message"),
+    [
+        ("cgat", {"weight": ["1", "2"]}, "has 2 combinations; give 4"),
+        ("jpeg", None, "declares no grid"),
+        ("cgat", {"wait": ["1", "2", "3", "4"]}, "has no parameter 'wait'"),
+        ("cgat", {"weight": ["-1", "2", "3", "4"]}, "out of range"),
+    ],
+)
+def test_grids_that_are_unfair_or_wrong_are_refused(text: str, grid: dict[str, list[str]] | None, message: str) -> None:
+    with pytest.raises(BadParameter, match=message):
+        trials(text, grid)
+
+
+def test_trials_are_judged_on_validation_queries() -> None:
+    split = digits()
+    found = on_validation(split)
+    assert torch.equal(found.queries.labels, split.validation.labels)
+    assert found.digest != split.digest
+    assert found.train is split.train
+
+
+def test_the_chosen_trial_stands_for_a_defense_without_parameters(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.csv"
+    write_table(path, TABLE)
+    tuned = Tuned(path, SUBJECT)
+    choice = tuned.choose("cgat")
+    assert choice.label == "cgat:weight=3"
+    assert len(choice.tuned) == 16
+    assert tuned.choose("cgat:weight=2").label == "cgat:weight=2"
+    assert tuned.choose("none").tuned == tuned.choose("cgat:weight=2").tuned == ""
+    with pytest.raises(BadInput, match="no tuned values of 'saat'; make them with 'hashbench tune saat --dataset"):
+        tuned.choose("saat")
+    with pytest.raises(BadInput, match="no tuned values of 'cgat'"):
+        Tuned(path, {**SUBJECT, "bits": "64"}).choose("cgat")
+
+
+def test_a_table_keeps_the_rows_of_others_and_replaces_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.csv"
+    write_table(path, TABLE)
+    before = Tuned(path, SUBJECT).choose("cgat").tuned
+    write_table(path, [{**row, "defense": "saat"} for row in TABLE])
+    assert Tuned(path, SUBJECT).choose("cgat").tuned == before
+    write_table(path, TABLE[1:])
+    assert [row["defense"] for row in read_table(path)] == ["cgat", "saat", "saat"]
+    assert Tuned(path, SUBJECT).choose("cgat").tuned != before
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    with pytest.raises(BadInput, match="can't read tuned values"):
+        read_table(path)
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(BadInput, match="no table of 'hashbench tune'"):
+        write_table(path, TABLE)
+
+
+def test_tune_and_run_with_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = ("--grid", "learning_rate=1e-5,0.01", "--grid", "weight=1,2")
+    attack = ("--attack", "pgd-hamming:steps=2,restarts=1")
+    done = hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", *grid, *attack, *QUICK)
+    assert done.code == 0, done.err
+    rows = read_table(tmp_path / "tuned.csv")
+    best = max(rows, key=lambda row: float(row["map"]))
+    assert [row["chosen"] for row in rows].count("yes") == 1
+    assert best["chosen"] == "yes"
+    assert {row["seed"] for row in rows} == {"1000"}
+    refused = hashbench(capsys, monkeypatch, "tune", "cgat", "--grid", "weight")
+    assert refused.code == 2
+    assert "write NAME=a,b" in refused.err
+    missing = hashbench(capsys, monkeypatch, "run", "--defense", "saat", "--tuned", "tuned.csv", *QUICK)
+    assert missing.code == 2
+    assert "no tuned values of 'saat'" in missing.err

@@ -1,0 +1,111 @@
+"""A training that is killed after some epochs and started again ends with the same weights, bit by bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from toys import random_images, small_model
+
+from hashbench.errors import CodeRaised
+from hashbench.methods.csq import csq
+from hashbench.methods.dsdh import dsdh
+from hashbench.methods.greedyhash import greedyhash
+from hashbench.models.codes import encode
+from hashbench.models.model import HashModel
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.registry.entries import defenses
+from hashbench.registry.protocols import Method, MethodFactory
+from hashbench.registry.spec import Spec
+from hashbench.running.store import Store
+from hashbench.threat import Threat
+from hashbench.training import resume as module
+from hashbench.training.resume import Savepoint, flatten, kept_at, unflatten
+
+EPOCHS = 4
+TRAINING = [entry.name for entry in defenses if entry.trains]
+
+
+def defend(name: str, point: Savepoint, factory: MethodFactory = csq, **words: str) -> HashModel:
+    """One defense, from its seed, as the harness runs it."""
+    torch.manual_seed(5)
+    train, model = random_images(40), small_model()
+    method: Method = factory(encode(model, train), train.labels)
+    choice = defenses.choose(Spec(name, {"epochs": str(EPOCHS), "batch_size": "16", **words}))
+    with counted(model, point.passes), kept_at(point):
+        found: HashModel = choice.call(model, train, method, Threat(0.1))
+    return found
+
+
+@pytest.fixture
+def killed_after(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Holds how many epochs may still be saved before the process 'dies'."""
+    left = [EPOCHS]
+    save = Savepoint.save
+
+    def dying(self: Savepoint, *args: object) -> None:
+        save(self, *args)  # type: ignore[arg-type]
+        left[0] -= 1
+        if left[0] == 0:
+            raise CodeRaised("killed")
+
+    monkeypatch.setattr(module.Savepoint, "save", dying)
+    return left
+
+
+def check_resumed(store: Store, killed_after: list[int], name: str, factory: MethodFactory, **words: str) -> None:
+    killed_after[0] = 100
+    whole = Savepoint(store, "whole", Passes())
+    undisturbed = defend(name, whole, factory, **words).state_dict()
+    killed_after[0] = 2
+    with pytest.raises(CodeRaised, match="killed"):
+        defend(name, Savepoint(store, "cut", Passes()), factory, **words)
+    killed_after[0] = 100
+    again = Savepoint(store, "cut", Passes())
+    resumed = defend(name, again, factory, **words).state_dict()
+    assert all(torch.equal(resumed[key], value) for key, value in undisturbed.items())
+    assert again.passes == whole.passes
+    assert 100 - killed_after[0] == EPOCHS - 2
+
+
+@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("schedule", [("adam", "one-cycle"), ("sgd", "halves")])
+def test_every_defense_goes_on_bit_by_bit(
+    tmp_path: Path, killed_after: list[int], name: str, schedule: tuple[str, str]
+) -> None:
+    words = {"optimiser": schedule[0], "schedule": schedule[1], "learning_rate": "0.005"}
+    check_resumed(Store(tmp_path), killed_after, name, csq, **words)
+
+
+@pytest.mark.parametrize("factory", [dsdh, greedyhash])
+def test_a_method_with_a_memory_or_weights_goes_on_too(
+    tmp_path: Path, killed_after: list[int], factory: MethodFactory
+) -> None:
+    check_resumed(Store(tmp_path), killed_after, "cgat", factory)
+
+
+def test_a_finished_training_leaves_nothing_and_a_damaged_one_starts_anew(
+    tmp_path: Path, killed_after: list[int]
+) -> None:
+    store = Store(tmp_path)
+    killed_after[0] = 2
+    with pytest.raises(CodeRaised):
+        defend("cgat", Savepoint(store, "cut", Passes()))
+    (tmp_path / "trainings" / "cut-1" / "weights.safetensors").write_bytes(b"damaged")
+    killed_after[0] = 100
+    again = Savepoint(store, "cut", Passes())
+    defend("cgat", again)
+    assert 100 - killed_after[0] == EPOCHS
+    again.finish()
+    assert not list((tmp_path / "trainings").iterdir())
+
+
+def test_states_come_back_as_they_were() -> None:
+    state = {"a": [1, 2.5, None, "x"], 3: {"t": torch.arange(3)}, "pair": (1, (2, True))}
+    tensors: dict[str, torch.Tensor] = {}
+    found = unflatten(flatten(state, tensors), tensors)
+    assert torch.equal(found[3].pop("t"), torch.arange(3))
+    assert found == {"a": [1, 2.5, None, "x"], 3: {}, "pair": (1, (2, True))}
+    with pytest.raises(TypeError):
+        flatten({"f": lambda: None}, {})
