@@ -6,8 +6,8 @@ import json
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 
 from hashbench.boards.tables import plain, writing
 from hashbench.registry.spec import Spec
-from hashbench.running.cell import ADAPTIVE, column_name
+from hashbench.running.cell import column_name, outdated, without_code
 from hashbench.running.store import Result
 from hashbench.threat import format_eps
 
@@ -57,15 +57,16 @@ class Leaderboard:
 
     name: str
     results: tuple[Result, ...]
+    outdated: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        """The subject and the threat, for people."""
+        """The subject and the threat, and what is of an older version, for people."""
         one = self.results[0].identity
         parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
         if one["training"] != "clean":
             parts.append(one["training"])
-        return ", ".join(parts) + f"; l-inf eps {format_eps(one['eps'])}"
+        return "; ".join([", ".join(parts), f"l-inf eps {format_eps(one['eps'])}", *self.outdated])
 
     def rows(self, intervals: Intervals = NO_INTERVALS) -> pd.DataFrame:
         """One row a cell: everything that the same command gives again, digit by digit.
@@ -184,19 +185,42 @@ def attack_of(result: Result) -> str:
 
 
 def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
-    """Group results that may be compared; of two measurements of one cell the newer one counts."""
+    """Group results that may be compared; of two measurements of one cell the newer one counts.
+
+    Results of older versions have boards of their own, on which rows that are up to date stand beside them.
+    """
     newest: dict[str, Result] = {}
-    for stored in sorted(results, key=lambda r: (r.host["created_utc"], r.key)):
-        result = replace(stored, identity={"attacker": ADAPTIVE, **stored.identity})  # older results name none
-        newest[json.dumps(result.identity, sort_keys=True)] = result
+    for result in sorted(results, key=lambda r: (r.host["created_utc"], r.key)):
+        versions = without_code(result.identity.get("versions", {}))
+        newest[json.dumps({**result.identity, "versions": versions}, sort_keys=True)] = result
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in newest.values():
         groups.setdefault((folder_name(result.identity), result.identity["split_digest"]), []).append(result)
     names = [name for name, _ in groups]
     return [
-        Leaderboard(f"{name}-{split[:6]}" if names.count(name) > 1 else name, tuple(sorted(group, key=order)))
+        board
         for (name, split), group in sorted(groups.items())
+        for board in _by_version(f"{name}-{split[:6]}" if names.count(name) > 1 else name, group)
     ]
+
+
+def _by_version(name: str, group: Sequence[Result]) -> list[Leaderboard]:
+    """The board of today's versions, and one for each set of older ones."""
+    sets: dict[tuple[str, ...], list[Result]] = {(): []}
+    for result in group:
+        sets.setdefault(outdated(result.identity), []).append(result)
+    boards = []
+    for old, own in sets.items():
+        places = {_place(result) for result in own}
+        beside = [result for result in sets[()] if old and _place(result) not in places]
+        suffix = "".join(f"-{re.sub(r'[^a-z0-9.]+', '-', what.partition(';')[0].lower())}" for what in old)
+        if own:
+            boards.append(Leaderboard(name + suffix, tuple(sorted([*own, *beside], key=order)), old))
+    return boards
+
+
+def _place(result: Result) -> tuple[Any, ...]:
+    return tuple(result.identity[name] for name in ("defense", "attack", "attacker", "seed"))
 
 
 def folder_name(identity: dict[str, Any]) -> str:

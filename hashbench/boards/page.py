@@ -14,7 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hashbench.boards.files import BoardFiles, Row, number, read_boards
 from hashbench.boards.leaderboard import file_name
 from hashbench.boards.pairing import row_command
-from hashbench.errors import BadInput, StoreUnusable
+from hashbench.boards.tables import writing
+from hashbench.errors import BadInput
+from hashbench.running.shared_files import replaced
 
 NAME = "index.html"
 RANKED = "ranked"
@@ -43,7 +45,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Line:
+class AttackLine:
     """What one attack did to a defense, averaged over seeds; numbers in [0, 1], None where there is none."""
 
     attack: str
@@ -57,7 +59,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PageRow:
     """One defense's row: what the table shows of it, and what it opens to."""
 
     key: str
@@ -65,7 +67,7 @@ class Entry:
     ranking: Row
     clean: float | None
     flags: tuple[tuple[str, str], ...]
-    lines: tuple[Line, ...]
+    lines: tuple[AttackLine, ...]
     signals: tuple[tuple[str, str], ...]
     digests: tuple[tuple[str, str], ...]
     command: str
@@ -92,7 +94,7 @@ class Section:
 
     key: str
     board: BoardFiles
-    entries: tuple[Entry, ...]
+    entries: tuple[PageRow, ...]
     pictures: tuple[Picture, ...]
     facts: tuple[tuple[str, str], ...]
 
@@ -114,12 +116,8 @@ def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
         raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
     sections = sorted((_section(board, meanings) for board in boards), key=_weight)
     text, path = render(sections), out / NAME
-    try:
-        draft = out / f".{NAME}"
+    with writing(out), replaced(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(path)
-    except OSError as error:
-        raise StoreUnusable(f"can't write {path} ({error.strerror}); choose another folder with --out") from None
     return path
 
 
@@ -169,7 +167,7 @@ def _section(board: BoardFiles, meanings: Mapping[str, str]) -> Section:
 
 def _entry(
     board: BoardFiles, key: str, defense: str, meanings: Mapping[str, str], pictures: Sequence[Picture]
-) -> Entry:
+) -> PageRow:
     missing = {"defense": defense, "note": "it is not in ranking.csv; make that with 'hashbench report'"}
     ranking = dict.fromkeys(COLUMNS, "") | next((row for row in board.ranking if row["defense"] == defense), missing)
     cells = board.cells(defense)
@@ -184,13 +182,13 @@ def _entry(
     seeds = sorted({int(cell["seed"]) for cell in cells})
     attacks = sorted({cell["attack"] for cell in cells} - {"none"})
     identity = {**board.subject, "eps": board.exact_eps}
-    return Entry(
+    return PageRow(
         key, defense, ranking, clean, flags, _lines(cells), signals, _digests(board, defense, cells),
         row_command(identity, [defense], attacks, seeds), tuple(pictures),
     )  # fmt: skip
 
 
-def _lines(cells: Sequence[Row]) -> tuple[Line, ...]:
+def _lines(cells: Sequence[Row]) -> tuple[AttackLine, ...]:
     """One line an attack and attacker, as the tables order them: clean first, targeted last."""
     groups: dict[tuple[bool, bool, str, str], list[Row]] = {}
     for cell in cells:
@@ -205,7 +203,9 @@ def _lines(cells: Sequence[Row]) -> tuple[Line, ...]:
         name = attack if attacker in ("", "adaptive") else f"{attack} ({attacker})"
         measure, access = "t-MAP" if targeted else "mAP", group[0].get("access", "")
         value, low, high, rounded = [None] * 4 if invalid else [*numbers, rounded]
-        lines.append(Line("clean" if attack == "none" else name, access, measure, value, low, high, rounded, invalid))
+        lines.append(
+            AttackLine("clean" if attack == "none" else name, access, measure, value, low, high, rounded, invalid)
+        )
     return tuple(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from hashbench.errors import BadInput, BadParameter, UnknownName
 from hashbench.registry.entries import Registry, defenses
 from hashbench.registry.spec import Spec
-from hashbench.running.cell import ADAPTIVE
+from hashbench.running.cell import ADAPTIVE, outdated
 from hashbench.running.store import Result
 from hashbench.threat import format_eps
 
@@ -124,9 +124,9 @@ def _training_passes(cell: Result | None) -> float:
 
 
 def _newest(results: Iterable[Result]) -> list[Result]:
-    """Of all measurements of a cell the newest one, of adaptive attackers only."""
+    """Of all measurements of a cell the newest one of today's versions, of adaptive attackers only."""
     newest: dict[Any, Result] = {}
-    for r in sorted(results, key=lambda r: (r.host.get("created_utc", ""), r.key)):
+    for r in sorted(results, key=lambda r: (not outdated(r.identity), r.host.get("created_utc", ""), r.key)):
         if r.identity.get("attacker", ADAPTIVE) == ADAPTIVE:
             newest[_context(r), _place(r)] = r
     return list(newest.values())

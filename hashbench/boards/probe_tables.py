@@ -73,10 +73,24 @@ def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
 
 def flags_of(reports: Iterable[ProbeReport]) -> dict[str, list[str]]:
     """The flags of each defense over its seeds, in their order; a defense without any is left out."""
-    found: dict[str, set[str]] = {}
-    for report in reports:
-        found.setdefault(report.defense, set()).update(report.flags)
-    return {defense: [name for name in FLAGS if name in names] for defense, names in found.items() if names}
+    return flags_by_defense((report.defense, report.flags) for report in reports)
+
+
+def flags_by_defense(found: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
+    """The flags of each defense, given those of each of its models: known ones in their order, then others.
+
+    >>> flags_by_defense([("mine", ["stochastic"]), ("mine", ["train_mode", "new"]), ("yours", [])])
+    {'mine': ['train_mode', 'stochastic', 'new']}
+    """
+    names: dict[str, set[str]] = {}
+    for defense, flags in found:
+        names.setdefault(defense, set()).update(flags)
+    order = {name: place for place, name in enumerate(FLAGS)}
+    return {
+        defense: sorted(flags, key=lambda flag: (order.get(flag, len(order)), flag))
+        for defense, flags in names.items()
+        if flags
+    }
 
 
 def lines(reports: Sequence[ProbeReport]) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from hashbench.boards.intervals import Reader
 from hashbench.errors import BadInput
 from hashbench.evaluation.judge import Arrays
+from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
 
 QUERIES = "queries"  # the folder
@@ -38,12 +39,10 @@ def save_queries(folder: Path, results: Iterable[Result], arrays: Reader) -> Non
         held = arrays(result)
         if held:
             path = target / f"{result.key}.npz"
-            draft = path.with_name(f".{path.name}")
             identity = np.array(json.dumps(result.identity, sort_keys=True))
             plain = {name: _narrow(array) for name, array in held.items() if name not in MADE_AGAIN}
-            with draft.open("wb") as file:
+            with replaced(path) as draft, draft.open("wb") as file:
                 np.savez_compressed(file, **{IDENTITY: identity}, **plain)  # type: ignore[arg-type]
-            draft.replace(path)
             kept.add(path)
     for path in set(target.glob("*.npz")) - kept:
         path.unlink()
@@ -128,9 +127,8 @@ def _narrow(array: Any) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text)
-    draft.replace(path)
+    with replaced(path) as draft:
+        draft.write_text(text)
 
 
 def _digest(path: Path) -> str:

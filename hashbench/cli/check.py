@@ -11,7 +11,7 @@ import click
 from hashbench.cli import options
 
 if TYPE_CHECKING:
-    from hashbench.conformance.rules import Line
+    from hashbench.conformance.rules import RuleLine
     from hashbench.registry.spec import Spec
 
 
@@ -75,7 +75,7 @@ def _names() -> Iterator[tuple[str, str]]:
         yield from ((group.kind, entry.name) for entry in group)
 
 
-def _lines(kind: str, spec: Spec) -> list[Line]:
+def _lines(kind: str, spec: Spec) -> list[RuleLine]:
     from hashbench.conformance.attacks import check_attack
     from hashbench.conformance.defenses import check_defense
     from hashbench.conformance.rules import choose

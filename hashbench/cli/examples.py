@@ -46,14 +46,13 @@ def gallery(
     from hashbench.registry import entries
     from hashbench.running.request import Request, load_once
     from hashbench.running.runner import choose_device, make_deterministic
-    from hashbench.running.store import Store
 
     for path in plugins:
         entries.load_plugin(path)
     request = Request(defenses=(defense,), attacks=(attack,), seeds=(seed,), **words)
     resolved, target = request.resolve(), choose_device(device)
     leaderboard.check_writable(out)
-    kept = Store(store)
+    kept = options.open_store(store, make=True)
     wanted = (resolved.defenses[-1].label, resolved.attacks[-1].label, "oblivious" if oblivious else "adaptive")
     named = {(cell.defense.label, cell.attack.label, cell.attacker): cell for cell in resolved.cells(load_once())}
     if wanted not in named:

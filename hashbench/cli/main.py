@@ -18,6 +18,7 @@ from hashbench.cli.check import check
 from hashbench.cli.compare import compare
 from hashbench.cli.data import data
 from hashbench.cli.examples import gallery
+from hashbench.cli.migrate import migrate
 from hashbench.cli.tune import tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.workers import check_workers, measure, spread
@@ -82,6 +83,7 @@ cli.add_command(compare)
 cli.add_command(verify)
 cli.add_command(submit)
 cli.add_command(gallery)
+cli.add_command(migrate)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
@@ -125,9 +127,9 @@ def _run(
     from hashbench.boards.terminal import progress_bars
     from hashbench.registry import entries
     from hashbench.running.forecast import forecast
+    from hashbench.running.migration import migrate_store
     from hashbench.running.request import all_cells
     from hashbench.running.runner import choose_device
-    from hashbench.running.store import Store
 
     check_workers(workers, scheduler)
     for path in plugins:
@@ -141,8 +143,9 @@ def _run(
     if scheduler is None:
         choose_device(device)
     leaderboard.check_writable(out)
-    kept = Store(store)
+    kept = options.open_store(store, make=True)
     cells = all_cells(resolved)
+    migrate_store(kept, [cell.identity for cell in cells])
     command = shlex.join(["hashbench", *sys.argv[1:]])
     with progress_bars():
         results = measure(

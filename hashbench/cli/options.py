@@ -27,17 +27,25 @@ def options(*given: Callable[[C], C]) -> Callable[[C], C]:
     return add
 
 
-def open_store(path: Path) -> Store:
-    """The store in a folder, for commands that make nothing without one.
+def open_store(path: Path, *, make: bool = False) -> Store:
+    """The store in a folder; one whose keys were made of code gets keys made of versions first, and a line says so.
+
+    Args:
+        make: make a store where there is none.
 
     Raises:
-        StoreUnusable: there is none.
+        StoreUnusable: there is none, or it can't be written.
     """
+    from hashbench.running.migration import migrate_store
     from hashbench.running.store import Store
 
-    if not (path / "cells").is_dir():
-        raise StoreUnusable(f"{path} is no store; make one with 'hashbench run', or name one with --store")
-    return Store(path)
+    if not make and not (path / "cells").is_dir():
+        raise StoreUnusable(f"{path} is not a store; make one with 'hashbench run', or name one with --store")
+    found = Store(path)
+    carried = migrate_store(found)
+    if carried.cells or carried.probes:
+        click.echo(f"{path}: keys are made of versions now; carried over: {carried}", err=True)
+    return found
 
 
 store = click.option(

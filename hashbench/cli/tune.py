@@ -52,13 +52,12 @@ def tune(
     from hashbench.running import tuning
     from hashbench.running.request import Request, load_once
     from hashbench.running.runner import choose_device, run
-    from hashbench.running.store import Store
 
     for path in plugins:
         entries.load_plugin(path)
     tried = {text: tuning.trials(text, _read_grid(grid)) for text in defenses}
     label = entries.attacks.choose(Spec.parse(attack)).label
-    target, kept = choose_device(device), Store(store / TRIALS)
+    target, kept = choose_device(device), options.open_store(store / TRIALS, make=True)
     command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once()
     for text, specs in tried.items():
         resolved = Request(defenses=tuple(specs), attacks=(attack,), **words).resolve()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hashbench.cli import options
-from hashbench.errors import BadInput, StoreUnusable
+from hashbench.errors import BadInput
 
 if TYPE_CHECKING:
     from hashbench.verification.board import Findings
@@ -106,7 +106,7 @@ def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, de
     """What does not come out the same when queries are attacked again, with the folder's own weights if it has some."""
     from hashbench.boards.terminal import progress_bars
     from hashbench.running.runner import choose_device, make_deterministic
-    from hashbench.running.store import MODELS, Store
+    from hashbench.running.store import Store
     from hashbench.verification.rerun import rerun
     from hashbench.verification.submission import WEIGHTS
 
@@ -116,6 +116,4 @@ def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, de
         if (folder / WEIGHTS).exists():
             with tempfile.TemporaryDirectory() as place:
                 return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS)
-        if not (store / MODELS).is_dir():
-            raise StoreUnusable(f"{store} is no store; name the one that the rows were made with by --store")
-        return rerun(found.cells, Store(store), count, seed, chosen)
+        return rerun(found.cells, options.open_store(store), count, seed, chosen)

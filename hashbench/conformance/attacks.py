@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from hashbench.conformance import rules
-from hashbench.conformance.rules import Line, TrialSetting, digits_setting, strange_settings, verdict
+from hashbench.conformance.rules import RuleLine, TrialSetting, digits_setting, strange_settings, verdict
 from hashbench.crafting.targets import draw_targets
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.judge import explain, make_victim
+from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.judge import make_victim
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import HashModel, frozen, sealed
 from hashbench.models.pass_counter import Passes, counted
@@ -28,7 +29,7 @@ BUDGETS = (0.0, 1 / 255, 0.07, 0.3)
 
 
 @dataclass(frozen=True)
-class Trial:
+class AttackTrial:
     """One run of an attack without the harness around it: images, and what it did to the victim."""
 
     images: Images
@@ -38,7 +39,7 @@ class Trial:
     passes: Passes
 
 
-def check_attack(choice: Choice[Attack]) -> list[Line]:
+def check_attack(choice: Choice[Attack]) -> list[RuleLine]:
     """Every rule with what came out; only the rule `runs` for an attack that raises."""
     setting = digits_setting()
     try:
@@ -47,23 +48,23 @@ def check_attack(choice: Choice[Attack]) -> list[Line]:
         return [rules.explained(failure)]
     access = choice.entry.access
     lines = [
-        Line(rules.RUNS, True),
+        RuleLine(rules.RUNS, True),
         verdict(rules.MODES, lambda: "" if trial.modes_kept else "it leaves the model in other modes"),
         verdict(rules.SEED, lambda: _repeats(choice, setting, trial)),
     ]
     if access == "none":
-        lines.append(Line(rules.MOVES, None, "it does not see the model"))
+        lines.append(RuleLine(rules.MOVES, None, "it does not see the model"))
     else:
         lines.append(verdict(rules.MOVES, lambda: _still(choice, setting, trial)))
     lines += [
-        Line(rules.LABELS, None, "an attacker may know the labels of its queries"),
+        RuleLine(rules.LABELS, None, "an attacker may know the labels of its queries"),
         verdict(rules.BUDGET, lambda: _excess(choice, setting)),
         verdict(rules.WRITES, lambda: _writes(trial)),
         verdict(rules.SIZES, lambda: _sizes(choice)),
     ]
     if access == "white":
         return [*lines, verdict(rules.COST, lambda: "" if trial.passes.forwards else "no passes were seen")]
-    return [*lines, Line(rules.COST, None, f"it has access {access}")]
+    return [*lines, RuleLine(rules.COST, None, f"it has access {access}")]
 
 
 def _queries(choice: Choice[Attack], setting: TrialSetting) -> Queries:
@@ -73,7 +74,7 @@ def _queries(choice: Choice[Attack], setting: TrialSetting) -> Queries:
     return Queries(images.clone(), labels.clone(), index, 0, targets)
 
 
-def _run(choice: Choice[Attack], setting: TrialSetting, threat: Threat) -> Trial:
+def _run(choice: Choice[Attack], setting: TrialSetting, threat: Threat) -> AttackTrial:
     """Prepare and craft with the attack's own function: nothing restores what it changes."""
     model, queries, passes = copy.deepcopy(setting.model), _queries(choice, setting), Passes()
     before, clean = copy.deepcopy(model.state_dict()), queries.images.clone()
@@ -81,7 +82,7 @@ def _run(choice: Choice[Attack], setting: TrialSetting, threat: Threat) -> Trial
     images, kept = _craft(choice, victim, threat, queries, passes)
     if not isinstance(images, Tensor) or images.shape != clean.shape or not torch.isfinite(images).all():
         raise BadOutput("it returned no tensor of finite images of the queries' shape")
-    return Trial(images.detach(), model, before, kept, passes)
+    return AttackTrial(images.detach(), model, before, kept, passes)
 
 
 def _craft(
@@ -97,12 +98,12 @@ def _craft(
         return images, in_eval and not any(weight.requires_grad for weight in model.parameters())
 
 
-def _repeats(choice: Choice[Attack], setting: TrialSetting, trial: Trial) -> str:
+def _repeats(choice: Choice[Attack], setting: TrialSetting, trial: AttackTrial) -> str:
     again = _run(choice, setting, setting.threat).images
     return "" if torch.equal(again, trial.images) else "two runs with one seed gave different images"
 
 
-def _still(choice: Choice[Attack], setting: TrialSetting, trial: Trial) -> str:
+def _still(choice: Choice[Attack], setting: TrialSetting, trial: AttackTrial) -> str:
     clean = _queries(choice, setting).images
     if (trial.images != clean).any():
         return ""
@@ -122,7 +123,7 @@ def _excess(choice: Choice[Attack], setting: TrialSetting) -> str:
     return ""
 
 
-def _writes(trial: Trial) -> str:
+def _writes(trial: AttackTrial) -> str:
     now = trial.model.state_dict()
     names = [name for name, value in trial.before.items() if not torch.equal(value, now[name])]
     return f"{len(names)} tensors of the given model changed, {names[0]} among them" if names else ""

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from hashbench import datasets
 from hashbench.conformance import rules
-from hashbench.conformance.rules import Line, TrialSetting, digits_setting, strange_settings, verdict
+from hashbench.conformance.rules import RuleLine, TrialSetting, digits_setting, strange_settings, verdict
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.judge import bit_entropy, explain
+from hashbench.evaluation.foreign_code import explain
 from hashbench.metrics.score import retrieval
-from hashbench.models.codes import encode
+from hashbench.models.codes import bit_entropy, encode
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.helpers import on_cpu
 from hashbench.models.model import HashModel, binarize, frozen
@@ -41,7 +41,7 @@ GRADIENTS = 64  # images whose gradients are looked at
 
 
 @dataclass(frozen=True)
-class Trial:
+class DefenseTrial:
     """One application of a defense: what it was given and returned, and what it did on the way."""
 
     given: HashModel
@@ -51,7 +51,7 @@ class Trial:
     loaded: list[str]
 
 
-def check_defense(choice: Choice[Defense]) -> list[Line]:
+def check_defense(choice: Choice[Defense]) -> list[RuleLine]:
     """Every rule with what came out; only the rule `runs` for a defense that raises.
 
     Raises:
@@ -66,7 +66,7 @@ def check_defense(choice: Choice[Defense]) -> list[Line]:
         return [rules.explained(failure)]
     trains = choice.entry.trains
     lines = [
-        Line(rules.RUNS, True),
+        RuleLine(rules.RUNS, True),
         verdict(rules.MODES, lambda: _modes(trial)),
         verdict(rules.SEED, lambda: _repeats(choice, setting, trial)),
         verdict(rules.GRADIENT, lambda: _gradient(trial.model, setting.split.database)),
@@ -76,18 +76,18 @@ def check_defense(choice: Choice[Defense]) -> list[Line]:
     if trains:
         lines.append(verdict(rules.ROUND_TRIP, lambda: _round_trip(trial.model, setting, codes)))
     else:
-        lines.append(Line(rules.ROUND_TRIP, None, "it trains nothing and is applied anew each time"))
+        lines.append(RuleLine(rules.ROUND_TRIP, None, "it trains nothing and is applied anew each time"))
     lines += [
-        Line(rules.BUDGET, None, "it crafts no images"),
+        RuleLine(rules.BUDGET, None, "it crafts no images"),
         verdict(rules.WRITES, lambda: _writes(trial)),
         verdict(rules.SIZES, lambda: _sizes(choice)),
     ]
     if trains:
         return [*lines, verdict(rules.COST, lambda: _cost(trial))]
-    return [*lines, Line(rules.COST, None, "it trains nothing")]
+    return [*lines, RuleLine(rules.COST, None, "it trains nothing")]
 
 
-def _apply(choice: Choice[Defense], setting: TrialSetting, seed: int = 0) -> Trial:
+def _apply(choice: Choice[Defense], setting: TrialSetting, seed: int = 0) -> DefenseTrial:
     given, passes, loaded = copy.deepcopy(setting.model), Passes(), list[str]()
     before = copy.deepcopy(given.state_dict())
     with seeded(seed):
@@ -97,7 +97,7 @@ def _apply(choice: Choice[Defense], setting: TrialSetting, seed: int = 0) -> Tri
             model = explain(who, choice.call, given, train, method, setting.threat)
     if not isinstance(model, HashModel):
         raise BadOutput(f"it returned a {type(model).__name__}, not a HashModel")
-    return Trial(given, before, model, Passes(passes.forwards, passes.backwards), loaded)
+    return DefenseTrial(given, before, model, Passes(passes.forwards, passes.backwards), loaded)
 
 
 def _codes(model: HashModel, images: ImageSet, seed: int = 0) -> Codes:
@@ -109,7 +109,7 @@ def _codes(model: HashModel, images: ImageSet, seed: int = 0) -> Codes:
     return codes
 
 
-def _modes(trial: Trial) -> str:
+def _modes(trial: DefenseTrial) -> str:
     if any(module.training for module in trial.model.modules()):
         return "the returned model is in training mode, dropout and batch norm included"
     if any(module.training for module in trial.given.modules()):
@@ -119,7 +119,7 @@ def _modes(trial: Trial) -> str:
     return ""
 
 
-def _repeats(choice: Choice[Defense], setting: TrialSetting, trial: Trial) -> str:
+def _repeats(choice: Choice[Defense], setting: TrialSetting, trial: DefenseTrial) -> str:
     again = _apply(choice, setting)
     one, two = trial.model.state_dict(), again.model.state_dict()
     if one.keys() != two.keys() or not all(torch.equal(one[name], two[name]) for name in one):
@@ -161,7 +161,7 @@ def _collapse(model: HashModel, setting: TrialSetting) -> str:
     return ""
 
 
-def _peeks(choice: Choice[Defense], trial: Trial, setting: TrialSetting, codes: Codes) -> str:
+def _peeks(choice: Choice[Defense], trial: DefenseTrial, setting: TrialSetting, codes: Codes) -> str:
     """Whether data were loaded, or the codes of images change with the labels or places beside them."""
     loaded, queries = list(trial.loaded), setting.split.queries
     with _watched(loaded):
@@ -192,7 +192,7 @@ def _round_trip(model: HashModel, setting: TrialSetting, codes: Codes) -> str:
     return f"after loading, relaxed codes differ by {changed:.2g}" if changed > CLOSE else ""
 
 
-def _writes(trial: Trial) -> str:
+def _writes(trial: DefenseTrial) -> str:
     now = trial.given.state_dict()
     names = [name for name, value in trial.before.items() if name not in now or not torch.equal(value, now[name])]
     return f"{len(names)} tensors of the given model changed, {names[0]} among them" if names else ""
@@ -211,7 +211,7 @@ def _sizes(choice: Choice[Defense]) -> str:
     return ""
 
 
-def _cost(trial: Trial) -> str:
+def _cost(trial: DefenseTrial) -> str:
     weights = dict(trial.given.named_parameters())
     learned = any(
         name not in weights or not torch.equal(weight, trial.before[name])

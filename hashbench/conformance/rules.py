@@ -61,7 +61,7 @@ REPAIRS = {
 
 
 @dataclass(frozen=True)
-class Line:
+class RuleLine:
     """A rule with what came out; `passed` is None where the rule does not apply."""
 
     rule: str
@@ -73,7 +73,7 @@ class Line:
         return f"{mark}  {self.rule}{f': {self.reason}' if self.reason else ''}"
 
 
-def verdict(rule: str, probe: Callable[[], str]) -> Line:
+def verdict(rule: str, probe: Callable[[], str]) -> RuleLine:
     """The line of a rule.
 
     Args:
@@ -83,7 +83,7 @@ def verdict(rule: str, probe: Callable[[], str]) -> Line:
         problem = probe()
     except InvalidCell as failure:
         problem = str(failure)
-    return Line(rule, not problem, f"{problem}; {REPAIRS[rule]}" if problem else "")
+    return RuleLine(rule, not problem, f"{problem}; {REPAIRS[rule]}" if problem else "")
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,9 @@ def choose(group: Registry[Any], spec: Spec) -> Choice[Any]:
     return group.choose(Spec(spec.name, words))
 
 
-def explained(error: HashbenchError) -> Line:
+def explained(error: HashbenchError) -> RuleLine:
     """The only line of something that does not run at all."""
-    return Line(RUNS, False, f"{error}; {REPAIRS[RUNS]}")
+    return RuleLine(RUNS, False, f"{error}; {REPAIRS[RUNS]}")
 
 
 def _new_model(bits: int, channels: int, size: int) -> HashModel:

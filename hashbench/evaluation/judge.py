@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hashbench.errors import BadOutput, CodeRaised, HashbenchError, InvalidCell
+from hashbench.errors import BadOutput, InvalidCell
+from hashbench.evaluation.foreign_code import explain
 from hashbench.metrics.average_precision import average_precision, chance, precision_within, relevant_fraction
 from hashbench.metrics.distance_counts import Counts
 from hashbench.metrics.distance_counts_torch import count_tensors
-from hashbench.models.codes import batch_size, encode, encode_batch
+from hashbench.models.codes import batch_size, bit_entropy, encode, encode_batch
 from hashbench.models.data import Gallery, ImageSet, Queries, Victim
 from hashbench.models.model import HashModel, binarize, frozen
 from hashbench.models.pass_counter import Passes, counted
@@ -202,25 +202,6 @@ def retrieved_targets(
     return Measurement(numbers, arrays)
 
 
-def explain(who: str, function: Any, *args: Any) -> Any:
-    """Call code that may be a plugin's; whatever it raises ends the cell with one line.
-
-    Raises:
-        CodeRaised: the function raised something that is not hashbench's own.
-    """
-    try:
-        return function(*args)
-    except HashbenchError:
-        raise
-    except Exception as error:
-        trace = error.__traceback__
-        while trace and trace.tb_next:
-            trace = trace.tb_next
-        where = f"{trace.tb_frame.f_code.co_filename.rsplit('/')[-1]}:{trace.tb_lineno}" if trace else "?"
-        reason = " ".join(str(error).split())[:200]
-        raise CodeRaised(f"{who} raised {type(error).__name__} at {where}: {reason}") from error
-
-
 def _images(crafted: Any, clean: Images) -> Images:
     """What an attack returned, if it is a batch of finite images of the queries' shape."""
     if not isinstance(crafted, Tensor):
@@ -296,21 +277,6 @@ def _measured(
         "bits_moved": moved.cpu().numpy(),
     }
     return Measurement(numbers, arrays)
-
-
-def bit_entropy(codes: BinaryCodes) -> float:
-    """Mean entropy of the bits over a set of codes, in [0, 1]; 0 where every code is the same."""
-    ones = (codes > 0).double().mean(0)
-    return float((torch.special.entr(ones) + torch.special.entr(1 - ones)).mean() / np.log(2))
-
-
-def tensor_digest(tensors: dict[str, Tensor]) -> str:
-    """Sixteen hexadecimal digits that identify named tensors, whatever their device."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 def _count(codes: Codes, labels: Labels, victim: Victim) -> Counts:

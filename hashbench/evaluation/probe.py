@@ -18,7 +18,8 @@ from hashbench.crafting.objectives import agreement
 from hashbench.crafting.search import guided, masked
 from hashbench.crafting.step_rules import constant, cosine, sign_steps
 from hashbench.errors import InvalidCell
-from hashbench.evaluation.judge import Arrays, Measurement, Numbers, explain
+from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.judge import Arrays, Measurement, Numbers
 from hashbench.metrics.average_precision import average_precision, chance
 from hashbench.metrics.distance_counts_torch import count_tensors
 from hashbench.models.codes import batch_size, encode_batch, mainstay_code

@@ -1,4 +1,4 @@
-"""Packed codes, and how many database items lie at each Hamming distance of a query."""
+"""How many database items lie at each Hamming distance of a query."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hashbench.errors import BadInput
+from hashbench.metrics.packed_codes import Bits, Integers, Words, pack
 
 ITEMS = 1 << 16  # database items that are packed and counted in one go
 
-Bits = NDArray[np.bool_]
-Words = NDArray[np.uint64]
-Integers = NDArray[np.int64]
 Shard = tuple[Bits, Bits]  # codes [items, bits] and labels [items, classes] of a part of a database
 
 
@@ -31,13 +28,6 @@ class Counts:
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.items + other.items, self.relevant + other.relevant)
-
-
-def pack(bits: Bits) -> Words:
-    """Rows of bits [n, width] as rows of at least one 64-bit word, zeros behind the last bit."""
-    padded = np.zeros((len(bits), max(1, -(-bits.shape[1] // 64)) * 64), dtype=np.bool_)
-    padded[:, : bits.shape[1]] = bits
-    return np.packbits(padded, axis=1).view(np.uint64)
 
 
 def count(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) -> Counts:

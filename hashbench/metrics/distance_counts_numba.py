@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
-from hashbench.metrics.distance_counts import Integers, Words
+from hashbench.metrics.packed_codes import Integers, Words
 
 BLOCK = 1024  # items a step, more where codes are long: they stay in the cache while all queries pass
 TABLES = 4  # increments of one slot wait for each other; neighbouring items write to different tables

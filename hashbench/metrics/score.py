@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hashbench.errors import BadInput
 from hashbench.metrics.average_precision import Values, average_precision, chance
-from hashbench.metrics.distance_counts import Bits, count
+from hashbench.metrics.distance_counts import count
+from hashbench.metrics.packed_codes import Bits
 
 ARRAYS = ("query_codes", "query_labels", "database_codes", "database_labels")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from hashbench.models.data import Gallery, ImageSet
 from hashbench.models.image_files import stream
 from hashbench.models.model import HashModel, frozen
-from hashbench.types import Codes, GuideCodes, Images, Labels
+from hashbench.types import BinaryCodes, Codes, GuideCodes, Images, Labels
 
 BATCH = 256  # images that go through a model at once; part of what makes digits repeat
 PIXELS = 1 << 23  # values of the images of a batch; of larger images fewer go at once
@@ -34,6 +34,12 @@ def encode_batch(model: HashModel, images: Images) -> Codes:
     """The relaxed codes of a batch, [images, bits], from the model in eval mode, without gradient."""
     with frozen(model), torch.no_grad():
         return model(images)
+
+
+def bit_entropy(codes: BinaryCodes) -> float:
+    """Mean entropy of the bits over a set of codes, in [0, 1]; 0 where every code is the same."""
+    ones = (codes > 0).double().mean(0)
+    return float((torch.special.entr(ones) + torch.special.entr(1 - ones)).mean() / math.log(2))
 
 
 def draw_rows(count: int, wanted: int, device: torch.device) -> Tensor:

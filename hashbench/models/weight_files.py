@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import struct
 import warnings
@@ -78,6 +79,15 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     if broken:
         raise BadInput(f"{source}: {listed(broken)} holds NaN or infinity; it is of no use")
     network.load_state_dict({**{name: wanted[name] for name in counters}, **tensors})
+
+
+def tensor_digest(tensors: dict[str, Tensor]) -> str:
+    """Sixteen hexadecimal digits that identify named tensors, whatever their device."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def listed(names: Iterable[str]) -> str:

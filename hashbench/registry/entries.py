@@ -208,6 +208,16 @@ methods: Registry[MethodFactory] = Registry("method")
 REGISTRIES: tuple[Registry[Any], ...] = (attacks, defenses, methods, backbones, datasets)
 
 
+def stamp_of(kind: str, name: str) -> Version | None:
+    """The stamp of the entry of a kind that has a name; None where nothing has it.
+
+    Args:
+        kind: attack, defense, method, backbone or dataset.
+    """
+    (registry,) = (registry for registry in REGISTRIES if registry.kind.replace(" ", "") == kind)
+    return next((entry.stamp for entry in registry if entry.name == name), None)
+
+
 def load_plugin(path: Path) -> ModuleType:
     """Load a plugin file that the user names.
 

@@ -16,8 +16,8 @@ from typing import Any
 from hashbench.digests import code_digest, digest
 from hashbench.evaluation.judge import PROTOCOL_VERSION
 from hashbench.models.data import RetrievalSplit
-from hashbench.models.helpers import Settings, Tensors, Versions
-from hashbench.registry.entries import Choice
+from hashbench.models.helpers import Settings, Tensors, Version, Versions
+from hashbench.registry.entries import Choice, stamp_of
 from hashbench.registry.plugins import is_file_of_user
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.seeds import derive_seed
@@ -57,7 +57,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a matrix, to be measured."""
+    """One number of a matrix, to be measured.
+
+    Args:
+        made_with: the versions of a row that another release made; today's by default.
+    """
 
     subject: Subject
     seed: int
@@ -65,6 +69,7 @@ class Cell:
     attack: Choice[Attack]
     threat: Threat
     attacker: str = ADAPTIVE
+    made_with: Versions | None = None
 
     @functools.cached_property
     def identity(self) -> Identity:
@@ -95,11 +100,12 @@ class Cell:
             "index": INDEX,
             "tuned": self.defense.tuned,
             "attacker": self.attacker,
-            "versions": self._versions,
+            "versions": self.versions if self.made_with is None else dict(self.made_with),
         }
 
     @property
-    def _versions(self) -> Versions:
+    def versions(self) -> Versions:
+        """Today's version of each entry and of the training loop, by role."""
         subject = self.subject
         return {
             **subject.dataset.versions("dataset"),
@@ -191,6 +197,37 @@ def defended_key(identity: Mapping[str, Any]) -> str:
 def of_roles(versions: Versions, roles: Sequence[str]) -> Versions:
     """The versions of some roles, those of entries that their parameters name among them."""
     return {name: version for name, version in versions.items() if name.partition(".")[0] in roles}
+
+
+def outdated(
+    identity: Mapping[str, Any], roles: Sequence[str] = (*DEFENDED_ROLES, "attack"), *, exact: bool = False
+) -> tuple[str, ...]:
+    """What of a row has another version today, for people: 'cgat, version 1; now 2'.
+
+    Entries that are not registered here are left out.
+
+    Args:
+        roles: whose versions are compared.
+        exact: compare the code of plugins' files too, not only their versions.
+    """
+    found = []
+    for role, version in of_roles(identity.get("versions", {}), roles).items():
+        owner, _, kind = role.partition(".")
+        name = str(identity[f"{owner}_params"][kind] if kind else identity[owner]).partition(":")[0]
+        today = TRAINING_VERSION if role == "training" else stamp_of(kind or owner, name)
+        if today is not None and (version != today if exact else _number(version) != _number(today)):
+            what = "the training loop" if role == "training" else name
+            found.append(f"{what}, version {_number(version)}; now {_number(today)}")
+    return tuple(found)
+
+
+def without_code(versions: Versions) -> Versions:
+    """Versions without the digests of plugins' files."""
+    return {role: _number(version) for role, version in versions.items()}
+
+
+def _number(version: Version) -> int:
+    return int(str(version).partition("+")[0])
 
 
 def plan(

@@ -10,7 +10,7 @@ from hashbench.models.helpers import NONE, Settings, Tensors, Versions, on_cpu
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.running.cell import Cell
-from hashbench.running.store import MODELS, Store, Weights
+from hashbench.running.store import MODELS, Store, StoredTensors
 from hashbench.seeds import seeded
 
 
@@ -32,7 +32,7 @@ class Checkpoints:
         """Whether what was there before the run is made again."""
         return self.since is not None
 
-    def get(self, key: str, what: str, make: Callable[[], Weights], kind: str = MODELS) -> Weights:
+    def get(self, key: str, what: str, make: Callable[[], StoredTensors], kind: str = MODELS) -> StoredTensors:
         """The tensors of a key, as the store gives them back.
 
         Args:
@@ -83,12 +83,12 @@ class Helpers:
         """
         key, seed = self.cell.helper_key(name, settings, make, of_victim=of_victim, versions=versions)
 
-        def train() -> Weights:
+        def train() -> StoredTensors:
             passes = Passes()
             with seeded(seed), counted(self.model, passes):
                 tensors = on_cpu(make())
             facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}
-            return Weights(tensors, facts)
+            return StoredTensors(tensors, facts)
 
         weights = self.checkpoints.get(key, name, train)
         self.passes.forwards += weights.facts["forwards"]

@@ -20,7 +20,8 @@ from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from distributed.comm.addressing import get_address_host_port, parse_address
 
 from hashbench.errors import BadParameter, ClusterLost, InvalidCell
-from hashbench.metrics.distance_counts import Bits, Counts, count
+from hashbench.metrics.distance_counts import Counts, count
+from hashbench.metrics.packed_codes import Bits
 from hashbench.progress import track
 from hashbench.registry import entries
 from hashbench.running.cell import Cell

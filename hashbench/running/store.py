@@ -50,7 +50,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Weights:
+class StoredTensors:
     """A trained model's tensors with what is known of their training."""
 
     tensors: dict[str, Tensor]
@@ -149,7 +149,7 @@ class Store:
 
         return _publish(self.root / kind / result.key, write)
 
-    def model(self, key: str, since: float | None = None, kind: str = MODELS) -> Weights | None:
+    def model(self, key: str, since: float | None = None, kind: str = MODELS) -> StoredTensors | None:
         """A stored model's weights, or None where there are none, they are damaged, or older than `since`.
 
         Args:
@@ -165,17 +165,17 @@ class Store:
         except (OSError, ValueError):
             return {}
 
-    def save_model(self, key: str, weights: Weights, kind: str = MODELS) -> None:
+    def save_model(self, key: str, weights: StoredTensors, kind: str = MODELS) -> None:
         """Keep a model's weights, in place of those with the same key; `kind` as above."""
         _publish(self.root / kind / key, lambda folder: _write_weights(folder, weights))
 
-    def training(self, name: str) -> Weights | None:
+    def training(self, name: str) -> StoredTensors | None:
         """The state of an unfinished training, or None where there is none or it is damaged."""
         return _read_weights(self.root / "trainings" / name)
 
     def save_training(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Keep the state of an unfinished training, in place of an earlier one."""
-        _publish(self.root / "trainings" / name, lambda folder: _write_weights(folder, Weights(tensors, facts)))
+        _publish(self.root / "trainings" / name, lambda folder: _write_weights(folder, StoredTensors(tensors, facts)))
 
     def drop_training(self, name: str) -> None:
         """Forget a training that has ended."""
@@ -224,17 +224,17 @@ def _read_cell(folder: Path) -> Result | None:
         return None
 
 
-def _read_weights(folder: Path) -> Weights | None:
+def _read_weights(folder: Path) -> StoredTensors | None:
     try:
         facts = json.loads((folder / FACTS).read_text())
         if facts.pop("weights_digest") != _file_digest(folder / WEIGHTS):
             return None
-        return Weights(load_file(folder / WEIGHTS), facts)
+        return StoredTensors(load_file(folder / WEIGHTS), facts)
     except (OSError, ValueError, KeyError, SafetensorError):
         return None
 
 
-def _write_weights(folder: Path, weights: Weights) -> None:
+def _write_weights(folder: Path, weights: StoredTensors) -> None:
     save_file({name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}, folder / WEIGHTS)
     facts = {**weights.facts, "weights_digest": _file_digest(folder / WEIGHTS)}
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")

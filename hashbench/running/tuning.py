@@ -87,17 +87,15 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
         BadInput: there is another file of that name.
     """
     kept = read_table(path) if path.exists() else []
-    replaced = {_place(row) for row in rows}
-    table = [row for row in kept if _place(row) not in replaced] + list(rows)
+    renewed = {_place(row) for row in rows}
+    table = [row for row in kept if _place(row) not in renewed] + list(rows)
     table.sort(key=lambda row: _place(row))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}")
-        with draft.open("w", newline="", encoding="utf-8") as file:
+        with replaced(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(table)
-        draft.replace(path)
     except OSError as error:
         raise StoreUnusable(f"can't write {path} ({error.strerror}); choose another file with --out") from None
 

@@ -12,16 +12,18 @@ import torch
 from hashbench.crafting.targets import draw_targets
 from hashbench.digests import digest
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.judge import PROTOCOL_VERSION, CraftAt, crafter, explain, make_victim, tensor_digest
+from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.judge import PROTOCOL_VERSION, CraftAt, crafter, make_victim
 from hashbench.models.codes import encode
 from hashbench.models.data import Gallery, ImageSet, RetrievalSplit, Victim
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.models.transformed import bare
+from hashbench.models.weight_files import tensor_digest
 from hashbench.registry.protocols import Method
 from hashbench.running.cell import ADAPTIVE, Cell, Subject
 from hashbench.running.checkpoints import Checkpoints, Helpers, model_key
-from hashbench.running.store import DATABASES, Weights
+from hashbench.running.store import DATABASES, StoredTensors
 from hashbench.seeds import seeded
 from hashbench.training.resume import Savepoint, kept_at
 from hashbench.types import Labels
@@ -188,7 +190,7 @@ class Victims:
         What comes back always went through the store, so that a resumed run sees the same weights.
         """
 
-        def train() -> Weights:
+        def train() -> StoredTensors:
             savepoint = Savepoint(self.checkpoints.store, key, Passes(), self.checkpoints.fresh)
             passes = savepoint.passes
             with counted(start, passes), kept_at(savepoint):
@@ -201,7 +203,7 @@ class Victims:
                 "train_forwards": passes.forwards / size,
                 "train_backwards": passes.backwards / size,
             }
-            return Weights(model.state_dict(), facts)
+            return StoredTensors(model.state_dict(), facts)
 
         what = f"the model {cell.subject.method.label}" if key == cell.clean_key else cell.defense.label
         weights = self.checkpoints.get(key, what, train)
@@ -241,11 +243,11 @@ def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoint
     """
     key = database_key(name)
 
-    def make() -> Weights:
+    def make() -> StoredTensors:
         with seeded(seed):
             codes = make_victim(model, split.train, split.database).gallery.codes
         bits = np.packbits((codes > 0).cpu().numpy(), axis=1)
-        return Weights({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits})
+        return StoredTensors({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits})
 
     stored = checkpoints.get(key, "the database", make, DATABASES).tensors["codes"]
     bits = np.unpackbits(stored.numpy(), axis=1, count=model.bits)

@@ -8,16 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from hashbench.models.pass_counter import Passes
 from hashbench.progress import track
-
-if TYPE_CHECKING:
-    from hashbench.running.store import Store
 
 RANDOM = "random"  # the part that holds torch's random states
 
@@ -33,6 +30,31 @@ class Stateful(Protocol):
         """Take a state that `state_dict` gave."""
 
 
+class StoredTraining(Protocol):
+    """The state of an unfinished training: tensors by name, and the rest as a JSON value."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """By the names under which they were stored."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What else was stored."""
+
+
+class TrainingStore(Protocol):
+    """Where unfinished trainings are stored."""
+
+    def training(self, name: str) -> StoredTraining | None:
+        """The state of an unfinished training, or None."""
+
+    def save_training(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Store the state of an unfinished training, in place of an earlier one."""
+
+    def drop_training(self, name: str) -> None:
+        """Forget a training that has ended."""
+
+
 @dataclass
 class Savepoint:
     """Keeps the trainings behind one checkpoint while they run.
@@ -45,7 +67,7 @@ class Savepoint:
         fresh: begin every training anew, whatever is kept of it.
     """
 
-    store: Store
+    store: TrainingStore
     key: str
     passes: Passes
     fresh: bool = False

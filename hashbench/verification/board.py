@@ -15,6 +15,7 @@ from hashbench.boards.files import Row, read_rows
 from hashbench.boards.intervals import cell_intervals
 from hashbench.boards.leaderboard import KEY, Leaderboard
 from hashbench.boards.pairing import FIELDS
+from hashbench.boards.probe_tables import flags_by_defense
 from hashbench.boards.query_files import HOST_TABLE, QUERIES, check_digests, read_arrays, read_identity
 from hashbench.boards.ranking import rank, table, with_worst
 from hashbench.errors import BadInput
@@ -241,11 +242,7 @@ def _flags(folder: Path) -> dict[str, list[str]]:
     """The flags of each defense over its seeds, from sanity.csv, where there is one."""
     if not (folder / SANITY).exists():
         return {}
-    flags: dict[str, list[str]] = {}
-    for row in read_rows(folder / SANITY):
-        known = flags.setdefault(row.get("defense", ""), [])
-        known += [flag for flag in row.get("flags", "").split() if flag not in known]
-    return flags
+    return flags_by_defense((row["defense"], row.get("flags", "").split()) for row in read_rows(folder / SANITY))
 
 
 def boards_in(paths: Iterable[Path]) -> list[Path]:

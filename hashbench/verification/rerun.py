@@ -19,17 +19,18 @@ from safetensors.torch import load_file
 
 from hashbench.crafting.gallery_ap import exact_precision
 from hashbench.errors import BadInput, HashbenchError, InvalidCell
-from hashbench.evaluation.judge import Arrays, audited_codes, make_victim, tensor_digest
+from hashbench.evaluation.judge import Arrays, audited_codes, make_victim
 from hashbench.metrics.average_precision import Values
 from hashbench.models.codes import batch_size, encode_batch
 from hashbench.models.model import HashModel
+from hashbench.models.weight_files import tensor_digest
 from hashbench.progress import track
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
-from hashbench.running.cell import ADAPTIVE, Cell, Subject
+from hashbench.running.cell import ADAPTIVE, Cell, Subject, outdated
 from hashbench.running.checkpoints import Checkpoints, model_key
 from hashbench.running.request import Load, load_once
-from hashbench.running.store import MODELS, WEIGHTS, Result, Store, Weights
+from hashbench.running.store import MODELS, WEIGHTS, Result, Store, StoredTensors
 from hashbench.running.victims import DefendedModel, Victims, new_model
 from hashbench.seeds import seeded
 from hashbench.threat import Threat
@@ -111,9 +112,12 @@ def cell_of(identity: Mapping[str, Any], load: Load) -> Cell:
         entries.attacks.choose(Spec.parse(str(identity["attack"]))),
         Threat(float(identity["eps"])),
         str(identity.get("attacker", ADAPTIVE)),
+        made_with=identity.get("versions"),
     )
+    if changed := outdated(identity, ("attack",), exact=True):
+        raise BadInput(f"{changed[0]}: this release can't attack it again as it was")
     own, given = (json.loads(json.dumps(found)) for found in (cell.identity, {"attacker": ADAPTIVE, **identity}))
-    different = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+    different = sorted(n for n in own.keys() | given.keys() if own.get(n) != given.get(n) and n != "tuned")
     if different:
         name = different[0]
         raise BadInput(
@@ -173,7 +177,7 @@ def _repeat(
     """What is wrong with a cell; empty if nothing is."""
     cell = cell_of(result.identity, load)
     if cell.key != result.key:
-        return f"its config_digest is {result.key}, here it is {cell.key}: other code or other data made it"
+        return f"its config_digest is {result.key}, here it is {cell.key}: other data or another version made it"
     key, store = model_key(cell), victims.checkpoints.store
     if weights and store.model(key) is None:
         store.save_model(key, read_weights(weights))
@@ -189,19 +193,19 @@ def _repeat(
     return disagreement(arrays[name][positions], again, random=_is_random(model.victim.model, images))
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path) -> StoredTensors:
     """The tensors of a safetensors file; no other form of weights is ever opened.
 
     Raises:
         BadInput: it is none.
     """
     try:
-        return Weights(load_file(path))
+        return StoredTensors(load_file(path))
     except (OSError, ValueError, SafetensorError):
         raise BadInput(f"{path.name} is no safetensors file; write it with safetensors.torch.save_file") from None
 
 
-def _filled(model: HashModel, weights: Weights) -> HashModel:
+def _filled(model: HashModel, weights: StoredTensors) -> HashModel:
     try:
         model.load_state_dict(weights.tensors)
     except RuntimeError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hashbench.boards.query_files import IDENTITY, read_arrays, read_identity
 from hashbench.errors import BadInput, StoreUnusable, UnknownName
-from hashbench.evaluation.judge import tensor_digest
+from hashbench.models.weight_files import tensor_digest
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.running.checkpoints import model_key

@@ -16,7 +16,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from hashbench.metrics.average_precision import Values, average_precision
-from hashbench.metrics.distance_counts import Bits, Shard, count, count_shards
+from hashbench.metrics.distance_counts import Shard, count, count_shards
+from hashbench.metrics.packed_codes import Bits
 
 Arrays = tuple[Bits, Bits, Bits, Bits]
 SORTED = 20  # queries that are sorted; the rest would take as long each

@@ -10,7 +10,7 @@ from command import hashbench
 from hashbench.conformance import rules
 from hashbench.conformance.attacks import check_attack
 from hashbench.conformance.defenses import check_defense
-from hashbench.conformance.rules import Line
+from hashbench.conformance.rules import RuleLine
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 
@@ -30,7 +30,7 @@ OWN_LINE = {
 pytestmark = pytest.mark.usefixtures("registries")
 
 
-def check_plugin(path: Path) -> list[Line]:
+def check_plugin(path: Path) -> list[RuleLine]:
     entries.load_plugin(path)
     name = f"bad-{path.stem.replace('_', '-')}"
     if name in {entry.name for entry in entries.attacks}:

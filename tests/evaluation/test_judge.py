@@ -6,9 +6,9 @@ import torch
 from toys import make_toy, random_images, small_model
 
 from hashbench.errors import BadOutput
-from hashbench.evaluation.judge import bit_entropy, judge, make_victim
+from hashbench.evaluation.judge import judge, make_victim
 from hashbench.metrics.score import retrieval
-from hashbench.models.codes import encode
+from hashbench.models.codes import bit_entropy, encode
 from hashbench.models.data import Gallery, Victim
 from hashbench.models.model import HashModel, binarize
 from hashbench.registry.entries import attacks

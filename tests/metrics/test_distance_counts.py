@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from hashbench.errors import BadInput
 from hashbench.metrics import distance_counts, distance_counts_torch
-from hashbench.metrics.distance_counts import Bits, Counts, count, count_shards, pack
+from hashbench.metrics.distance_counts import Counts, count, count_shards
 from hashbench.metrics.distance_counts_torch import count_by_products, count_tensors
+from hashbench.metrics.packed_codes import Bits, pack
 
 
 def random_bits(random: np.random.Generator, rows: int, width: int) -> Bits:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hashbench.errors import StoreUnusable
-from hashbench.running.store import ABANDONED, Result, Store, Weights
+from hashbench.running.store import ABANDONED, Result, Store, StoredTensors
 
 
 def result(key: str = "k" * 16) -> Result:
@@ -24,7 +24,7 @@ def test_gives_back_what_it_was_given(tmp_path: Path) -> None:
     assert Store(tmp_path).cell("k" * 16) == saved
     assert list(store.cells()) == [saved]
     assert store.cell("absent") is None
-    weights = Weights({"w": torch.randn(3, 2), "n": torch.tensor(7)}, {"seconds": 1.5})
+    weights = StoredTensors({"w": torch.randn(3, 2), "n": torch.tensor(7)}, {"seconds": 1.5})
     store.save_model("m", weights)
     found = store.model("m")
     assert found is not None
@@ -67,7 +67,7 @@ class Bomb:
 def test_a_checkpoint_never_executes_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = Store(tmp_path / "store")
-    store.save_model("m", Weights({"w": torch.zeros(2)}))
+    store.save_model("m", StoredTensors({"w": torch.zeros(2)}))
     path = tmp_path / "store" / "models" / "m" / "weights.safetensors"
     path.write_bytes(pickle.dumps(Bomb()))
     assert store.model("m") is None

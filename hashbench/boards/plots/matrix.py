@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hashbench.boards.leaderboard import Leaderboard
+from hashbench.running.shared_files import replaced
 
 if TYPE_CHECKING:
     from hashbench.boards.ranking import RankingRow
@@ -38,9 +39,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         path: without an ending, which is added.
     """
     for form, metadata in METADATA.items():
-        draft = path.with_name(f".{path.name}.{form}")
-        figure.savefig(draft, format=form, metadata=metadata)
-        draft.replace(path.with_name(f"{path.name}.{form}"))
+        with replaced(path.with_name(f"{path.name}.{form}")) as draft:
+            figure.savefig(draft, format=form, metadata=metadata)
 
 
 def save_matrix(board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = ()) -> None:
