@@ -17,6 +17,7 @@ from hashbench.registry.entries import Choice, defenses
 from hashbench.registry.parameters import format_value
 from hashbench.registry.protocols import Defense
 from hashbench.registry.spec import Spec
+from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
 
 TRIALS = 4  # combinations in every defense's grid: nobody gets more tries than the others

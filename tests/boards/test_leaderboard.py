@@ -141,12 +141,24 @@ def test_the_oblivious_attacker_has_a_column_beside_the_plain_one(
     written(tmp_path, made)
 
 
-def test_results_from_before_attackers_were_named_are_of_adaptive_ones() -> None:
-    new, old = result("none", "pgd", 0.5), result("none", "pgd", 0.4)
-    del old.identity["attacker"]
-    (made,) = leaderboards([new, old])
-    assert len(made.results) == 1
-    assert made.rows().attacker.tolist() == ["adaptive"]
+def test_rows_of_an_older_version_have_a_board_of_their_own_beside_those_of_today() -> None:
+    def made(defense: str, value: float, version: int) -> Result:
+        return result(defense, "pgd", value, attack="pgd-hamming", versions={"attack": 1, "defense": version})
+
+    found = [made("none", 0.5, 1), made("cgat", 0.7, 1), made("cgat", 0.8, 0)]
+    first, second = leaderboards(found)
+    assert first.outdated == ()
+    assert [r.numbers["map"] for r in first.results] == [0.5, 0.7]
+    assert second.outdated == ("cgat, version 0; now 1",)
+    assert second.title.endswith("; cgat, version 0; now 1")
+    assert second.name == f"{first.name}-cgat-version-0"
+    assert [r.numbers["map"] for r in second.results] == [0.5, 0.8]
+
+
+def test_a_plugin_that_was_edited_replaces_what_it_made_before() -> None:
+    made = [result("none", "mine", 0.5, versions={"attack": stamp}) for stamp in ("1+aaaa", "1+bbbb")]
+    (board,) = leaderboards([replace(one, key=str(number)) for number, one in enumerate(made)])
+    assert [r.key for r in board.results] == ["1"]
 
 
 @pytest.mark.parametrize("places", ["--store /a/b --out 'c d'", "--store=/a/b", "--out c", ""])

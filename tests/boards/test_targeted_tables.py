@@ -16,7 +16,7 @@ IDENTITY: dict[str, Any] = {
 
 
 def result(attack: str, goal: str, access: str, **numbers: float) -> Result:
-    identity = {**IDENTITY, "attack": attack, "goal": goal, "access": access}
+    identity = {**IDENTITY, "attacker": "adaptive", "attack": attack, "goal": goal, "access": access}
     levels = {"chance_map": 0.3, "n_queries": 2, "n_database": 3, **numbers}
     return Result(attack, identity, levels, {"created_utc": ""})
 
