@@ -143,7 +143,7 @@ def test_the_oblivious_attacker_has_a_column_beside_the_plain_one(
 
 def test_rows_of_an_older_version_have_a_board_of_their_own_beside_those_of_today() -> None:
     def made(defense: str, value: float, version: int) -> Result:
-        return result(defense, "pgd", value, attack="pgd-hamming", versions={"attack": 1, "defense": version})
+        return result(defense, "pgd-hamming", value, versions={"attack": 1, "defense": version})
 
     found = [made("none", 0.5, 1), made("cgat", 0.7, 1), made("cgat", 0.8, 0)]
     first, second = leaderboards(found)
