@@ -21,6 +21,7 @@ from torch import Tensor
 
 from hashbench.errors import BadInput
 from hashbench.readers.folders import MEGABYTE, read_bytes, shown_path
+from hashbench.readers.image_headers import lean
 from hashbench.readers.text import printable
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others, such as EPS, start other programs
@@ -35,8 +36,9 @@ _UNREADABLE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, RuntimeError,
     struct.error, zlib.error, Image.DecompressionBombError, Warning,
 )  # fmt: skip
-# Pillow warns of some pictures that are refused here anyway; as an error it is no second line on the terminal.
+# Warnings of Pillow that a file can call forth, thousands of lines of them, refuse it. Set once: threads decode.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+warnings.filterwarnings("error", category=UserWarning, module=r"PIL\.(Tiff|Jpeg|Png|Gif|WebP)ImagePlugin")
 
 
 def decode(path: Path, size: int, *, inside: Path | None = None) -> Tensor:
@@ -73,11 +75,12 @@ def read_picture(path: Path, *, limit: int = LARGEST, inside: Path | None = None
         inside: the foreign folder that the file belongs to, as of `open_regular`.
 
     Raises:
-        BadInput: the file can't be read, is larger than `limit`, is of no format of FORMATS, damaged or truncated;
-            the picture has more than PIXELS, sides that differ by more than ASPECT, or values without a known white.
+        BadInput: the file can't be read, is larger than `limit`, is of no format of FORMATS, damaged or truncated,
+            or has parts that take long to walk through (see `lean`); the picture has more than PIXELS, sides that
+            differ by more than ASPECT, or values without a known white.
     """
     name = shown_path(path)
-    content = read_bytes(path, limit, inside)
+    content = lean(read_bytes(path, limit, inside), name)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_sides(image.size, name)
