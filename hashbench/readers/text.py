@@ -46,7 +46,11 @@ def shown(value: object, limit: int = 80) -> str:
 
 
 def without_markup(text: str, limit: int = SHOWN) -> str:
-    """The text as rich prints it literally where markup is on; print it with `emoji=False`, or :smile: is a picture."""
+    """The text as rich prints it literally where markup is on and a tag follows.
+
+    Print it with `emoji=False`, or :smile: becomes a picture. Where no markup is wanted, `rich.text.Text` around
+    `printable` does better: a backslash at the end stays single there.
+    """
     return escape(printable(text, limit))
 
 

@@ -19,6 +19,7 @@ STORED, DEFLATED = 0, 8
 NAMED = 100  # characters of a member's name
 WIDE = 0xFFFFFFFF  # where zip64 has a size elsewhere
 ENCRYPTED = 0x0001 | 0x0040 | 0x2000  # flags
+DENSEST = 1032  # times its length that a deflated stream can unpack to
 CHUNK = 1 << 18  # bytes unpacked at once
 METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 99: "AES"}
 _END, _CENTRAL, _LOCAL = b"PK\x05\x06", b"PK\x01\x02", b"PK\x03\x04"
@@ -147,6 +148,8 @@ def _locate(file: BinaryIO, entry: _Entry, source: str) -> Member:
         raise BadInput(f"{label} claims 4 GB or more; no such file is read")
     if entry.method == STORED and entry.packed != entry.size:
         raise BadInput(f"{label} is stored with {entry.packed} bytes and claims {entry.size}; copy the file again")
+    if entry.size > DENSEST * (entry.packed + 1):
+        raise BadInput(f"{label} claims to unpack to more than its bytes can hold; copy the file again")
     file.seek(entry.offset)
     head = file.read(_LOCAL_FORM.size)
     if len(head) < _LOCAL_FORM.size or not head.startswith(_LOCAL):
