@@ -16,6 +16,7 @@ from hashbench.readers.text import NUMBER, printable, shown
 
 LARGEST = 16 * MEGABYTE  # bytes of one file
 CELLS = 2_000_000  # of one table
+ROWS = 200_000
 COLUMNS = 1000
 DIGITS = 20  # of a whole number
 TOLD = 20  # wrong values that are listed
@@ -78,7 +79,7 @@ def read_rows(
         needed: columns that it must have.
         header: all of its columns in their order; any by default.
         limit: bytes of the file.
-        cells: rows times columns.
+        cells: rows times columns; rows are ROWS at most.
         inside: the foreign folder that the file belongs to, as of `open_regular`.
 
     Raises:
@@ -161,7 +162,7 @@ def _check_header(head: tuple[str, ...], needed: Sequence[str], wanted: Sequence
 
 
 def _rows(reader: Iterator[list[str]], head: tuple[str, ...], cells: int, name: str) -> Iterator[tuple[Row, int]]:
-    most = cells // len(head)
+    most = min(ROWS, cells // len(head))
     count = 0
     for fields in reader:
         line: int = reader.line_num  # type: ignore[attr-defined]

@@ -172,8 +172,8 @@ def test_absurd_shapes_are_refused(tmp_path: Path, shape: str) -> None:
     [
         b"", b"\x93", b"\x93NUMPY", b"\x93NUMPY\x01\0", b"\x93NUMPY\x01\0\xff\xff", b"\x93NUMPY\x09\0v\0", b"\x80\x04.",
         b"\x93NUMPY\x02\0\xff\xff\xff\xff{", b"\x93NUMPY\x01\0\x02\0{}", header(fortran="1") + bytes(24),
-        b"\x93NUMPY\x01\0\x03\0{{}", header() + bytes(23), header() + bytes(25), header("'<f4',
-        'descr': '<f4'") + bytes(24),
+        b"\x93NUMPY\x01\0\x03\0{{}", header() + bytes(23), header() + bytes(25),
+        header("'<f4', 'descr': '<f4'") + bytes(24),
         header("'<f4', 'more': 1") + bytes(24), b"\x93NUMPY\x03\0" + struct.pack("<L", 9) + b"\xc3\xa9" * 5,
         b"\x93NUMPY\x01\x01" + header()[8:] + bytes(24),
     ],
