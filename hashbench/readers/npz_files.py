@@ -51,7 +51,7 @@ def read_arrays(
         members = {_array_name(member, source): member for member in read_directory(file, length, MEMBERS, source)}
         if odd := sorted(members.keys() - set(members if allowed is None else allowed)):
             raise BadInput(f"{source} has the array {shown(odd[0])}, which does not belong there; leave it out")
-        if missing := sorted(set(wanted or ()) - members.keys()):
+        if missing := [name for name in wanted or () if name not in members]:
             found = shown(", ".join(members) or "nothing")
             raise BadInput(f"{source} lacks {', '.join(missing)}; it has {found}")
         _check_total(sum(member.size for member in members.values()), limit_bytes, source)

@@ -90,6 +90,7 @@ RUN: dict[str, Any] = {
     "eps": Annotated[str | float, _eps_problem],
     "tuned": Word,
 }
+SINGLE = ("training", "eps", "tuned")
 VARIED = ("dataset", "backbone", "method", "bits")  # one request for each combination
 
 
@@ -155,6 +156,8 @@ def _run(table: object, name: str, place: str) -> Mapping[str, Any]:
     for key, value in table.items():
         if key not in RUN:
             raise unknown_key(key, RUN, name, place)
+        if key in SINGLE and isinstance(value, list):
+            raise BadInput(f"{name}: {place}.{key} takes one value; write another [[run]] for another one")
         found[key] = check(value, RUN[key], name, f"{place}.{key}")
     for key in (*VARIED, "defense", "attack", "seed"):
         if key in found and not isinstance(found[key], list):

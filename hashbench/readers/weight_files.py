@@ -55,7 +55,7 @@ def read_weights(path: Path, *, limit: int = LARGEST, inside: Path | None = None
 def _check(content: bytes, name: str) -> None:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > len(content) - 8:
-        raise BadInput(f"{name} is damaged or no safetensors file; write it with safetensors.torch.save_file")
+        raise BadInput(f"{name} is no intact safetensors file; write it with safetensors.torch.save_file")
     if length > HEADER:
         raise BadInput(f"{name} has a header of {length} bytes; {HEADER >> 20} MB is the most that is read")
     header = read_json(content[8 : 8 + length], limit=HEADER, depth=4, name=f"the header of {name}")
@@ -70,7 +70,9 @@ def _check(content: bytes, name: str) -> None:
     ends.sort()
     whole = all(end == start for (_, end), (start, _) in itertools.pairwise(ends))
     if not whole or ends[-1][1] != len(content) - 8 - length:
-        raise BadInput(f"{name} has tensors that overlap, leave bytes out or reach beyond its end; copy it again")
+        raise BadInput(
+            f"{name} is no intact safetensors file: tensors overlap, leave bytes out or end elsewhere; copy it again"
+        )
 
 
 def _place(tensor: str, parts: object, name: str) -> tuple[int, int]:

@@ -56,7 +56,9 @@ def read_directory(file: BinaryIO, length: int, most: int, source: str) -> list[
     file.seek(max(0, length - _END_FORM.size))
     end = file.read(_END_FORM.size)
     if len(end) < _END_FORM.size or not end.startswith(_END):
-        raise BadInput(f"{source} is damaged or no .npz file (no zip directory at its end); write it with numpy.savez")
+        raise BadInput(
+            f"{source} is damaged or no .npz file of plain arrays (no directory at its end); write it with numpy.savez"
+        )
     _, disk, first_disk, here, count, size, offset, comment = _END_FORM.unpack(end)
     if disk or first_disk or here != count or comment or offset + size + _END_FORM.size != length:
         raise BadInput(f"{source} has a zip directory that contradicts itself; write it with numpy.savez")
