@@ -21,7 +21,7 @@ from hashbench.readers.text import printable
 
 MEGABYTE = 1 << 20
 CHUNK = MEGABYTE  # bytes of one read
-FILES = 10_000  # entries of one folder and all below
+FILES = 100_000  # entries of one folder and all below
 DEPTH = 8  # folders inside one another
 LONGEST = 255  # bytes of a name
 _KINDS = {
