@@ -46,7 +46,7 @@ RESULTS: Mapping[str, Column] = {
 }
 RANKING: Mapping[str, Column] = {
     "rank": COUNT,
-    **_named("map_clean map_worst p_holm chance_map constant_map", SHARE),
+    **_named("map_clean map_worst p_holm chance_map", SHARE),
     **_named("ci_low ci_high", BOUND),
     "delta_vs_cgat": DIFFERENCE,
     **_named("delta_ci_low delta_ci_high", replace(BOUND, low=-2)),
