@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashbench.boards.leaderboard import title_of
 from hashbench.boards.query_files import QUERIES, read_arrays
 from hashbench.errors import BadInput
 from hashbench.metrics.distance_counts import Counts
@@ -20,8 +21,8 @@ TABLES = ("results", "ranking", "sanity", "curve", "provenance")
 
 
 @dataclass(frozen=True)
-class BoardFiles:
-    """The tables of a leaderboard's folder, a dictionary a row; a table that is not there has no rows."""
+class LeaderboardFiles:
+    """A leaderboard read back from its folder: a dictionary a row; a table that is not there has no rows."""
 
     folder: Path
     results: tuple[Row, ...]
@@ -61,10 +62,8 @@ class BoardFiles:
     @property
     def title(self) -> str:
         """The subject and the threat, for people."""
-        one = self.subject
-        parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
-        parts += [one["training"]] if one.get("training", "clean") != "clean" else []
-        return f"{f'{self.group}: ' if self.group else ''}{', '.join(parts)}; l-inf eps {self.eps}"
+        title = title_of({**self.subject, "eps": self.exact_eps})
+        return f"{self.group}: {title}" if self.group else title
 
     @property
     def defenses(self) -> list[str]:
@@ -104,7 +103,7 @@ class BoardFiles:
             raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
 
 
-def read_boards(out: Path) -> list[BoardFiles]:
+def read_boards(out: Path) -> list[LeaderboardFiles]:
     """All leaderboards in a folder and in the folders inside it, by place.
 
     Raises:
@@ -114,7 +113,7 @@ def read_boards(out: Path) -> list[BoardFiles]:
     return [replace(read_board(folder), group="/".join(folder.relative_to(out).parts[:-1])) for folder in folders]
 
 
-def read_board(folder: Path) -> BoardFiles:
+def read_board(folder: Path) -> LeaderboardFiles:
     """The tables of one leaderboard.
 
     Raises:
@@ -128,7 +127,7 @@ def read_board(folder: Path) -> BoardFiles:
     results, ranking, sanity, curve, provenance = tables
     if not results:
         raise BadInput(f"{folder / 'results.csv'} has no rows; make it again with 'hashbench report'")
-    return BoardFiles(folder, results, ranking, sanity, curve, provenance)
+    return LeaderboardFiles(folder, results, ranking, sanity, curve, provenance)
 
 
 def number(text: str | None) -> float | None:

@@ -62,11 +62,7 @@ class Leaderboard:
     @property
     def title(self) -> str:
         """The subject and the threat, and what is of an older version, for people."""
-        one = self.results[0].identity
-        parts = [one["dataset"], one["backbone"], one["method"], f"{one['bits']} bits"]
-        if one["training"] != "clean":
-            parts.append(one["training"])
-        return "; ".join([", ".join(parts), f"l-inf eps {format_eps(one['eps'])}", *self.outdated])
+        return "; ".join([title_of(self.results[0].identity), *self.outdated])
 
     def rows(self, intervals: Intervals = NO_INTERVALS) -> pd.DataFrame:
         """One row a cell: everything that the same command gives again, digit by digit.
@@ -165,6 +161,17 @@ class Leaderboard:
     def _chance_row(self) -> dict[str, Any]:
         levels = {self.column(attack): plain(self.chance_of(attack)) for attack in self.attacks}
         return {"defense": "chance", "seeds": len(self.seeds)} | levels
+
+
+def title_of(subject: Mapping[str, Any]) -> str:
+    """The subject and the threat that all rows of a leaderboard share, for people.
+
+    Args:
+        subject: an identity, or a row of results.csv with its exact eps as a number.
+    """
+    parts = [subject["dataset"], subject["backbone"], subject["method"], f"{subject['bits']} bits"]
+    parts += [subject["training"]] if subject.get("training", "clean") != "clean" else []
+    return f"{', '.join(parts)}; l-inf eps {format_eps(subject['eps'])}"
 
 
 def without_places(command: str) -> str:

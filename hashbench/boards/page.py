@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hashbench.boards.files import BoardFiles, Row, number, read_boards
+from hashbench.boards.files import LeaderboardFiles, Row, number, read_boards
 from hashbench.boards.leaderboard import file_name
 from hashbench.boards.pairing import row_command
 from hashbench.boards.tables import writing
@@ -93,7 +93,7 @@ class Section:
     """One leaderboard: its table and its pictures."""
 
     key: str
-    board: BoardFiles
+    board: LeaderboardFiles
     entries: tuple[PageRow, ...]
     pictures: tuple[Picture, ...]
     facts: tuple[tuple[str, str], ...]
@@ -144,7 +144,7 @@ def render(sections: Sequence[Section]) -> str:
     return environment.get_template("page.html").render(sections=sections, choices=choices, row_pictures=ROW_PICTURES)
 
 
-def _section(board: BoardFiles, meanings: Mapping[str, str]) -> Section:
+def _section(board: LeaderboardFiles, meanings: Mapping[str, str]) -> Section:
     key = "t" + hashlib.sha256(board.place.encode()).hexdigest()[:8]
     drawn = [path for path in sorted(board.folder.glob("*.svg")) if not path.name.startswith(".")]
     drawn.sort(
@@ -166,7 +166,7 @@ def _section(board: BoardFiles, meanings: Mapping[str, str]) -> Section:
 
 
 def _entry(
-    board: BoardFiles, key: str, defense: str, meanings: Mapping[str, str], pictures: Sequence[Picture]
+    board: LeaderboardFiles, key: str, defense: str, meanings: Mapping[str, str], pictures: Sequence[Picture]
 ) -> PageRow:
     missing = {"defense": defense, "note": "it is not in ranking.csv; make that with 'hashbench report'"}
     ranking = dict.fromkeys(COLUMNS, "") | next((row for row in board.ranking if row["defense"] == defense), missing)
@@ -209,7 +209,7 @@ def _lines(cells: Sequence[Row]) -> tuple[AttackLine, ...]:
     return tuple(lines)
 
 
-def _digests(board: BoardFiles, defense: str, cells: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+def _digests(board: LeaderboardFiles, defense: str, cells: Sequence[Row]) -> tuple[tuple[str, str], ...]:
     """Where the numbers come from: code, versions, models. No times, no machine."""
     made = [row for row in board.provenance if row["defense"] == defense]
     facts = [(name.replace("_", " "), _listed(row.get(name, "") for row in made)) for name in VERSIONS]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from toy_boards import DEFENSES, make_board
 
-from hashbench.boards.files import BoardFiles, read_board
+from hashbench.boards.files import LeaderboardFiles, read_board
 from hashbench.boards.plots.board import draw_curve, draw_recall, draw_tradeoff, save_pictures
 from hashbench.boards.plots.marks import marks, spread
 from hashbench.errors import BadInput
@@ -60,7 +60,7 @@ def test_what_the_files_do_not_hold_is_not_drawn(tmp_path: Path) -> None:
         save_pictures(folder)
 
 
-def only(board: BoardFiles, defenses: tuple[str, ...]) -> BoardFiles:
+def only(board: LeaderboardFiles, defenses: tuple[str, ...]) -> LeaderboardFiles:
     results, ranking, curve = (
         tuple(row for row in rows if row["defense"] in defenses) for rows in (board.results, board.ranking, board.curve)
     )

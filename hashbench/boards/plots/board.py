@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hashbench.boards.files import BoardFiles, Row, number, read_board
-from hashbench.boards.plots.marks import CHANCE, GAP, label_ends, marks, title_of
+from hashbench.boards.files import LeaderboardFiles, Row, number, read_board
+from hashbench.boards.plots.marks import CHANCE, GAP, defense_title, label_ends, marks
 from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure
 from hashbench.metrics.average_precision import precision_within
 from hashbench.metrics.distance_counts import Counts
@@ -42,7 +42,7 @@ def save_pictures(folder: Path) -> list[str]:
     return [name for name, figure in drawn.items() if figure]
 
 
-def draw_curve(board: BoardFiles) -> Figure | None:
+def draw_curve(board: LeaderboardFiles) -> Figure | None:
     """Draw mAP against the budget, a line with its 95 % band a defense; None without curve.csv."""
     lines = {defense: _curve_of(board.curve, defense) for defense in board.defenses}
     lines = {defense: points for defense, points in lines.items() if points}
@@ -70,7 +70,7 @@ def draw_curve(board: BoardFiles) -> Figure | None:
     return figure
 
 
-def draw_tradeoff(board: BoardFiles) -> Figure | None:
+def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
     """Draw clean mAP against the worst case with its 95 % interval, a point a defense; None without ranking.csv."""
     points: dict[str, tuple[float, float, float, float]] = {}
     for row in board.ranking:
@@ -97,7 +97,7 @@ def draw_tradeoff(board: BoardFiles) -> Figure | None:
     return figure
 
 
-def draw_recall(board: BoardFiles) -> Figure | None:
+def draw_recall(board: LeaderboardFiles) -> Figure | None:
     """Draw precision against recall as the Hamming radius grows, clean and under the worst attack.
 
     None where no counts of queries were kept.
@@ -122,7 +122,7 @@ def draw_recall(board: BoardFiles) -> Figure | None:
             axes.set_xlim(0, 100)
             _finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board))
             axes.set_ylabel("precision (%), 0 where nothing is found" if axes is grid[0] else "")
-        handles = [Line2D([], [], **known[defense].style, label=title_of(defense)) for defense in names]
+        handles = [Line2D([], [], **known[defense].style, label=defense_title(defense)) for defense in names]
         grid[-1].legend(
             handles=handles, title="a mark every other\nHamming radius, from 0", title_fontsize=6, fontsize=7,
             frameon=False, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0,
@@ -130,14 +130,14 @@ def draw_recall(board: BoardFiles) -> Figure | None:
     return figure
 
 
-def _axes(board: BoardFiles, names: Collection[str], count: int, least: float = 0) -> tuple[Figure, list[Axes]]:
+def _axes(board: LeaderboardFiles, names: Collection[str], count: int, least: float = 0) -> tuple[Figure, list[Axes]]:
     """A titled figure with axes of a fixed size beside each other and room for names on the right.
 
     Args:
         least: inches of that room, also where names are short.
     """
     left, bottom, between = 0.55, 0.5, 0.55
-    right = max(least, 0.4 + 0.8 * LETTER * max([8, *(len(title_of(name)) for name in names)]))
+    right = max(least, 0.4 + 0.8 * LETTER * max([8, *(len(defense_title(name)) for name in names)]))
     across = left + count * WIDTH + (count - 1) * between + right
     lines = textwrap.wrap(board.title, int((across - left) / LETTER))
     tall = _height(names)
@@ -156,7 +156,7 @@ def _height(names: Collection[str]) -> float:
 
 
 def _finish(
-    axes: Axes, board: BoardFiles, across: str, *, level: float | None = None, label_from: float | None = None
+    axes: Axes, board: LeaderboardFiles, across: str, *, level: float | None = None, label_from: float | None = None
 ) -> None:
     """Scale, grid and names of axes that show percents upwards, and the chance level.
 
@@ -192,7 +192,7 @@ def _curve_of(rows: Iterable[Row], defense: str) -> list[tuple[float, float, flo
     return [(eps, *(100 * float(v) for v in np.mean(values, axis=0))) for eps, values in sorted(found.items())]  # type: ignore[misc]
 
 
-def _recall_of(board: BoardFiles, cells: Iterable[Row]) -> Line:
+def _recall_of(board: LeaderboardFiles, cells: Iterable[Row]) -> Line:
     """Recall and precision in percent for each radius, averaged over queries with a relevant item, then over seeds."""
     lines = []
     for cell in cells:
@@ -207,7 +207,7 @@ def _recall_of(board: BoardFiles, cells: Iterable[Row]) -> Line:
     return [(float(r), float(p)) for r, p in np.mean(lines, axis=0).T] if lines else []
 
 
-def _relevant_share(board: BoardFiles) -> float | None:
+def _relevant_share(board: LeaderboardFiles) -> float | None:
     """Precision of a ranking that knows nothing."""
     shares = [share for row in board.results if (share := number(row.get("relevant_fraction"))) is not None]
     return sum(shares) / len(shares) if shares else None

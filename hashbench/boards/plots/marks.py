@@ -42,7 +42,7 @@ def marks(defenses: Sequence[str]) -> dict[str, Mark]:
     return found
 
 
-def title_of(defense: str) -> str:
+def defense_title(defense: str) -> str:
     """A defense's name for people."""
     return "undefended" if defense == "none" else defense
 
@@ -67,7 +67,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], known: dict[str
             zorder=0,
         )  # fmt: skip
         axes.plot([1.045], [y], transform=across, clip_on=False, **known[name].style)
-        axes.text(1.07, y, title_of(name), transform=across, va="center", fontsize=7, clip_on=False)
+        axes.text(1.07, y, defense_title(name), transform=across, va="center", fontsize=7, clip_on=False)
 
 
 def spread(wanted: dict[str, float], gap: float, height: float) -> dict[str, float]:
