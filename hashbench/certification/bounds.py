@@ -47,7 +47,9 @@ class LogitBounds:
         return (self.lower >= 0) | (self.upper < 0)
 
 
-def logit_bounds(model: HashModel, images: Images, eps: float, *, rule: Rule = "crown", all_bits: bool = False) -> LogitBounds:
+def logit_bounds(
+    model: HashModel, images: Images, eps: float, *, rule: Rule = "crown", all_bits: bool = False
+) -> LogitBounds:
     """Bounds of the logits over the l-inf ball around each image, cut with [0, 1].
 
     Pixels may leave both by 1e-6, as the referee lets them. With `crown`, bits that intervals fix are not looked

@@ -37,8 +37,14 @@ def apart(one: Words, other: Words, mask: Words) -> int:
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def shared_bits(
-    far: Integers, codes: Words, sizes: Integers, far_others: Integers, others: Words, other_sizes: Integers,
-    mask: Words, highest: bool,
+    far: Integers,
+    codes: Words,
+    sizes: Integers,
+    far_others: Integers,
+    others: Words,
+    other_sizes: Integers,
+    mask: Words,
+    highest: bool,
 ) -> float:
     """The shared-bit bound: of the lowest AP over all settings of the free bits, or of the highest.
 
@@ -65,8 +71,15 @@ def shared_bits(
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def enumerated(
-    far: Integers, codes: Words, sizes: Integers, far_others: Integers, others: Words, other_sizes: Integers,
-    mask: Words, width: int, highest: bool,
+    far: Integers,
+    codes: Words,
+    sizes: Integers,
+    far_others: Integers,
+    others: Words,
+    other_sizes: Integers,
+    mask: Words,
+    width: int,
+    highest: bool,
 ) -> float:
     """The lowest AP over all settings of the free bits in the worst order of ties; or the highest in the best.
 
