@@ -24,7 +24,7 @@ from hashbench.codes import center_code, encode
 from hashbench.data import ImageSet
 from hashbench.model import HashModel
 from hashbench.objectives import agreement
-from hashbench.parameters import NonNegative, Positive, Share
+from hashbench.parameters import Positive, Share
 from hashbench.protocols import Method
 from hashbench.recipe import Recipe
 from hashbench.threat import Threat
@@ -104,6 +104,15 @@ def interval_training(
         return value + weight * (1 - alpha) * hinge(guide * logits[len(images) :], guide)
 
     return fit(student, train, method, loss, recipe, name=name, state={"guided": guided, "clock": clock})
+
+
+def check_network(model: HashModel, **parameters: object) -> None:
+    """Refuse a network without known bounds before anything is trained.
+
+    Raises:
+        NoCertificate: with the layer that has no rule.
+    """
+    trace(innermost(model))
 
 
 def hinge(margins: Tensor, guide: GuideCodes) -> Scalar:

@@ -71,7 +71,8 @@ def logit_bounds(
         graph = trace(network)
         per_image = sum(shape.numel() for shape in _shapes(graph, images).values())
         parts = [
-            _of_batch(graph, model, part, eps, rule, all_bits) for part in images.split(max(1, VALUES // per_image))
+            _of_batch(graph, model, part, eps, rule, all_bits)
+            for part in torch.split(images, max(1, VALUES // per_image))
         ]
     return LogitBounds(*(torch.cat(values) for values in zip(*parts, strict=True)))
 

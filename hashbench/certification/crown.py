@@ -32,7 +32,7 @@ def lower_bounds(graph: Graph, images: Box, bounds: Bounds, rows: Tensor, weight
     at_once = max(1, VALUES // max(shape.numel() for shape in bounds.shapes.values()))
     found = [
         _backward(graph, layers, images, bounds, lines, *part)
-        for part in zip(rows.split(at_once), weights.split(at_once), strict=True)
+        for part in zip(torch.split(rows, at_once), torch.split(weights, at_once), strict=True)
     ]
     return torch.cat(found) if found else weights.new_zeros(0)
 

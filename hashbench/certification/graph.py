@@ -67,7 +67,8 @@ def trace(network: nn.Module) -> Graph:
             raise NoCertificate(f"{type(network).__name__} takes {node.name} beside images; let it take images only")
         numbers[node] = len(steps)
         steps.append(Step(()) if node.op == "placeholder" else _step(node, numbers, network))
-    if numbers.get(nodes[-1].args[0]) != len(steps) - 1:  # type: ignore[arg-type]
+    last = nodes[-1].args[0]
+    if not isinstance(last, fx.Node) or numbers[last] != len(steps) - 1:
         raise NoCertificate(f"{type(network).__name__} does not end in the layer that gives the logits; let it")
     for step in steps[1:]:
         step.layer({})

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_input
 
 from hashbench.backbones.torchvision_models import Channels
 from hashbench.certification.refusal import NoCertificate
@@ -132,7 +133,7 @@ def _conv(module: Any, statistics: Statistics) -> Layer:
 
     def back(slopes: Tensor, shape: torch.Size) -> Tensor:
         size = (len(slopes), *shape)
-        found: Tensor = torch.nn.grad.conv2d_input(size, module.weight, slopes, *rest)
+        found: Tensor = conv2d_input(size, module.weight, slopes, *rest)  # type: ignore[no-untyped-call]
         return found
 
     return Affine(

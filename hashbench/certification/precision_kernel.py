@@ -14,7 +14,7 @@ from hashbench.hamming_kernel import ones
 from hashbench.metrics import Values
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def mean_precision(before: Integers, sizes: Integers) -> float:
     """1/R * sum over ranks r of r / (r + before), with the groups' numbers of irrelevant items sorted ascending."""
     order = np.argsort(before)
@@ -26,8 +26,8 @@ def mean_precision(before: Integers, sizes: Integers) -> float:
     return total / rank
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def apart(one: Words, other: Words, mask: Words) -> int:
+@numba.njit(nogil=True, cache=True)
+def apart(one: Words, other: Words, mask: Words) -> np.int64:
     """Hamming distance on the bits of a mask."""
     found = np.uint64(0)
     for word in range(len(mask)):
@@ -35,7 +35,7 @@ def apart(one: Words, other: Words, mask: Words) -> int:
     return np.int64(found)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def shared_bits(
     far: Integers,
     codes: Words,
@@ -69,7 +69,7 @@ def shared_bits(
     return mean_precision(before, sizes)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def enumerated(
     far: Integers,
     codes: Words,
@@ -105,7 +105,7 @@ def enumerated(
     return best
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def gathered(codes: Words, places: Integers, free: int) -> Integers:
     """The free bits of each code side by side, as one number [groups]."""
     found = np.zeros(len(codes), dtype=np.int64)
@@ -117,7 +117,7 @@ def gathered(codes: Words, places: Integers, free: int) -> Integers:
     return found
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def from_counts(hits: Integers, misses: Integers, highest: bool) -> float:
     """AP of relevant and irrelevant items at each distance, in the best order of ties or in the worst."""
     rank, ahead, total = 0, 0, 0.0
@@ -132,7 +132,7 @@ def from_counts(hits: Integers, misses: Integers, highest: bool) -> float:
     return total / rank
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def leans(codes: Words, sizes: Integers, others: Words, other_sizes: Integers) -> Values:
     """Difference of the share of ones of relevant and of irrelevant items, for each place [64 * words]."""
     found = np.zeros(64 * codes.shape[1])

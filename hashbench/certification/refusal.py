@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hashbench.errors import InvalidCell
+from hashbench.errors import UsageError
 
 
-class NoCertificate(InvalidCell):
+class NoCertificate(UsageError):
     """A network for which no bounds are known: a layer without a rule, or random numbers in its forward pass."""

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from certification.nets import corners, pgd_points, random_model, random_points, stir
+from tiny_networks import corners, pgd_points, random_model, random_points, stir
 from torch import Tensor, nn
 from torchvision.models import resnet, vgg
 
@@ -106,8 +106,9 @@ def test_the_box_is_cut_with_the_range_of_pixels() -> None:
 
 def test_a_batch_norm_has_the_bounds_of_the_convolution_that_it_is_folded_into() -> None:
     torch.manual_seed(1)
-    conv, norm = nn.Conv2d(2, 3, 3), stir(nn.BatchNorm2d(3))
-    folded = torch.nn.utils.fuse_conv_bn_eval(conv.eval(), norm)
+    conv, norm = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)
+    stir(nn.Sequential(conv, norm))
+    folded = torch.nn.utils.fuse_conv_bn_eval(conv, norm)
     center, radius = torch.rand(2, 2, 5, 5), torch.rand(2, 2, 5, 5)
     box = Box(center - radius, center + radius)
     one, two = (propagate(trace(net), box).logits for net in (nn.Sequential(conv, norm), nn.Sequential(folded)))
@@ -141,7 +142,8 @@ def test_a_certain_maximum_is_exact_and_others_are_not_below_it() -> None:
 
 class Sharpened(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
-        return images.flatten(1) ** 3
+        cubes: Tensor = images.flatten(1) ** 3
+        return cubes
 
 
 class Loud(nn.Module):

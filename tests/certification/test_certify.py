@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from certification.nets import corners, pgd_points, random_model, random_points
+from tiny_networks import corners, pgd_points, random_model, random_points
 from toys import make_toy, random_images, small_model
 
 from hashbench.certification.bounds import LogitBounds, logit_bounds, threat_box
@@ -16,8 +16,8 @@ from hashbench.certification.certify import Certificate, certificate, certify
 from hashbench.certification.precision_bounds import Items
 from hashbench.data import Queries, Victim
 from hashbench.errors import BadInput
-from hashbench.metrics import AveragePrecision, average_precision
 from hashbench.hamming_tensors import count_tensors
+from hashbench.metrics import AveragePrecision, average_precision
 from hashbench.model import HashModel, binarize
 from hashbench.registry import attacks
 from hashbench.spec import Spec

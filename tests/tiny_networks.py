@@ -58,8 +58,9 @@ def random_model(seed: int, size: int, bits: int = 3) -> HashModel:
             layers += [nn.ReLU(inplace=bool(draw(0, 1)))] if draw(0, 1, 2) else []
             channels, side = width, -(-side // stride)
         elif kind == 4:
-            layers.append(nn.MaxPool2d(2, 1, draw(0, 1)))
-            side = side - 1 + 2 * layers[-1].padding
+            padding = draw(0, 1)
+            layers.append(nn.MaxPool2d(2, 1, padding))
+            side += 2 * padding - 1
         elif kind == 5:
             layers.append(nn.AvgPool2d(2, 1))
             side -= 1
