@@ -48,7 +48,7 @@ class Worst:
 
     ramp: Share = 0.5
     widen: Positive = 1.0
-    start: Literal["shi", "clean"] = "shi"
+    start: Literal["clean", "shi"] = "clean"
 
 
 def interval_training(

@@ -20,7 +20,7 @@ from hashbench.hamming import Bits, Integers, Words, pack
 
 ENUMERATED = 12  # free bits up to which all settings are tried
 LEAF = 6  # free bits from which on a branch is finished by trying all settings
-NODES = 256  # branches that are looked at for one query
+NODES = 64  # branches that are looked at for one query
 PAIRS = 1 << 26  # pairs of groups that are looked at for one query, over all its branches
 
 Way = Literal["exact", "search", "shared"]
