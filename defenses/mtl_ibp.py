@@ -1,0 +1,59 @@
+"""MTL-IBP: an attack and interval bounds in one loss (De Palma et al., ICLR 2024, arXiv 2305.13991)."""
+
+from __future__ import annotations
+
+from hashbench.adversarial import InnerAttack
+from hashbench.data import ImageSet
+from hashbench.interval_training import Worst, check_network, interval_training
+from hashbench.model import HashModel
+from hashbench.parameters import NonNegative, Share
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
+from hashbench.registry import defense
+from hashbench.threat import Threat
+
+RECIPE = Recipe(epochs=60, learning_rate=0.005)
+WORST = Worst()
+INNER = InnerAttack(steps=3)
+
+
+@defense(
+    "mtl-ibp",
+    paper="after De Palma et al., ICLR 2024",
+    check=check_network,
+    grid={"alpha": (0.25, 0.5), "weight": (1.0, 2.0)},
+)
+def mtl_ibp(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe = RECIPE,
+    worst: Worst = WORST,
+    inner: InnerAttack = INNER,
+    weight: NonNegative = 1.0,
+    alpha: Share = 0.5,
+) -> HashModel:
+    """Train on the hashing loss of clean images, on attacked images and on the worst logits that intervals allow.
+
+    Both further terms have one form, so that alpha leads from adversarial training (0) to interval training (1).
+    A step costs four passes and those of the inner attack; the initialisation is that of Shi et al.
+    (arXiv 2103.17268), the interval term that of Gowal et al. (arXiv 1810.12715).
+
+    Args:
+        weight: of both further terms together.
+        alpha: share of the worst-case term in them.
+    """
+    return interval_training(
+        model,
+        train,
+        method,
+        threat,
+        recipe=recipe,
+        worst=worst,
+        weight=weight,
+        alpha=alpha,
+        inner=inner,
+        name="mtl-ibp",
+    )

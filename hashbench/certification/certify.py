@@ -1,0 +1,104 @@
+"""Certificates: for each query a lower bound of its average precision that holds for every attack in a threat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hashbench.certification.bounds import LogitBounds, Rule, logit_bounds
+from hashbench.certification.precision_bounds import NODES, Items, precision_bounds
+from hashbench.errors import BadInput
+from hashbench.hamming import Bits, Integers
+from hashbench.metrics import Values
+from hashbench.model import HashModel
+from hashbench.types import BinaryCodes, Images, Labels
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is certain of each query [queries].
+
+    Attributes:
+        precision: AP that no attack goes below, in the worst order of ties; NaN without a relevant item. Of a
+            targeted certificate: AP with respect to the targets that no attack exceeds, in the best order.
+        free: bits that may change.
+        untouched: whether no bit may change: no attack can do anything at all.
+        way: `exact`, if the bound is attained by some setting of the free bits; `search` or `shared` otherwise.
+        fixed: the bits that can't change [queries, bits].
+        codes: true where the clean code is +1 [queries, bits].
+    """
+
+    precision: Values
+    free: Integers
+    untouched: NDArray[np.bool_]
+    way: NDArray[np.str_]
+    fixed: Bits
+    codes: Bits
+
+    @property
+    def map(self) -> float:
+        """Mean of `precision` over the queries that have a relevant item; NaN if none has."""
+        scored = self.precision[~np.isnan(self.precision)]
+        return float(scored.mean()) if len(scored) else float("nan")
+
+
+def certify(
+    model: HashModel,
+    images: Images,
+    labels: Labels,
+    gallery_codes: BinaryCodes,
+    gallery_labels: Labels,
+    eps: float,
+    *,
+    targeted: bool = False,
+    rule: Rule = "crown",
+    nodes: int = NODES,
+) -> Certificate:
+    """A bound of each query's AP over the l-inf ball around its image, cut with [0, 1].
+
+    It holds for every attack on the model in eval mode, known or not, whose images the referee lets pass, and for
+    the clean query. It says nothing of a model that draws random numbers, which is refused.
+
+    Args:
+        images: the queries, pixels in [0, 1].
+        labels: theirs; of a targeted certificate the labels that an attack wants retrieved [queries, classes].
+        gallery_codes: the database's codes, not attacked; what is at least 0 is +1.
+        gallery_labels: theirs [items, classes].
+        eps: radius of the ball in pixel units of [0, 1].
+        targeted: bound from above how well the target labels are retrieved.
+        rule: `intervals` is faster, `crown` tighter.
+        nodes: branches that may be looked at for a query with many free bits.
+
+    Raises:
+        NoCertificate: a layer has no rule, or the model draws random numbers.
+        BadParameter: eps outside [0, 1].
+        BadInput: no queries, no database, or rows and widths that do not agree.
+    """
+    if not len(images) or not len(gallery_codes) or len(images) != len(labels):
+        raise BadInput(
+            f"{len(images)} images with {len(labels)} rows of labels and {len(gallery_codes)} database codes; "
+            "give at least one of each, and as many labels as images"
+        )
+    bounds = logit_bounds(model, images, eps, rule=rule)
+    items = Items(_bits(gallery_codes >= 0), _bits(gallery_labels > 0))
+    return certificate(bounds, _bits(labels > 0), items, highest=targeted, nodes=nodes)
+
+
+def certificate(
+    bounds: LogitBounds, labels: Bits, items: Items, *, highest: bool = False, nodes: int = NODES
+) -> Certificate:
+    """The certificate that follows from bounds of the logits; see `certify`."""
+    codes, fixed = _bits(bounds.clean >= 0), _bits(bounds.fixed)
+    found = precision_bounds(codes, fixed, labels, items, highest=highest, nodes=nodes)
+    free: Integers = (~fixed).sum(axis=1).astype(np.int64)
+    values = np.array([bound.value for bound in found])
+    return Certificate(values, free, free == 0, np.array([bound.way for bound in found]), fixed, codes)
+
+
+def _bits(tensor: Any) -> Bits:
+    found: Bits = torch.as_tensor(tensor).cpu().numpy().astype(bool)
+    return found

@@ -1,0 +1,198 @@
+"""Interval training of hashing networks: the worst logits of a box of images, as a term of a loss.
+
+Interval bounds as a training signal are from Gowal et al. (arXiv 1810.12715), the initialisation is from Shi et al.
+(NeurIPS 2021, arXiv 2103.17268), the combination with an attack from De Palma et al. (ICLR 2024, arXiv 2305.13991).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hashbench.adversarial import Guided, InnerAttack
+from hashbench.certification.graph import Graph, trace
+from hashbench.certification.intervals import Box, propagate
+from hashbench.codes import center_code, encode
+from hashbench.data import ImageSet
+from hashbench.model import HashModel
+from hashbench.objectives import agreement
+from hashbench.parameters import Positive, Share
+from hashbench.protocols import Method
+from hashbench.recipe import Recipe
+from hashbench.threat import Threat
+from hashbench.training import fit
+from hashbench.transformed import innermost
+from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scalar
+
+Moments = dict[nn.Module, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The term of a loss that bounds what any attack can do to a batch.
+
+    Args:
+        ramp: share of the steps over which eps rises from 0; before them, `warm` is trained clean.
+        widen: the box's final radius divided by eps.
+        start: weights to begin with: `shi` draws all convolutions and linear layers so that boxes keep their
+            size from layer to layer; `clean` keeps those of the clean model.
+    """
+
+    ramp: Share = 0.5
+    widen: Positive = 1.0
+    start: Literal["clean", "shi"] = "clean"
+
+
+def interval_training(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    *,
+    recipe: Recipe,
+    worst: Worst,
+    weight: float,
+    alpha: float,
+    inner: InnerAttack | None,
+    name: str,
+) -> HashModel:
+    """A copy of a model, trained so that the logits of whole boxes of images have the signs of guide codes.
+
+    The loss is that of clean codes plus weight * ((1 - alpha) * adversarial + alpha * worst case), both further
+    terms being mean softplus(-logit * guide), of crafted images and of the box's worst corner of each logit.
+    Guide codes are center codes of the training set's binary codes, as in CgAT.
+
+    Args:
+        inner: crafts the adversarial images; None leaves them out, and alpha has to be 1.
+
+    Raises:
+        NoCertificate: the network has a layer without a rule for bounds.
+        TrainingDiverged: the loss is no longer finite.
+    """
+    student = copy.deepcopy(model)
+    graph = trace(innermost(student))
+    guided = Guided(encode(student, train), train.labels, center_code)
+    if worst.start == "shi":
+        draw_weights(student)
+    steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size)) * recipe.epochs
+    clock = Clock(max(1, round(worst.ramp * steps)))
+
+    def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        share = clock.tick()
+        crafted = images[:0]
+        if inner is not None:
+            away = guided.codes(labels)
+            crafted = inner.craft(student, images, lambda codes: agreement(codes, away), threat)
+        with moments(student) as statistics:
+            logits = student.logits(torch.cat([images, crafted]))
+        clean = torch.tanh(logits[: len(images)])
+        guided.refresh(clean, index)
+        guide = guided.codes(labels)
+        eps = share * worst.widen * threat.eps
+        bound = hinge(worst_logits(student, graph, images, eps, guide, statistics), guide)
+        value = method(clean, labels, index) + weight * alpha * bound
+        if inner is None:
+            return value
+        return value + weight * (1 - alpha) * hinge(guide * logits[len(images) :], guide)
+
+    return fit(student, train, method, loss, recipe, name=name, state={"guided": guided, "clock": clock})
+
+
+def check_network(model: HashModel, **parameters: object) -> None:
+    """Refuse a network without known bounds before anything is trained.
+
+    Raises:
+        NoCertificate: with the layer that has no rule.
+    """
+    trace(innermost(model))
+
+
+def hinge(margins: Tensor, guide: GuideCodes) -> Scalar:
+    """Mean softplus(-margin) over the bits for which the guide has a value."""
+    weights = guide.abs()
+    return (functional.softplus(-margins) * weights).sum() / weights.sum().clamp(min=1)
+
+
+def worst_logits(
+    model: HashModel, graph: Graph, images: Images, eps: float, guide: GuideCodes, statistics: Moments
+) -> Codes:
+    """min(guide * lower, guide * upper) of each logit over the l-inf balls cut with [0, 1]: [images, bits]."""
+    box = interval_logits(model, graph, Box((images - eps).clamp(min=0), (images + eps).clamp(max=1)), statistics)
+    return torch.minimum(guide * box.lower, guide * box.upper)
+
+
+def interval_logits(model: HashModel, graph: Graph, box: Box, statistics: Moments) -> Box:
+    """Interval bounds of the logits, counted as one pass for the lower and one for the upper ends of the images.
+
+    The pass runs as a call of the network, so that hooks on it, which count passes, see both ends go forwards and
+    their gradients come back.
+    """
+    network = innermost(model)
+
+    def forward(ends: Tensor) -> Tensor:
+        found = propagate(graph, Box(*ends.chunk(2)), statistics).logits
+        return torch.cat([found.lower, found.upper])
+
+    vars(network)["forward"] = forward
+    try:
+        lower, upper = network(torch.cat([box.lower, box.upper])).chunk(2)
+    finally:
+        vars(network).pop("forward")
+    return Box(lower, upper)
+
+
+@contextmanager
+def moments(model: HashModel) -> Iterator[Moments]:
+    """Gather the batch mean and variance that each norm in training mode uses inside the block."""
+    found: Moments = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
+        variance, mean = torch.var_mean(inputs[0], axes, correction=0)
+        found[module] = (mean, variance)
+
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
+    handles = [norm.register_forward_pre_hook(note) for norm in norms]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def draw_weights(model: HashModel) -> None:
+    """Draw convolutions and linear layers from N(0, 2 pi / inputs^2) and reset biases and norms, in place.
+
+    With that deviation the mean width of boxes stays the same through a layer and its ReLU (Shi et al., 2021).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.reset_parameters()
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, std=math.sqrt(2 * math.pi) / module.weight[0].numel())
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class Clock(nn.Module):
+    """Counts steps, and says which share of a ramp they have climbed."""
+
+    steps: Tensor
+
+    def __init__(self, ramp: int) -> None:
+        super().__init__()
+        self.ramp = ramp
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def tick(self) -> float:
+        """The share of the ramp, from above 0 to 1."""
+        self.steps += 1
+        return min(1.0, self.steps.item() / self.ramp)
