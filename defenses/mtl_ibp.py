@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from hashbench.adversarial import InnerAttack
-from hashbench.data import ImageSet
-from hashbench.interval_training import Worst, check_network, interval_training
-from hashbench.model import HashModel
-from hashbench.parameters import NonNegative, Share
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
-from hashbench.registry import defense
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.registry.decorators import defense
+from hashbench.registry.parameters import NonNegative, Share
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
+from hashbench.training.adversarial import InnerAttack
+from hashbench.training.interval import Worst, check_network, interval_training
+from hashbench.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=60, learning_rate=0.005)
 WORST = Worst()

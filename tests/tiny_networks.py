@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from hashbench.backbones.resnet20 import Residual
 from hashbench.certification.intervals import Box
-from hashbench.model import HashModel
-from hashbench.normalise import Normalise
+from hashbench.models.layers import Normalise
+from hashbench.models.model import HashModel
 
 
 def draw(*choices: int) -> int:

@@ -18,7 +18,7 @@ from hashbench.certification.graph import Graph, trace
 from hashbench.certification.intervals import Bounds, Box, propagate
 from hashbench.certification.refusal import NoCertificate
 from hashbench.errors import BadParameter
-from hashbench.model import HashModel, frozen
+from hashbench.models.model import HashModel, frozen
 from hashbench.types import Codes, Images
 
 RELATIVE = 1e-6  # margin for rounding, as a share of the logits' size

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from hashbench.certification.bounds import LogitBounds, Rule, logit_bounds
 from hashbench.certification.precision_bounds import NODES, Items, precision_bounds
 from hashbench.errors import BadInput
-from hashbench.hamming import Bits, Integers
-from hashbench.metrics import Values
-from hashbench.model import HashModel
+from hashbench.metrics.average_precision import Values
+from hashbench.metrics.packed_codes import Bits, Integers
+from hashbench.models.model import HashModel
 from hashbench.types import BinaryCodes, Images, Labels
 
 

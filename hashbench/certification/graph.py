@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from hashbench.certification.layers import Layer, Statistics, of_function, of_module
 from hashbench.certification.refusal import NoCertificate
-from hashbench.transformed import Transformed
+from hashbench.models.transformed import Transformed
 
 IMAGES = 0  # the number of the step that stands for the images
 

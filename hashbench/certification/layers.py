@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
-from hashbench.backbones.torchvision_models import Channels
 from hashbench.certification.refusal import NoCertificate
-from hashbench.normalise import Normalise
-from hashbench.pooling import QuickMaxPool2d
+from hashbench.models.layers import Channels, Normalise
+from hashbench.models.quick_pooling import QuickMaxPool2d
 
 Map = Callable[[Tensor], Tensor]
 Statistics = Mapping[nn.Module, tuple[Tensor, Tensor]]  # mean and variance [channels] in place of a norm's own

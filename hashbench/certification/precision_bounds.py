@@ -16,7 +16,7 @@ import numpy as np
 
 from hashbench.certification import precision_kernel as kernel
 from hashbench.errors import BadInput
-from hashbench.hamming import Bits, Integers, Words, pack
+from hashbench.metrics.packed_codes import Bits, Integers, Words, pack
 
 ENUMERATED = 12  # free bits up to which all settings are tried
 LEAF = 6  # free bits from which on a branch is finished by trying all settings

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from hashbench.hamming import Integers, Words
-from hashbench.hamming_kernel import ones
-from hashbench.metrics import Values
+from hashbench.metrics.average_precision import Values
+from hashbench.metrics.distance_counts_numba import ones
+from hashbench.metrics.packed_codes import Integers, Words
 
 
 @numba.njit(nogil=True, cache=True)

@@ -14,12 +14,12 @@ from hashbench.readers.text import printable, shown
 
 T = TypeVar("T")
 
-_UNITS: dict[type, str] = {str: "characters", list: "values", tuple: "values", dict: "keys"}  # what a Bounds counts
+_UNITS: dict[type, str] = {str: "characters", list: "values", tuple: "values", dict: "keys"}  # what a Limits counts
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Bounds of a number, or of the length of a text or a list; both are included. Used inside Annotated."""
+class Limits:
+    """Limits of a number, or of the length of a text or a list; both are included. Used inside Annotated."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -34,7 +34,7 @@ def record(content: object, kind: type[T], source: str) -> T:
     """A dataclass made of a table of its fields.
 
     Understood are str, int, float (whole numbers too), bool, None, Any, Literal, unions, list[X], tuple[X, ...],
-    dict[str, X], other dataclasses, and Annotated with a Bounds or a function that returns what is wrong with a value.
+    dict[str, X], other dataclasses, and Annotated with a Limits or a function that returns what is wrong with a value.
     A bool is never a number; NaN and infinity never pass.
 
     Args:
@@ -141,7 +141,7 @@ def _plain(value: object, hint: Any, source: str, place: str) -> Any:
 
 
 def _check_extra(value: Any, extra: object, source: str, place: str) -> None:
-    if isinstance(extra, Bounds) and value is not None:
+    if isinstance(extra, Limits) and value is not None:
         size = len(value) if isinstance(value, str | list | tuple | dict) else value
         if not extra.low <= size <= extra.high:
             unit = _UNITS.get(type(value), "")

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from hashbench.errors import BadInput
 from hashbench.readers.folders import read_text, shown_path
-from hashbench.readers.records import Bounds, check, unknown_key
+from hashbench.readers.records import Limits, check, unknown_key
 from hashbench.readers.text import printable, shown
 
 LARGEST = 1 << 18  # bytes of one file
@@ -72,20 +72,20 @@ def _word_problem(text: str) -> str:
     return "" if printable(text, len(text)) == text else "a text in one line without control characters"
 
 
-Word = Annotated[str, Bounds(1, WORDS), _word_problem]
-Line = Annotated[str, Bounds(0, WORDS), _word_problem]
-Words = Annotated[list[Word], Bounds(1, VALUES)]
-Length = Annotated[int, Bounds(1, BITS)]
-Seed = Annotated[int, Bounds(0, 2**32 - 1)]
+Word = Annotated[str, Limits(1, WORDS), _word_problem]
+Line = Annotated[str, Limits(0, WORDS), _word_problem]
+Words = Annotated[list[Word], Limits(1, VALUES)]
+Length = Annotated[int, Limits(1, BITS)]
+Seed = Annotated[int, Limits(0, 2**32 - 1)]
 RUN: dict[str, Any] = {
     "dataset": Word | Words,
     "backbone": Word | Words,
     "method": Word | Words,
-    "bits": Length | Annotated[list[Length], Bounds(1, VALUES)],
-    "defense": Word | Annotated[list[Word], Bounds(0, VALUES)],
-    "attack": Word | Annotated[list[Word], Bounds(0, VALUES)],
-    "seed": Annotated[int, Bounds(0, 2**32 - 1)]
-    | Annotated[list[Annotated[int, Bounds(0, 2**32 - 1)]], Bounds(1, VALUES)],
+    "bits": Length | Annotated[list[Length], Limits(1, VALUES)],
+    "defense": Word | Annotated[list[Word], Limits(0, VALUES)],
+    "attack": Word | Annotated[list[Word], Limits(0, VALUES)],
+    "seed": Annotated[int, Limits(0, 2**32 - 1)]
+    | Annotated[list[Annotated[int, Limits(0, 2**32 - 1)]], Limits(1, VALUES)],
     "training": Line,
     "eps": Annotated[str | float, _eps_problem],
     "tuned": Word,
@@ -121,7 +121,7 @@ def read_suite_tables(path: Path, inside: Path | None = None) -> SuiteTables:
         if key not in known:
             raise unknown_key(key, known, name, "")
     title, paper = (check(content.get(key, ""), Line, name, key) for key in ("title", "paper"))
-    tables = check(content.get("run", []), Annotated[list[Any], Bounds(0, TABLES)], name, "run")
+    tables = check(content.get("run", []), Annotated[list[Any], Limits(0, TABLES)], name, "run")
     if not tables:
         raise BadInput(f"{name} has no [[run]] table; each one names a dataset, attacks and defenses")
     runs = tuple(_run(table, name, f"run[{number}]") for number, table in enumerate(tables))

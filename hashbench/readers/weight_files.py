@@ -14,7 +14,7 @@ from torch import Tensor
 from hashbench.errors import BadInput
 from hashbench.readers.folders import MEGABYTE, read_bytes, shown_path
 from hashbench.readers.json_files import read_json
-from hashbench.readers.records import Bounds, check
+from hashbench.readers.records import Limits, check
 from hashbench.readers.text import printable, shown
 
 LARGEST = 2048 * MEGABYTE  # bytes of a file
@@ -23,11 +23,11 @@ TENSORS = 10_000
 SIDES = 8
 WIDTHS = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8, "F64": 8}
 _META = "__metadata__"
-_Offset = Annotated[int, Bounds(0, 1 << 48)]
+_Offset = Annotated[int, Limits(0, 1 << 48)]
 _PARTS: dict[str, Any] = {
     "dtype": str,
-    "shape": Annotated[list[_Offset], Bounds(0, SIDES)],
-    "data_offsets": Annotated[list[_Offset], Bounds(2, 2)],
+    "shape": Annotated[list[_Offset], Limits(0, SIDES)],
+    "data_offsets": Annotated[list[_Offset], Limits(2, 2)],
 }
 
 

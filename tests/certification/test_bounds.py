@@ -10,18 +10,17 @@ from tiny_networks import corners, pgd_points, random_model, random_points, stir
 from torch import Tensor, nn
 from torchvision.models import resnet, vgg
 
-from hashbench.backbones.torchvision_models import Channels
 from hashbench.certification.bounds import RELATIVE, TOLERANCE, logit_bounds, threat_box
 from hashbench.certification.graph import trace
 from hashbench.certification.intervals import Box, propagate
 from hashbench.certification.refusal import NoCertificate
 from hashbench.errors import BadParameter
-from hashbench.model import HashModel
-from hashbench.normalise import Normalise
-from hashbench.pooling import QuickMaxPool2d
-from hashbench.registry import backbones
-from hashbench.spec import Spec
-from hashbench.transformed import Transformed
+from hashbench.models.layers import Channels, Normalise
+from hashbench.models.model import HashModel
+from hashbench.models.quick_pooling import QuickMaxPool2d
+from hashbench.models.transformed import Transformed
+from hashbench.registry.entries import backbones
+from hashbench.registry.spec import Spec
 
 NETWORKS = 50  # with two boxes each, in each of ten batches
 

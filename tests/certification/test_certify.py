@@ -14,13 +14,13 @@ from toys import make_toy, random_images, small_model
 from hashbench.certification.bounds import LogitBounds, logit_bounds, threat_box
 from hashbench.certification.certify import Certificate, certificate, certify
 from hashbench.certification.precision_bounds import Items
-from hashbench.data import Queries, Victim
 from hashbench.errors import BadInput
-from hashbench.hamming_tensors import count_tensors
-from hashbench.metrics import AveragePrecision, average_precision
-from hashbench.model import HashModel, binarize
-from hashbench.registry import attacks
-from hashbench.spec import Spec
+from hashbench.metrics.average_precision import AveragePrecision, average_precision
+from hashbench.metrics.distance_counts_torch import count_tensors
+from hashbench.models.data import Queries, Victim
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry.entries import attacks
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 from hashbench.types import Labels
 

@@ -15,12 +15,20 @@ from hashbench.certification.bounds import logit_bounds
 from hashbench.certification.graph import trace
 from hashbench.certification.intervals import Box
 from hashbench.certification.refusal import NoCertificate
-from hashbench.codes import encode
-from hashbench.contract import BUDGET
-from hashbench.contract_defenses import check_defense
+from hashbench.conformance.defenses import check_defense
+from hashbench.conformance.rules import BUDGET
 from hashbench.defenses.ibp import ibp
 from hashbench.defenses.mtl_ibp import mtl_ibp
-from hashbench.interval_training import (
+from hashbench.methods.csq import csq
+from hashbench.models.codes import encode
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.registry.entries import backbones, defenses
+from hashbench.registry.protocols import Method
+from hashbench.registry.spec import Spec
+from hashbench.threat import Threat
+from hashbench.training.interval import (
     Clock,
     Worst,
     check_network,
@@ -30,13 +38,7 @@ from hashbench.interval_training import (
     moments,
     worst_logits,
 )
-from hashbench.methods.csq import csq
-from hashbench.model import HashModel
-from hashbench.passes import Passes, counted
-from hashbench.recipe import Recipe
-from hashbench.registry import backbones, defenses
-from hashbench.spec import Spec
-from hashbench.threat import Threat
+from hashbench.training.recipe import Recipe
 
 
 @pytest.mark.parametrize("seed", range(0, 20, 2))
@@ -89,7 +91,7 @@ def test_a_step_of_ibp_costs_three_passes_and_one_of_mtl_ibp_four_and_its_attack
         assert passes.forwards == (wanted + 2) * images  # the codes of the method's and the guides' memory
 
 
-def victim_method(model: HashModel, train: object) -> nn.Module:
+def victim_method(model: HashModel, train: ImageSet) -> Method:
     return csq(encode(model, train), train.labels)  # type: ignore[arg-type, attr-defined]
 
 

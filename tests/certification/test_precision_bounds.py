@@ -10,8 +10,9 @@ import pytest
 from hashbench.certification import precision_bounds as module
 from hashbench.certification.precision_bounds import Items, PrecisionBound, precision_bounds
 from hashbench.errors import BadInput
-from hashbench.hamming import Bits, count
-from hashbench.metrics import AveragePrecision, average_precision
+from hashbench.metrics.average_precision import AveragePrecision, average_precision
+from hashbench.metrics.distance_counts import count
+from hashbench.metrics.packed_codes import Bits
 
 Case = tuple[Bits, Bits, Bits, Bits, Bits]  # code, fixed bits, labels of one query; codes and labels of a database
 

@@ -16,7 +16,7 @@ from valid_files import MEASURED, Measured, forms
 
 from hashbench.errors import BadInput
 from hashbench.readers.json_files import read_json, read_record
-from hashbench.readers.records import Bounds, check, record
+from hashbench.readers.records import Limits, check, record
 
 
 def refusal(text: str | bytes, **options: Any) -> str:
@@ -159,14 +159,14 @@ def test_what_is_no_record_is_refused(content: object) -> None:
 
 @dataclass(frozen=True)
 class Inner:
-    eps: Annotated[float, Bounds(0, 1)]
+    eps: Annotated[float, Limits(0, 1)]
     goal: Literal["untargeted", "targeted"] = "untargeted"
 
 
 @dataclass(frozen=True)
 class Outer:
     inner: tuple[Inner, ...]
-    name: Annotated[str, Bounds(1, 5)] | None = None
+    name: Annotated[str, Limits(1, 5)] | None = None
 
 
 def test_nested_records_ranges_and_choices() -> None:

@@ -17,19 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hashbench.adversarial import Guided, InnerAttack
 from hashbench.certification.graph import Graph, trace
 from hashbench.certification.intervals import Box, propagate
-from hashbench.codes import center_code, encode
-from hashbench.data import ImageSet
-from hashbench.model import HashModel
-from hashbench.objectives import agreement
-from hashbench.parameters import Positive, Share
-from hashbench.protocols import Method
-from hashbench.recipe import Recipe
+from hashbench.crafting.objectives import agreement
+from hashbench.models.codes import center_code, encode
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.models.transformed import innermost
+from hashbench.registry.parameters import Positive, Share
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training import fit
-from hashbench.transformed import innermost
+from hashbench.training.adversarial import Guided, InnerAttack
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scalar
 
 Moments = dict[nn.Module, tuple[Tensor, Tensor]]
