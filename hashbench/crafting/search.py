@@ -106,7 +106,7 @@ def search(
 
     Args:
         objectives: one for each restart; all must rank images in one unit.
-        steps: gradients a restart.
+        steps: gradient steps per restart.
         step_rule: makes the step rule of a restart from the images that it starts at.
         random_start: start from uniform noise, new for each restart, instead of the clean images.
     """
@@ -136,7 +136,7 @@ def auto_pgd_search(queries: Queries, objectives: Sequence[Objective], threat: T
 
     Args:
         objectives: one for each restart; all must rank images in one unit.
-        steps: gradients a restart.
+        steps: gradient steps per restart.
     """
 
     def run(start: Images, objective: Objective, rows: Index) -> tuple[Images, Scores]:

@@ -175,7 +175,7 @@ def test_a_wrong_code_length_names_the_layer(alexnet_file: Path) -> None:
 def test_a_wrong_backbone_names_layers_of_both(alexnet_file: Path) -> None:
     with pytest.raises(BadInput, match=r"lacks bn1\.bias.* and has classifier\.1\.bias.* too much"):
         restored(ours("resnet18"), alexnet_file, normalise=True)
-    with pytest.raises(BadInput, match="published layouts are read for torchvision's networks only"):
+    with pytest.raises(BadInput, match="published layouts can be read for torchvision's networks only"):
         restored(small_model(), alexnet_file, normalise=True)
 
 
