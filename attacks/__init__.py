@@ -1,1 +1,1 @@
-"""Attacks, one a file; the file name is the registered name with _ for -."""
+"""Attacks, one per file; the file's name is the registered name with _ for -."""

@@ -25,12 +25,12 @@ from hashbench.types import Codes, GuideCodes, Images, Index, Labels
 def apgd_centers(victim: Victim, threat: Threat, *, steps: Count = 25, targets: Count = 5) -> Craft:
     """Drive each query's code from its weighted guide code to the center codes of the nearest other classes.
 
-    Half the mean product with the guide code minus that with the target's is minimised; of all targets the image
-    is kept that agrees least with the guide code.
+    Minimises half the difference of the code's mean products with the guide code and with the target's center code.
+    Over all targets, each query keeps the image that agrees least with the guide code.
 
     Args:
-        steps: gradients a target.
-        targets: classes that are not the query's own, those whose center codes are nearest to its clean code.
+        steps: gradient steps per target.
+        targets: how many other classes are tried: those whose center codes are nearest to the query's clean code.
     """
     memory = binarize(encode(victim.model, victim.train))
     centers = class_codes(memory, victim.train.labels)
@@ -56,7 +56,7 @@ def apgd_centers(victim: Victim, threat: Threat, *, steps: Count = 25, targets: 
 
 
 def nearest(codes: Codes, centers: GuideCodes, own: Labels) -> Tensor:
-    """The classes by the nearness of their centers to each code, its own classes last: positions [codes, classes].
+    """Classes ordered from the nearest center to the farthest, a code's own classes last: [codes, classes].
 
     Args:
         codes: relaxed codes [codes, bits].

@@ -28,16 +28,16 @@ def apgd_hamming(
     restarts: Count = 2,
     logits: Literal["own", "unit"] = "own",
 ) -> Craft:
-    """Drive each query's code away from its weighted guide code with steps that halve themselves.
+    """Drive each query's code away from its weighted guide code with a step size that halves itself.
 
-    The first step is 2 eps; it halves when it no longer pays, and the search goes on from its best
-    point. The masked quadratic objective drops bits that are done.
+    The first step is 2 eps; it is halved when it no longer pays off, and the search resumes from its best point. The
+    masked quadratic objective ignores bits that have moved far enough.
 
     Args:
-        steps: gradients a restart.
-        restarts: random starts, with the tanh annealed and plain in turn.
-        logits: the model's own, or divided by their mean size on the clean query, so that the steepest tanh has
-            a gradient; the tanh is plain then.
+        steps: gradient steps per restart.
+        restarts: random starts, alternating between the annealed and the plain tanh.
+        logits: the model's own, or (unit) divided by their mean size on the clean query, so that even the steepest
+            tanh has a gradient; the tanh is then not annealed.
     """
     memory = binarize(encode(victim.model, victim.train))
 

@@ -12,14 +12,14 @@ from hashbench.types import Images
 
 @attack("art-auto-pgd", paper="Croce and Hein, ICML 2020, by ART on a surrogate head", presets={"quick": {"steps": 5}})
 def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft:
-    """Leave the class whose prototype code the query's code agrees with most, by ART's AutoPGD.
+    """Drive each query out of the class whose prototype its code agrees with most, by ART's AutoPGD.
 
-    The head of prototypes, one center code a class, is a surrogate of retrieval that ART needs; a code
-    that left its class can still be near its neighbours. Each query keeps its image of the highest loss,
-    as in the paper: ART returns the last one, and the random start where the class was not left.
+    ART needs a classifier, so a head of prototypes, one center code per class, stands in for retrieval; a code that
+    has left its class can still be near its neighbours. Each query keeps its image of the highest loss, as in the
+    paper: ART returns the last one, or the random start where the query did not leave its class.
 
     Args:
-        steps: gradients a query.
+        steps: gradient steps per query.
     """
     from hashbench.crafting import art_bridge  # slow to import
 

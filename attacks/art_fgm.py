@@ -11,7 +11,7 @@ from hashbench.types import Images
 
 @attack("art-fgm", paper="Goodfellow et al., ICLR 2015, by ART")
 def art_fgm(victim: Victim, threat: Threat) -> Craft:
-    """One signed gradient step of size eps away from the center code, made by ART."""
+    """Take one signed gradient step of size eps away from the center code, by ART."""
     from hashbench.crafting import art_bridge  # slow to import
 
     memory = binarize(encode(victim.model, victim.train))

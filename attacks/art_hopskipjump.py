@@ -22,15 +22,15 @@ POOL = 1000  # training images that a search may start from
     presets={"quick": {"steps": 1, "evaluations": 4}},
 )
 def art_hopskipjump(victim: Victim, threat: Threat, *, steps: Count = 2, evaluations: Count = 40) -> Craft:
-    """Walk along the border of the class whose prototype code the query agrees with most, by ART's HopSkipJump.
+    """Search along the boundary of the class whose prototype the query agrees with most, by ART's HopSkipJump.
 
-    Sees decisions of a head of prototypes only, a surrogate of retrieval that ART needs. Starts from the
-    nearest training image of another class. The attack looks for the nearest image beyond the border,
-    wherever that is; what lies outside the budget is projected onto it as the last step.
+    Sees only the decisions of a head of prototypes, which stands in for retrieval since ART needs a classifier.
+    Starts from the nearest training image of another class. The attack looks for the nearest image across the
+    boundary, however far away it is; the last step projects it onto the budget.
 
     Args:
-        steps: moves along the border.
-        evaluations: at most so many decisions estimate a direction.
+        steps: iterations along the boundary.
+        evaluations: how many decisions may be used to estimate a direction.
     """
     from hashbench.crafting import art_bridge  # slow to import
 

@@ -14,12 +14,12 @@ from hashbench.types import Images
 def art_mim(
     victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.125, decay: NonNegative = 1.0
 ) -> Craft:
-    """Signed steps along accumulated gradients away from the center code, made by ART, from the clean image.
+    """Take signed steps along accumulated gradients away from the center code, by ART, from the clean image.
 
     Args:
-        steps: gradients a query.
-        step_ratio: step divided by eps.
-        decay: of the accumulated gradient.
+        steps: gradient steps per query.
+        step_ratio: step size divided by eps, in [0, 1].
+        decay: decay factor of the accumulated gradient.
     """
     from hashbench.crafting import art_bridge  # slow to import
 

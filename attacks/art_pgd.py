@@ -12,11 +12,11 @@ from hashbench.types import Images
 
 @attack("art-pgd", paper="Madry et al., ICLR 2018, by ART", presets={"quick": {"steps": 3}})
 def art_pgd(victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.125) -> Craft:
-    """Signed gradient steps of one size away from the center code, made by ART, from a random start.
+    """Take signed gradient steps of constant size away from the center code, by ART, from a random start.
 
     Args:
-        steps: gradients a query.
-        step_ratio: their size divided by eps.
+        steps: gradient steps per query.
+        step_ratio: step size divided by eps, in [0, 1].
     """
     from hashbench.crafting import art_bridge  # slow to import
 

@@ -20,14 +20,14 @@ STRIPES = 1  # ART asks for the loss of the clean images, then for that of the s
     "art-square", access="decision", paper="Andriushchenko et al., ECCV 2020, by ART", presets={"quick": {"steps": 3}}
 )
 def art_square(victim: Victim, threat: Threat, *, steps: Count = 300, area: Share = 0.8) -> Craft:
-    """Change squares of pixels by +-2 eps, keep what takes the binary code away from its center code, by ART.
+    """Change squares of pixels by +-2 eps and keep what moves the binary code away from its center code, by ART.
 
-    Keeps a change only if the distance grows, where `square-hamming` also keeps one that costs nothing.
-    ART tries the same squares on all queries; its stripes at the start are refused, since their numbers
-    would depend on the batch.
+    Keeps a change only if the distance grows, whereas `square-hamming` also keeps one that leaves it unchanged. ART
+    tries the same squares on all queries; its initial stripes are rejected, since their random numbers would depend
+    on the batch.
 
     Args:
-        steps: changes that are tried.
+        steps: changes to try.
         area: share of the image that the first squares cover.
     """
     from hashbench.crafting import art_bridge  # slow to import

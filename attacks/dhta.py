@@ -28,15 +28,15 @@ def dhta(
 ) -> Craft:
     """Drive each query's code to the majority code of database items with the target labels.
 
-    The anchor is found by component voting over items drawn without replacement. Starts from the clean
-    image. The paper clamps the change of normalised pixels, about 1.85/255; here the threat's budget
-    holds for pixels, and steps are signed, as in the later re-implementations.
+    The anchor is found by component voting over items drawn without replacement. Starts from the clean image. The
+    paper clamps the perturbation of normalised pixels, about 1.85/255; here the budget applies to the pixels
+    themselves, and steps are signed, as in later re-implementations.
 
     Args:
         anchors: database items that vote (9 in the paper).
-        steps: gradients a query.
+        steps: gradient steps per query.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
-        anneal: scale the logits inside the tanh from 0.1 to 1 over the way.
+        anneal: scale the logits inside the tanh from 0.1 to 1 over the steps.
     """
 
     def craft(queries: Queries) -> Images:

@@ -33,21 +33,21 @@ def hag(
     learning_rate: Positive = 100 / 128,
     weight: NonNegative = 1.0,
 ) -> Craft:
-    """Push each query's code away from what it is, bit by bit, without labels.
+    """Push each query's code away from its clean code, bit by bit, without labels.
 
-    The masked objective leaves bits that are already flipped alone; its second term keeps the rest balanced.
-    A query stops early when all its bits are flipped, so that it has no gradient, or when no ranking could treat it
-    worse, to a hundredth of AP: the labels that say so only stop a search, they never lead it. Follows SAAT's
-    re-implementation, whose momentum steps of 100 times a gradient averaged over 128 images, from the clean
-    image, are the preset `paper`; signed steps need far fewer.
+    The masked objective ignores bits that have already flipped; its second term keeps the others balanced. A query
+    stops early when all its bits have flipped, so that no gradient is left, or when its AP is within 0.01 of the
+    lowest possible: the labels needed for this only stop a search, they never steer it. Follows SAAT's
+    re-implementation, whose momentum steps of 100 times a gradient averaged over 128 images, from the clean image,
+    are the preset `paper`; signed steps need far fewer iterations.
 
     Args:
-        steps: gradients a restart.
-        restarts: how many, with the tanh annealed and plain in turn; more than one start from noise.
+        steps: gradient steps per restart.
+        restarts: alternate between annealed and plain tanh; one starts from the clean image, several from noise.
         optimiser: signed steps along a cosine, or SGD with momentum 0.9 on the raw gradient.
         step_ratio: first signed step divided by eps.
-        learning_rate: of the momentum steps, for the gradient of one query's own objective.
-        weight: of the second term.
+        learning_rate: learning rate of the momentum steps, for the gradient of one query's own objective.
+        weight: weight of the second term.
     """
 
     def rule(start: Images) -> StepRule:

@@ -31,20 +31,20 @@ def nag(
     bits: Count | None = None,
     epochs: Count = 5,
 ) -> Craft:
-    """Drive the code of each query, with noise and without, to that of one item with the target labels.
+    """Drive each query's code, with and without added noise, to that of one item with the target labels.
 
-    Crafted on a surrogate model, by signed steps of eps / `steps` from the clean image, which end at the
-    edge of the budget, as 32 steps of 1/255 do in the paper. Minimises the distance of the relaxed code
-    to the item's plus `weight` times that of the noisy image's code; the noise is new in each step.
+    Crafted on a surrogate model by signed steps of eps / `steps` from the clean image, which reach the edge of the
+    budget, as 32 steps of 1/255 do in the paper. Minimises the distance of the relaxed code to the item's plus
+    `weight` times that of the noisy image's code; the noise is drawn anew at each step.
 
     Args:
-        steps: gradients a query.
-        weight: of the noisy image's distance.
-        noise_ratio: half width of the uniform noise divided by eps.
+        steps: gradient steps per query.
+        weight: weight of the noisy image's distance.
+        noise_ratio: half the width of the uniform noise, divided by eps.
         backbone: the surrogate's network.
-        method: its hashing method.
-        bits: its code length; the victim's by default.
-        epochs: of its training; on validation queries 5 misled victims more than 20.
+        method: the surrogate's hashing method.
+        bits: code length of the surrogate; by default the victim's.
+        epochs: epochs of its training; on validation queries, 5 misled victims more than 20.
     """
     own = surrogate_victim(victim, backbone=backbone, method=method, bits=bits, epochs=epochs)
     rule = sign_steps(constant(threat.eps / steps))

@@ -9,7 +9,7 @@ from hashbench.types import Images
 
 @attack("noise", access="none")
 def noise(victim: Victim, threat: Threat) -> Craft:
-    """StepRule each pixel by an independent uniform draw from [-eps, eps]."""
+    """Shift each pixel by an independent uniform draw from [-eps, eps]."""
 
     def craft(queries: Queries) -> Images:
         return threat.project(queries.images + threat.eps * queries.random(), queries.images)

@@ -9,7 +9,7 @@ from hashbench.types import Images
 
 @attack("none", access="none")
 def none(victim: Victim, threat: Threat) -> Craft:
-    """The queries as they are."""
+    """Return the queries unchanged."""
 
     def craft(queries: Queries) -> Images:
         return queries.images

@@ -23,9 +23,9 @@ def p2p(victim: Victim, threat: Threat, *, steps: Count = 50, step_ratio: Share 
     Starts from the clean image.
 
     Args:
-        steps: gradients a query.
+        steps: gradient steps per query.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
-        anneal: scale the logits inside the tanh from 0.1 to 1 over the way.
+        anneal: scale the logits inside the tanh from 0.1 to 1 over the steps.
     """
 
     def craft(queries: Queries) -> Images:

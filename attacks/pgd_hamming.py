@@ -18,13 +18,13 @@ def pgd_hamming(
 ) -> Craft:
     """Drive each query's code away from the center code of its relevant training images by PGD.
 
-    Minimises the mean product of the relaxed code and the center code by signed gradient steps from
-    random starts. The step falls from `step_ratio` to zero times eps along a cosine. Of all iterates
-    of all restarts each query keeps its best. The defaults were chosen on validation queries: no
-    weaker than 100 constant steps of eps/8 on any model tried, and up to 8 mAP points stronger.
+    Minimises the mean product of the relaxed code and the center code by signed gradient steps from random starts.
+    The step falls from `step_ratio` times eps to zero along a cosine. Each query keeps the best of all iterates of
+    all restarts. The defaults were chosen on validation queries: no weaker than 100 constant steps of eps/8 on any
+    model tried, and up to 8 mAP points stronger.
 
     Args:
-        steps: gradients a restart.
+        steps: gradient steps per restart.
         restarts: random starts.
         step_ratio: first step divided by eps, in [0, 1].
     """

@@ -16,14 +16,14 @@ from hashbench.types import Images
 def pgd_own(
     victim: Victim, threat: Threat, *, steps: Count = 50, restarts: Count = 2, step_ratio: Share = 0.5
 ) -> Craft:
-    """Drive each query's code away from what it is by PGD, without labels.
+    """Drive each query's code away from its clean code by PGD, without labels.
 
-    Minimises the mean product of the relaxed code and the clean binary code. The start is random: at
-    the clean image itself a squared distance to the own code would have no gradient.
+    Minimises the mean product of the relaxed code and the clean binary code. The start is random: at the clean image
+    itself a squared distance to the query's own code would have no gradient.
 
     Args:
-        steps: gradients a restart.
-        restarts: random starts, with the tanh annealed and plain in turn.
+        steps: gradient steps per restart.
+        restarts: random starts, alternating between the annealed and the plain tanh.
         step_ratio: first step divided by eps, in [0, 1]; it falls to zero along a cosine.
     """
 

@@ -26,12 +26,12 @@ def pharos(
 ) -> Craft:
     """Drive each query's code away from its weighted guide code, bit by bit.
 
-    The guide code weighs relevant training codes by the likeness of their labels. The masked quadratic
-    objective spends the gradient on bits that still agree with it and drops those that are done.
+    The guide code weights relevant training codes by the similarity of their labels. The masked quadratic objective
+    spends the gradient on bits that still agree with it and ignores those that have moved far enough.
 
     Args:
-        steps: gradients a restart.
-        restarts: random starts, with the tanh annealed and plain in turn.
+        steps: gradient steps per restart.
+        restarts: random starts, alternating between the annealed and the plain tanh.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
     """
     memory = binarize(encode(victim.model, victim.train))

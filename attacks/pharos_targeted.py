@@ -28,12 +28,11 @@ def pharos_targeted(
 ) -> Craft:
     """Drive each query's code to the weighted guide code of its target labels, bit by bit.
 
-    The guide code is made from the training images; the masked quadratic objective drops bits that
-    have arrived.
+    The guide code is made from the training images; the masked quadratic objective ignores bits that have reached it.
 
     Args:
-        steps: gradients a restart.
-        restarts: random starts, with the tanh annealed and plain in turn.
+        steps: gradient steps per restart.
+        restarts: random starts, alternating between the annealed and the plain tanh.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
     """
     memory = binarize(encode(victim.model, victim.train))

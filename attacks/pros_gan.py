@@ -53,20 +53,20 @@ def pros_gan(
 ) -> Craft:
     """Let a generator turn each query into an image with the code of its target labels.
 
-    A prototype network gives features and a code for labels; a generator, which sees the features, learns
-    against the victim and a discriminator. Both are trained once for each victim. The paper bounds the
-    change by a reconstruction loss only; here the output is projected onto the budget as the last step.
+    A prototype network gives features and a code for labels; a generator, which sees the features, learns against the
+    victim and a discriminator. Both are trained once per victim. The paper bounds the change by a reconstruction loss
+    only; here the output is projected onto the budget as the last step.
 
     Args:
-        epochs: of the generator, over the training images; the rate falls linearly in their second half.
+        epochs: the generator's passes over the training images; the learning rate falls linearly in the second half.
         width: channels of the generator's and the discriminator's first layer (64 in the paper).
-        batch_size: images of a step.
-        learning_rate: of generator and discriminator.
+        batch_size: images per step.
+        learning_rate: learning rate of the generator and the discriminator.
         reconstruction: weight of the squared change (50 or 100 in the paper, which has no other bound).
         hashing: weight of the distance to the prototype code.
-        realism: weight of the discriminator's verdict.
+        realism: weight of the discriminator's loss.
         net_steps: batches that the prototype network is trained on.
-        net_learning_rate: of its training.
+        net_learning_rate: learning rate of the prototype network.
         bounded: let victim and discriminator see projected images in training too, which the paper does not.
     """
     memory = binarize(encode(victim.model, victim.train))
@@ -85,7 +85,7 @@ def pros_gan(
         **asdict(weights),
     }  # fmt: skip
     generator.load_state_dict(victim.keep("pros-gan-generator", settings, make))
-    # In double precision: instance norm would enlarge the rounding by which batch sizes differ.
+    # In double precision: instance norm would amplify the rounding differences between batch sizes.
     generator.eval().double()
     net.double()
 
@@ -108,7 +108,7 @@ class Weights:
 
 
 def _prototypes(victim: Victim, memory: Codes, steps: int, learning_rate: float) -> PrototypeNet:
-    """The victim's prototype network, trained or kept."""
+    """The victim's prototype network, trained now or taken from the store."""
     net = PrototypeNet(victim.train.labels.shape[1], victim.model.bits).to(memory.device)
 
     def make() -> Tensors:
@@ -146,7 +146,7 @@ class Game:
         ]
 
     def play(self, epochs: int, batch_size: int) -> Tensors:
-        """Train for some epochs; returns the generator's weights."""
+        """Train for a number of epochs; returns the generator's weights."""
         turn = itertools.count(1)
         for epoch in track(range(epochs), "pros-gan generator"):
             for optimizer in self.optimizers:
@@ -156,7 +156,7 @@ class Game:
         return dict(self.generator.state_dict())
 
     def step(self, index: Tensor, *, judged: bool) -> None:
-        """One batch: the generator learns, and now and then the discriminator before it."""
+        """Take the generator's step on one batch, after the discriminator's where `judged`."""
         train, device = self.victim.train, self.sets.device
         images, labels = train.images[index].to(device), train.labels[index.to(train.labels.device)].to(device)
         wanted = self.sets[torch.randint(len(self.sets), (len(index),)).to(device)]
@@ -169,7 +169,7 @@ class Game:
         self._learn(0, self.generator_loss(images, made, seen, binarize(codes), wanted))
 
     def generator_loss(self, images: Images, made: Images, seen: Images, codes: Codes, wanted: Labels) -> Scalar:
-        """Squared change of pixels in [-1, 1], distance of codes, and the discriminator's verdict."""
+        """Weighted squared change of pixels in [-1, 1], distance of codes, and the discriminator's loss."""
         change = functional.mse_loss(2 * made, 2 * images)
         distance = 1 - (self.victim.model(seen) * codes).mean()
         verdict = least_squares(self.discriminator(seen), wanted, 0.0)

@@ -38,21 +38,21 @@ def sdha(
     weight: NonNegative = 25.0,
     ranking: Literal["distance", "surrogate"] = "distance",
 ) -> Craft:
-    """Drive each query's code away from all relevant training codes, the near ones most.
+    """Drive each query's code away from all relevant training codes, the nearest most.
 
-    Minimises the squared change of the image minus `weight` / bits times the weighted surrogate
-    distance. Iterates can be ranked by that, or by the Hamming distance that it stands for, since the
-    surrogate itself is nearly content with bits at zero. SAAT's implementation, preset `paper`, uses
-    Adam from the clean image; signed steps need far fewer. A query without relevant training image is
-    driven away from its own code.
+    Minimises the squared change of the image minus `weight` / bits times the weighted surrogate distance. Iterates
+    can be ranked by that objective or by the Hamming distance that it stands for, since the surrogate is almost as
+    large for bits at zero as for flipped ones. SAAT's implementation, preset `paper`, uses Adam from the clean image;
+    signed steps need far fewer iterations. A query without a relevant training image is driven away from its own
+    code.
 
     Args:
-        steps: gradients a restart.
-        restarts: how many, with the tanh annealed and plain in turn; more than one start from noise.
+        steps: gradient steps per restart.
+        restarts: alternate between annealed and plain tanh; one starts from the clean image, several from noise.
         optimiser: signed steps along a cosine, or Adam.
         step_ratio: first step, or Adam's learning rate (0.01 at 8/255 in SAAT), divided by eps.
-        weight: of the distance.
-        ranking: what iterates are ranked by.
+        weight: weight of the distance.
+        ranking: what iterates are ranked by: the Hamming distance or its surrogate.
     """
     memory = binarize(encode(victim.model, victim.train))
     ranked = hard_distance if ranking == "distance" else surrogate_distance
@@ -92,5 +92,5 @@ def sdha(
 
 
 def hard_distance(codes: Codes, memory: BinaryCodes, relevant: Tensor) -> Scores:
-    """Weighted Hamming distance to the relevant codes, with a trace of the unweighted surrogate."""
+    """Weighted Hamming distance to the relevant codes, plus a small share of the unweighted surrogate."""
     return weighted_distance(codes, memory, relevant) + TIE * surrogate_distance(codes, memory, relevant, power=0.0)

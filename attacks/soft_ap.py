@@ -29,14 +29,14 @@ def soft_ap(
 ) -> Craft:
     """Lower each query's smooth average precision over a sample of the database.
 
-    At an average precision of 1 its gradient is zero, so that the search first leaves the weighted guide code
-    by AutoPGD on the mean product and goes on from where that ends.
+    At an average precision of 1 the gradient is zero, so the search first moves away from the weighted guide code by
+    AutoPGD on the mean product and continues from the image that this finds.
 
     Args:
-        approach: gradients of the mean product.
-        steps: gradients of the smooth average precision.
-        sample: database codes that are ranked, the same for all queries.
-        half_width: of its triangular bins over Hamming distances, in bits.
+        approach: gradient steps on the mean product.
+        steps: gradient steps on the smooth average precision.
+        sample: how many database codes are ranked, the same ones for all queries.
+        half_width: half the width of the triangular bins over Hamming distances, in bits.
     """
     memory = binarize(encode(victim.model, victim.train))
     rows = draw_rows(len(victim.gallery.codes), sample, memory.device)

@@ -11,7 +11,7 @@ from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images, Scores
 
-# Points of the way at which the area of the squares halves.
+# Shares of the steps after which the area of the squares is halved.
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -22,14 +22,14 @@ HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
     presets={"paper": {"steps": 5000}, "quick": {"steps": 5}},
 )
 def square_hamming(victim: Victim, threat: Threat, *, steps: Count = 300, area: Share = 0.8) -> Craft:
-    """Change squares of pixels by +-eps, keep what brings the binary code no nearer to its center code.
+    """Change squares of pixels by +-eps and keep what brings the binary code no nearer to its center code.
 
-    The victim only answers with binary codes: those of the training images make the center code of each
-    query, those of changed queries are compared with it. Starts from vertical stripes. A change that
-    leaves the distance as it is stays too, since a distance in bits has plateaus.
+    The victim answers with binary codes only: those of the training images give the center code of each query, and
+    those of changed queries are compared with it. Starts from vertical stripes. A change that leaves the distance
+    unchanged is kept too, since a distance in bits has plateaus.
 
     Args:
-        steps: changes that are tried; each asks the victim once.
+        steps: changes to try; each queries the victim once.
         area: share of the image that the first squares cover; it halves nine times.
     """
     memory = encode(victim.model, victim.train)
@@ -61,7 +61,7 @@ def square_hamming(victim: Victim, threat: Threat, *, steps: Count = 300, area: 
 
 
 def _side(progress: float, area: float, height: int, width: int) -> int:
-    """The side of the squares at a point of the way, in pixels."""
+    """The side of the squares in pixels, after a share of the steps."""
     share = area / 2 ** sum(progress > point for point in HALVINGS)
     side: float = (share * height * width) ** 0.5
     return min(max(round(side), 1), height, width)

@@ -1,4 +1,4 @@
-"""The standard attack set: several attacks in turn, and for each query the image that ranks it worst."""
+"""The standard attack set: several attacks in turn; each query keeps the image that is retrieved worst."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from hashbench.types import Images, Labels
 
 @attack("standard", paper="ours", presets={"quick": {"share": 0.05}})
 def standard(victim: Victim, threat: Threat, *, share: Share = 1.0, version: Literal[1] = 1) -> Craft:
-    """Make the attacks of the set `standard-1` in turn and keep each query's image with the lowest exact AP.
+    """Run the attacks of the set `standard-1` in turn and keep each query's image with the lowest exact AP.
 
-    A query whose AP can't fall by more than 0.01 leaves the later attacks. The members were chosen on undefended,
+    A query whose AP can't fall by more than 0.01 skips the remaining attacks. The members were chosen on undefended,
     defended and broken models (`scripts/choose_standard.py`, leaderboards/attack-set.csv), where the set stays within
     0.6 points of mAP of the worst case of all untargeted attacks, and below it where gradients are hidden. `pgd-own`
-    leads elsewhere than the guide codes of the others do, unit logits see through a steep tanh; the last three need
-    no gradient of the victim and tell what a defense hides.
+    searches in another direction than the guide codes of the others, unit logits see through a steep tanh, and the
+    last three need no gradient of the victim, so they show what a defense hides.
 
     Args:
-        share: part of each member's gradients and questions, at least one of each; of `transfer`, whose gradients
-            are a surrogate's, nothing is left out.
-        version: of the set.
+        share: share of each member's gradient steps and victim queries, at least one; `transfer`, whose gradients are
+            a surrogate's, always runs in full.
+        version: number of the set.
     """
 
     def part(gradients: int) -> int:
@@ -57,9 +57,9 @@ def standard(victim: Victim, threat: Threat, *, share: Share = 1.0, version: Lit
 
 
 def in_turn(victim: Victim, members: Sequence[Craft]) -> Craft:
-    """Prepared attacks one after the other: each query's image of the lowest average precision, or the clean one.
+    """Run prepared attacks in turn; each query keeps its image of lowest average precision, possibly the clean one.
 
-    A query leaves when its average precision is near the lowest possible one, or when it has none.
+    A query stops early when its average precision is near the lowest possible, or when it has none.
     """
 
     def precision(images: Images, labels: Labels) -> Tensor:

@@ -37,16 +37,16 @@ def tha(
 ) -> Craft:
     """Drive each query's code to the code that a prototype network gives its target labels.
 
-    The network learns, once for each victim, codes that are near those of training images sharing a
-    label and far from the others, by a circle loss over all pairs.
+    The network learns, once per victim, codes that are near those of training images sharing a label and far from the
+    others, by a circle loss over all pairs.
 
     Args:
-        steps: gradients a restart.
-        restarts: how many, with the tanh annealed and plain in turn; more than one start from noise.
+        steps: gradient steps per restart.
+        restarts: alternate between annealed and plain tanh; one starts from the clean image, several from noise.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
         net_steps: batches that the prototype network is trained on.
-        batch_size: label sets in one of them.
-        learning_rate: of its training.
+        batch_size: label sets per batch.
+        learning_rate: learning rate of the prototype network.
     """
     memory = binarize(encode(victim.model, victim.train))
     settings = {"net_steps": net_steps, "batch_size": batch_size, "learning_rate": learning_rate}

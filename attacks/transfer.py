@@ -27,16 +27,16 @@ def transfer(
     bits: Count | None = None,
     epochs: Count = 5,
 ) -> Craft:
-    """Craft with another attack on a surrogate model, which sees the same training images.
+    """Craft with another attack on a surrogate model, which is trained on the same images.
 
-    The surrogate is trained once for a data set and kept; the victim is never asked.
+    The surrogate is trained once per data set and stored; the victim is never queried.
 
     Args:
         attack: a white-box attack, with its default parameters.
         backbone: the surrogate's network.
-        method: its hashing method.
-        bits: its code length; the victim's by default.
-        epochs: of its training; on validation queries 5 misled victims more than 20.
+        method: the surrogate's hashing method.
+        bits: code length of the surrogate; by default the victim's.
+        epochs: epochs of its training; on validation queries, 5 misled victims more than 20.
     """
     inner = attacks.choose(Spec(attack))
     craft: Craft = inner.call(

@@ -23,14 +23,14 @@ from hashbench.types import Images
 def uap_hamming(
     victim: Victim, threat: Threat, *, epochs: Count = 10, batch_size: Count = 100, step_ratio: Share = 0.1
 ) -> Craft:
-    """Add to all queries one perturbation that drives training images away from their guide codes.
+    """Add one and the same perturbation to all queries: it drives training images away from their guide codes.
 
-    It is learned once for each victim by signed steps on the masked objective, averaged over a batch of
-    training images, and needs neither the queries nor their labels.
+    It is learned once per victim by signed steps on the masked objective, averaged over a batch of training images,
+    and needs neither the queries nor their labels.
 
     Args:
         epochs: passes over the training images.
-        batch_size: images of a step.
+        batch_size: images per step.
         step_ratio: first step divided by eps; it falls linearly to zero.
     """
     train = victim.train

@@ -1,1 +1,1 @@
-"""Defenses, one a file; the file name is the registered name with _ for -."""
+"""Defenses, one per file; the file's name is the registered name with _ for -."""

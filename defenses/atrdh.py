@@ -47,17 +47,17 @@ def atrdh(
 ) -> HashModel:
     """Train against targeted attacks towards the codes that a co-trained prototype network gives random labels.
 
-    For each batch: a step of the prototype network on label sets drawn at random, targeted PGD towards its
-    codes, then hashing loss of the clean codes plus regression of the adversarial ones onto the labels'
-    similarity to the whole training set. The memories start from the model's own codes; the released code's
-    start from zeros. It trains for 100 epochs of 32 images with
+    For each batch: a step of the prototype network on label sets drawn at random, targeted PGD towards its codes,
+    then hashing loss of the clean codes plus regression of the adversarial ones onto the labels' similarity to the
+    whole training set. The memories start from the model's own codes; those of the released code start from zeros.
+    The released code trains for 100 epochs with batches of 32 images and
     `learning_rate=1e-4,momentum=0.5,schedule=halves,prototype_rate=1e-4`.
 
     Args:
-        weight: of the adversarial codes' regression (1 in the released code).
+        weight: weight of the adversarial codes' regression (1 in the released code).
         prototype_rate: learning rate of the prototype network.
-        pairs: of label set and training image in its circle loss: all, or official, the released code's, which
-            leaves out the pairs of label set i with images 0 to i by an oversight.
+        pairs: pairs of label set and training image in the circle loss: all, or official, as in the released code,
+            which by an oversight leaves out the pairs of label set i with images 0 to i.
     """
     student = copy.deepcopy(model)
     steps = recipe.epochs * -(-len(train) // recipe.batch_size)
@@ -85,9 +85,9 @@ class RandomTargets(nn.Module):
 
     Args:
         codes: relaxed codes [n, bits] that training starts from.
-        labels: of the training set [n, classes].
+        labels: labels of the training set [n, classes].
         rate: learning rate of the prototype network.
-        steps: batches that it will see.
+        steps: batches that the network will be trained on.
         upper: see `circle_loss`.
     """
 

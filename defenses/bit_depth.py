@@ -21,12 +21,12 @@ def bit_depth(
     *,
     bits: Annotated[int, Range(1, 8)] = 3,
 ) -> HashModel:
-    """Round each pixel to the nearest of a few equally spaced levels before the image is coded.
+    """Round each pixel to the nearest of a few equally spaced levels before the image is encoded.
 
     Gradients go straight through the rounding.
 
     Args:
-        bits: a pixel; 2 to the power of this is the number of levels.
+        bits: bits per pixel, 1 to 8; the number of levels is 2 ** bits.
     """
     steps = (1 << bits) - 1
 

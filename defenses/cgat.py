@@ -34,15 +34,15 @@ def cgat(
 ) -> HashModel:
     """Train on hashing loss of clean images plus distance of adversarial codes to their center codes.
 
-    The released code trains for 30 epochs of 32 images with
+    The released code trains for 30 epochs with batches of 32 images and
     `optimiser=sgd,schedule=halves,learning_rate=0.01,weight_decay=5e-4`.
 
     Args:
-        weight: of the adversarial term (lambda; 1 in the released code).
-        weights: of the relevant codes in a center code: their labels' Jaccard likeness, as the paper says, or
-            1 each, as the released code has it, which computes the likeness and keeps its sign.
-        memory: make centers from binary codes, as the paper says, or from relaxed ones, as the
-            released code does because its two memories share their storage.
+        weight: weight of the adversarial term (lambda; 1 in the released code).
+        weights: weights of the relevant codes in a center code: the Jaccard similarity of their labels, as in the
+            paper, or 1 each (binary), as in the released code, which computes the similarity but keeps only its sign.
+        memory: compute centers from binary codes, as in the paper, or from relaxed ones, as the released code does
+            because its two memories share their storage.
     """
     return guided_training(
         model,

@@ -20,7 +20,7 @@ from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 
 File = Annotated[Path, ContentFile()] | None
-OURS = "network."  # every name in a checkpoint of hashbench begins so
+OURS = "network."  # every tensor name in a checkpoint of hashbench begins with this
 
 
 def check(model: HashModel, *, file: Path | None, normalise: bool) -> None:
@@ -28,7 +28,7 @@ def check(model: HashModel, *, file: Path | None, normalise: bool) -> None:
 
     Raises:
         BadParameter: no file is named.
-        BadInput: the file is damaged, carries code, or is of another model.
+        BadInput: the file is damaged, contains code, or belongs to another model.
     """
     restored(model, file, normalise)
 
@@ -37,25 +37,31 @@ def check(model: HashModel, *, file: Path | None, normalise: bool) -> None:
 def checkpoint(
     model: HashModel, train: ImageSet, method: Method, threat: Threat, *, file: File = None, normalise: bool = True
 ) -> HashModel:
-    """The model in a file: a checkpoint of hashbench, or a state dict in the layout of published code.
+    """Load the model from a file: a checkpoint of hashbench, or a state dict in the layout of published code.
 
-    The backbone and the code length are those of the command line. Published layouts are those of the
-    code of CgAT, SAAT and DeepHash-pytorch for AlexNet, VGG, ResNet and DenseNet.
+    The backbone and the code length are those of the command line. The published layouts are those that CgAT, SAAT
+    and DeepHash-pytorch use for AlexNet, VGG, ResNet and DenseNet.
 
     Args:
-        file: *.safetensors, or a state dict saved by torch.save; read without running code in it.
-        normalise: the model was trained on pixels with ImageNet's mean and deviation taken off, inside it or in
-            its data loader; no: on pixels in [0, 1]. A checkpoint of hashbench brings its own.
+        file: *.safetensors, or a state dict saved by torch.save; code in it is never run.
+        normalise: whether the model was trained on pixels normalised by ImageNet's mean and standard deviation,
+            inside it or in its data loader; no: on pixels in [0, 1]. A checkpoint of hashbench brings its own
+            normalisation.
 
     Raises:
         BadParameter: no file is named.
-        BadInput: the file is damaged, carries code, or is of another model.
+        BadInput: the file is damaged, contains code, or belongs to another model.
     """
     return restored(model, file, normalise)
 
 
 def restored(model: HashModel, file: Path | None, normalise: bool) -> HashModel:
-    """A copy of a model with the weights of a file."""
+    """A copy of a model with the weights of a file.
+
+    Raises:
+        BadParameter: no file is named.
+        BadInput: the file is damaged, contains code, or belongs to another model.
+    """
     if file is None:
         raise BadParameter("defense 'checkpoint' needs a file: checkpoint:file=PATH")
     tensors = read_tensors(file)
@@ -66,8 +72,8 @@ def restored(model: HashModel, file: Path | None, normalise: bool) -> HashModel:
     parts = list(found.network.children())
     if len(parts) != 3 or not isinstance(parts[0], Channels):
         raise BadInput(
-            f"{file} is no checkpoint of hashbench, and published layouts are read for torchvision's networks only; "
-            "name the one it was trained with by --backbone"
+            f"{file} is not a checkpoint of hashbench, and published layouts can be read for torchvision's networks "
+            "only; name the network that it was trained with by --backbone"
         )
     channels, normaliser, network = parts
     last, _ = last_linear(network)

@@ -35,16 +35,15 @@ def crdat(
     inner: InnerAttack = INNER,
     features: NonNegative = 1.0,
 ) -> HashModel:
-    """Train a student on adversarial images to give the codes and features that its clean teacher gives clean ones.
+    """Train a student to give adversarial images the codes and features that its clean teacher gives clean ones.
 
-    From the paper: the teacher is the clean model, the student learns its codes and features on
-    adversarial examples, and the hashing loss has no part in it. Ours, since no more could be read: the
-    student starts as the teacher; the inner attack moves its codes away from the teacher's binary ones; codes
-    are compared by their mean product with those, features (what enters the last linear layer) by their
-    cosine.
+    From the paper: the teacher is the clean model, the student learns its codes and features on adversarial examples,
+    and the hashing loss is not used. Ours, since no more of the paper was available: the student starts as a copy of
+    the teacher; the inner attack moves its codes away from the teacher's binary ones; codes are compared by their
+    mean product with those, features (what enters the last linear layer) by their cosine.
 
     Args:
-        features: weight of the features' term.
+        features: weight of the feature term.
     """
     student, teacher = copy.deepcopy(model), copy.deepcopy(model)
 

@@ -27,12 +27,12 @@ def jpeg(
     *,
     quality: Annotated[int, Range(1, 100)] = 50,
 ) -> HashModel:
-    """Compress each image by JPEG and decompress it before it is coded.
+    """Compress each image with JPEG and decompress it before it is encoded.
 
     The codec is Pillow's, on the CPU, for images of one or three channels; gradients go straight through it.
 
     Args:
-        quality: of the compression, 1 to 100.
+        quality: quality of the compression, 1 to 100.
     """
 
     def compressed(images: Images) -> Images:
@@ -42,7 +42,7 @@ def jpeg(
 
 
 def recoded(image: Tensor, quality: int) -> Tensor:
-    """An image [channels, height, width] after compression; what is outside [0, 1] is cut off first."""
+    """An image [channels, height, width] after compression; its pixels are clamped to [0, 1] first."""
     levels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     file = io.BytesIO()
     Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels).save(file, "jpeg", quality=quality)

@@ -35,10 +35,10 @@ def lap(
     """Train as S3 does, and also on the soft average precision of adversarial codes; for multi-label data.
 
     Args:
-        weight: of the adversarial terms (lambda).
-        ranking: of 1 - soft average precision among them.
-        sample: codes of the training set that adversarial codes rank, drawn anew for each batch.
-        half_width: of the triangular bins over Hamming distances, in bits.
+        weight: weight of the adversarial terms (lambda).
+        ranking: weight of 1 - soft average precision, relative to `weight`.
+        sample: how many training codes each adversarial code ranks, drawn anew for each batch.
+        half_width: half the width of the triangular bins over Hamming distances, in bits.
     """
 
     def further(attacked: Codes, labels: Labels, guided: Guided) -> Scalar:

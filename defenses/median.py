@@ -14,12 +14,12 @@ from hashbench.types import Images
 
 @defense("median", trains=False, transforms=True, paper="Xu et al., NDSS 2018")
 def median(model: HashModel, train: ImageSet, method: Method, threat: Threat, *, radius: Count = 1) -> HashModel:
-    """Replace each pixel by the median of its neighbourhood before the image is coded.
+    """Replace each pixel by the median of its neighbourhood before the image is encoded.
 
-    Channels are filtered one by one; beyond its edge an image goes on as its mirror image.
+    Channels are filtered one by one; beyond its edges an image is continued by reflection.
 
     Args:
-        radius: pixels; the neighbourhood is a square of 2 * radius + 1 on a side.
+        radius: in pixels; the neighbourhood is a square with sides of 2 * radius + 1.
     """
     width = 2 * radius + 1
 

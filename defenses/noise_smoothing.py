@@ -22,15 +22,15 @@ def noise_smoothing(
     sigma: NonNegative = 0.1,
     draws: Count = 8,
 ) -> HashModel:
-    """Average an image's logits over draws of Gaussian noise, new ones each time it is coded.
+    """Average an image's logits over draws of Gaussian noise, new ones each time it is encoded.
 
-    Noise may leave [0, 1]. Attacks go through the average, so that a gradient is that of the mean over
-    `draws` draws; the noise that an attack saw is not the noise that its images are judged on.
+    Noisy pixels may leave [0, 1]. Attacks differentiate through the average, so that a gradient is that of the mean
+    over `draws` draws; the noise that an attack saw is not the noise that its images are judged on.
 
     Args:
         sigma: standard deviation of the noise, in pixels of [0, 1].
-        draws: how many noisy versions of an image go through the network. Fewer make gradients noisy and
-            the adaptive attack weaker, which is no robustness.
+        draws: how many noisy versions of an image go through the network. Fewer draws make gradients noisy and the
+            adaptive attack weaker, which is not robustness.
     """
 
     def noisy(images: Images) -> Images:

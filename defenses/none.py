@@ -9,5 +9,5 @@ from hashbench.threat import Threat
 
 @defense("none", trains=False)
 def none(model: HashModel, train: ImageSet, method: Method, threat: Threat) -> HashModel:
-    """The model as it is."""
+    """Return the model unchanged."""
     return model

@@ -36,12 +36,12 @@ def pgd_training(
     inner: InnerAttack = INNER,
     adversarial: Share = 0.5,
 ) -> HashModel:
-    """Train on the hashing loss of adversarial images, which are made by ascending that same loss.
+    """Train on the hashing loss of adversarial images, which are crafted by ascending that same loss.
 
-    A method with a memory of codes keeps those of the clean images there, with which databases are coded.
+    The memory of a method that has one holds the codes of clean images, since databases are made of those.
 
     Args:
-        adversarial: share of the loss that is taken on adversarial images; the rest on clean ones.
+        adversarial: share of the loss that is taken on adversarial images, in [0, 1]; the rest on clean ones.
     """
     student = copy.deepcopy(model)
 

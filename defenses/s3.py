@@ -29,10 +29,10 @@ def s3(
 ) -> HashModel:
     """Train as CgAT does, with three inner steps of half the budget instead of seven of a quarter.
 
-    What the steps save goes into 1.8 times the epochs, so that both take the same number of passes.
+    The steps saved pay for 1.8 times the epochs, so that both take the same number of passes.
 
     Args:
-        weight: of the adversarial term (lambda).
+        weight: weight of the adversarial term (lambda).
     """
     return guided_training(
         model, train, method, threat, center_code, recipe=recipe, inner=inner, weight=weight, name="s3"

@@ -31,13 +31,13 @@ def saat(
 ) -> HashModel:
     """Train on hashing loss of clean images plus distance of adversarial codes to their mainstay codes.
 
-    A mainstay code weighs the relevant codes by the cosine of their labels with the image's. The
-    released code trains for 20 epochs of 32 images with
+    A mainstay code weights the relevant codes by the cosine of their labels with the image's. The released code
+    trains for 20 epochs with batches of 32 images and
     `optimiser=sgd,schedule=halves,learning_rate=0.05,momentum=0,weight_decay=1e-5`.
 
     Args:
-        weight: of the adversarial codes' agreement with their mainstay codes (lambda).
-        quantisation: of the adversarial codes' mean squared distance to their signs (mu).
+        weight: weight of the adversarial codes' agreement with their mainstay codes (lambda).
+        quantisation: weight of the adversarial codes' mean squared distance to their signs (mu).
     """
 
     def further(attacked: Codes, labels: Labels, guided: Guided) -> Scalar:

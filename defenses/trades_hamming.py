@@ -43,7 +43,7 @@ def trades_hamming(
     codes is their squared difference / 4, which on binary codes is the share of bits that differ.
 
     Args:
-        weight: of the distance (beta).
+        weight: weight of that distance (beta).
     """
     student = copy.deepcopy(model)
 

@@ -1,4 +1,4 @@
-"""hashbench: robustness of deep hashing, measured so that the numbers can be compared."""
+"""hashbench: the adversarial robustness of deep hashing, measured so that numbers can be compared."""
 
 from __future__ import annotations
 

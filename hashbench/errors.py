@@ -1,61 +1,69 @@
-"""What can go wrong, as a tree.
+"""All errors of hashbench, as a tree.
 
 HashbenchError
-|-- UsageError             the request can't be carried out as worded; nothing was trained yet
+|-- UsageError             the request can't be carried out; nothing has been trained yet
 |   |-- UnknownName        no such attack, defense, method, backbone or data set
-|   |-- BadParameter       no such parameter, or a value it can't take
-|   |-- BadInput           arrays or files that don't have the form asked for
-|   |-- MissingData        a data set's files are not there
+|   |-- BadParameter       an unknown parameter, or an invalid value
+|   |-- BadInput           arrays or files that don't have the expected form
+|   |-- MissingData        a data set's files are missing
 |   |-- StoreUnusable      the store or the output folder can't be read or written
-|   `-- PluginError        a plugin that can't be loaded, or that takes a name already taken
-|-- ClusterLost            the workers of a run are gone; what is finished is kept
-`-- InvalidCell            a cell of the matrix has no valid number; the others go on
-    |-- CodeRaised         an attack or a defense raised; the next run tries again
-    |-- BadOutput          an attack returned no batch of images, a defense no usable model
+|   `-- PluginError        a plugin can't be loaded, or registers a name that is taken
+|-- ClusterLost            the workers of a run are gone; finished work is stored
+`-- InvalidCell            a cell of the matrix has no valid number; the other cells continue
+    |-- CodeRaised         an attack or a defense raised an exception; the next run tries again
+    |-- BadOutput          an attack did not return a batch of images, or a defense a usable model
     |-- NoTarget           a targeted attack on a data set where a query has no disjoint target
-    |-- ThreatViolation    an adversarial image lies outside the budget
-    `-- TrainingDiverged   the loss of a training is no longer finite
+    |-- ThreatViolation    an adversarial image is outside the budget
+    `-- TrainingDiverged   the training loss is no longer finite
 """
 
 
 class HashbenchError(Exception):
-    """Any error that hashbench explains in one line."""
+    """Any error that hashbench explains in one line.
+
+    >>> import hashbench
+    >>> try:
+    ...     hashbench.Threat(eps=8)
+    ... except hashbench.HashbenchError as error:
+    ...     print(error)
+    eps=8 is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8
+    """
 
 
 class UsageError(HashbenchError):
-    """A request that can't be carried out as worded."""
+    """A request that can't be carried out."""
 
 
 class UnknownName(UsageError):
-    """A name that no registry entry has."""
+    """A name that no entry of a registry has."""
 
 
 class BadParameter(UsageError):
-    """A parameter that does not exist, or a value that it can't take."""
+    """An unknown parameter, or an invalid value of a parameter."""
 
 
 class BadInput(UsageError):
-    """Arrays or files that don't have the form asked for."""
+    """Arrays or files that don't have the expected form."""
 
 
 class MissingData(UsageError):
-    """A data set whose files are not where they were looked for."""
+    """A data set whose files are missing."""
 
 
 class StoreUnusable(UsageError):
-    """A folder for results that can't be read or written."""
+    """A store or an output folder that can't be read or written."""
 
 
 class PluginError(UsageError):
-    """A plugin that can't be loaded."""
+    """A plugin that can't be loaded, or that registers a name that is taken."""
 
 
 class ClusterLost(HashbenchError):
-    """A scheduler or workers that can't be reached any more."""
+    """A scheduler or workers that can no longer be reached."""
 
 
 class InvalidCell(HashbenchError):
-    """A cell that ends without a valid number."""
+    """A cell that ended without a valid number."""
 
 
 class CodeRaised(InvalidCell):
@@ -63,11 +71,11 @@ class CodeRaised(InvalidCell):
 
 
 class BadOutput(InvalidCell):
-    """An attack that returned no batch of images, or a defense that returned no usable model."""
+    """An attack that did not return a batch of images, or a defense that did not return a usable model."""
 
 
 class NoTarget(InvalidCell):
-    """A query for which the database has no label set that is disjoint from its own."""
+    """A query for which the database has no label set disjoint from its own."""
 
 
 class ThreatViolation(InvalidCell):

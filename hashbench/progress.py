@@ -1,4 +1,4 @@
-"""Progress that long loops report and a terminal may show."""
+"""Progress that long loops report and that a terminal may show."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 class Meter(Protocol):
-    """Shows how far a named loop is."""
+    """Shows how far a named loop has got."""
 
     def begin(self, name: str, total: int) -> int:
-        """Show a new loop; returns its handle."""
+        """Show a new loop of `total` steps; returns its handle."""
 
     def advance(self, handle: int) -> None:
-        """StepRule a loop one step on."""
+        """Move a loop one step forward."""
 
     def end(self, handle: int) -> None:
-        """Take a loop away."""
+        """Remove a loop."""
 
 
 _meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
@@ -49,7 +49,11 @@ def waiting(name: str) -> Iterator[None]:
 
 
 def track(items: Sequence[T], name: str) -> Iterator[T]:
-    """Go through a sequence and report each step under a name."""
+    """Iterate over a sequence and report each step under a name.
+
+    >>> list(track([3, 1, 2], "an example"))
+    [3, 1, 2]
+    """
     meter = _meter.get()
     if meter is None:
         yield from items

@@ -1,4 +1,4 @@
-"""The rules that all attacks of one leaderboard play by."""
+"""The threat model that all attacks of one leaderboard share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOLERANCE = 1e-6  # float32 rounding of clean + delta, in pixel units
 
 
 def format_eps(eps: float) -> str:
-    """A budget as people write it: 8/255 where it is a whole number of grey levels.
+    """A budget as people write it: as 8/255 where it is a whole number of grey levels.
 
     >>> format_eps(8 / 255), format_eps(0.03)
     ('8/255', '0.03')
@@ -27,7 +27,14 @@ class Threat:
     """An l-inf ball of radius `eps` around each clean image, in [0, 1] pixel units.
 
     Raises:
-        BadParameter: eps outside [0, 1].
+        BadParameter: eps is outside [0, 1].
+
+    >>> threat = Threat(eps=8 / 255)
+    >>> clean = torch.full((1, 1, 2, 2), 0.5)
+    >>> crafted = threat.project(clean + 0.25, clean)
+    >>> threat.check(crafted, clean)
+    >>> round(float((crafted - clean).max()) * 255, 3)
+    8.0
     """
 
     eps: float = 8 / 255
@@ -44,14 +51,14 @@ class Threat:
         return "linf"
 
     def project(self, images: Images, clean: Images) -> Images:
-        """The nearest images inside both the ball around `clean` and [0, 1]."""
+        """The nearest images that lie in the ball around `clean` and in [0, 1]."""
         return torch.clamp(images.clamp(clean - self.eps, clean + self.eps), 0, 1)
 
     def check(self, images: Images, clean: Images) -> None:
-        """Refuse images outside the ball or outside [0, 1] by more than 1e-6.
+        """Refuse images that leave the ball or [0, 1] by more than 1e-6.
 
         Raises:
-            ThreatViolation: with the largest excess.
+            ThreatViolation: an image leaves them; the message gives the largest excess.
         """
         moved = (images - clean).abs().max().item()
         if moved > self.eps + TOLERANCE:

@@ -1,4 +1,4 @@
-"""Every tensor shape of the project, named once; the tests check them at run time."""
+"""Every tensor shape of the project, named once; tests check shapes at run time."""
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -9,6 +9,6 @@ Codes = Float[Tensor, "_items _bits"]  # relaxed codes in (-1, 1), or logits whe
 BinaryCodes = Float[Tensor, "_items _bits"]  # -1 or +1
 GuideCodes = Float[Tensor, "_items _bits"]  # -1, 0 or +1; 0: the bit has no preferred value
 Labels = Float[Tensor, "_items _classes"]  # multi-hot, 0 or 1
-Scores = Float[Tensor, "_items"]  # one value an image
+Scores = Float[Tensor, "_items"]  # one value per image
 Index = Int[Tensor, "_items"]  # positions in a data set
 Scalar = Float[Tensor, ""]

@@ -1,9 +1,8 @@
 """The Adversarial Robustness Toolbox as a host: a hashing model as its estimator, its attacks as ours.
 
-Imported by the attacks that need it, since ART is slow to import. What its attacks get wrong for codes is
-taken care of here: they take float32 in and out, get their random start and their final projection from
-us, see random numbers that no other query of the batch has a part in, and never see class labels where
-codes are meant.
+Imported only by the attacks that need it, since ART is slow to import. What its attacks get wrong for codes is
+corrected here: they work in float32, get their random start and their final projection from hashbench, draw random
+numbers that do not depend on the other queries of a batch, and never see class labels where codes are meant.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from hashbench.types import Codes, Images
 
 @contextlib.contextmanager
 def _elsewhere() -> Iterator[None]:
-    """Importing ART writes ~/.art/config.json: let it write into a folder that is thrown away."""
+    """Let ART, which writes ~/.art/config.json when it is imported, write into a temporary folder."""
     home = os.environ.get("HOME")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,8 +81,8 @@ logging.getLogger("art").setLevel(logging.ERROR)
 class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
     """A hashing model for ART's attacks by gradients or scores: predictions and targets are codes [n, bits].
 
-    Its loss is minus the mean product of relaxed code and target code, one value an image: an untargeted
-    attack raises it, away from the target code; a targeted one lowers it.
+    Its loss is minus the mean product of relaxed code and target code, one value per image: an untargeted attack
+    raises it, away from the target code; a targeted one lowers it.
     """
 
     def __init__(self, model: HashModel, shape: tuple[int, ...]) -> None:
@@ -103,7 +102,7 @@ class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
         return self.shape
 
     def predict(self, x: Array, batch_size: int = 128, **kwargs: Any) -> Array:
-        """Relaxed codes; the last few answers are remembered, since ART asks for the same images again."""
+        """Relaxed codes [n, bits]; the last few are cached, since ART asks for the same images again."""
         key = x.tobytes()
         if key not in self.recent:
             with torch.no_grad():
@@ -122,7 +121,7 @@ class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
         return as_array(self._losses(self._images(x), y))
 
     def fit(self, x: Array, y: Array, batch_size: int = 128, nb_epochs: int = 20, **kwargs: Any) -> None:
-        """Refused: hashbench trains models itself.
+        """Not supported: hashbench trains models itself.
 
         Raises:
             NotImplementedError: always.
@@ -130,7 +129,7 @@ class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
         raise NotImplementedError("train the model with hashbench")
 
     def get_activations(self, x: Array, layer: int | str, batch_size: int = 128, framework: bool = False) -> Array:
-        """Refused: no attack here looks at layers.
+        """Not supported: no attack here looks at layers.
 
         Raises:
             NotImplementedError: always.
@@ -147,9 +146,9 @@ class HashEstimator(PyTorchEstimator):  # type: ignore[misc]
 
 
 class _Head(nn.Module):
-    """Scores of prototypes: the relaxed code's inner product with each over the root of the code length.
+    """Scores of prototypes: the relaxed code's inner product with each, divided by the root of the code length.
 
-    The model is no part of it, since ART sets the modes and the gradients of what it is given.
+    The model is not a submodule, since ART sets the modes and gradients of the modules it is given.
     """
 
     def __init__(self, model: HashModel, prototypes: Codes) -> None:
@@ -166,11 +165,11 @@ class _Head(nn.Module):
 def prototype_head(model: HashModel, prototypes: Codes, shape: tuple[int, ...]) -> Any:
     """A classifier for ART's attacks that need one: a code belongs to the prototype it agrees with most.
 
-    It is a surrogate of retrieval: leaving the class takes fewer bits than leaving the neighbourhood.
-    A lone class gets its opposite beside it, since ART wants two.
+    It is a surrogate of retrieval: leaving the class takes fewer bits than leaving the neighbourhood. If there is
+    only one class, its opposite code is added, since ART needs two.
 
     Args:
-        prototypes: one code a class, [classes, bits].
+        prototypes: one code per class, [classes, bits].
         shape: channels, height, width.
     """
     device = prototypes.device
@@ -183,20 +182,20 @@ def prototype_head(model: HashModel, prototypes: Codes, shape: tuple[int, ...]) 
 
 
 def together(queries: Queries, threat: Threat, attack: Any, guide: Codes | None = None) -> Images:
-    """Run an attack on a whole batch, and project what comes out.
+    """Run an attack on a whole batch, and project its images onto the budget.
 
     Args:
-        guide: the target code of each query [queries, bits]; a classifier's own decision if it is None.
+        guide: the target code of each query [queries, bits]; if None, the classifier's own decision.
     """
-    attack.set_params(batch_size=len(queries.images))  # some attacks take momentum for one batch only
+    attack.set_params(batch_size=len(queries.images))  # some attacks handle momentum for a single batch only
     made = attack.generate(x=as_array(queries.images), y=None if guide is None else as_array(guide))
     return threat.project(as_images(made, queries.images), queries.images)
 
 
 def stepwise(queries: Queries, threat: Threat, attack: Any, guide: Codes, steps: int) -> Images:
-    """Run a one-step attack again and again from a random start, projecting after each step.
+    """Run a one-step attack repeatedly from a random start, projecting after each step.
 
-    ART draws random starts for classifiers only, and would hold the ball around whatever it starts at.
+    ART draws random starts for classifiers only, and would center the ball on whatever image it starts from.
     """
     attack.set_params(batch_size=len(guide))
     images = threat.project(queries.images + threat.eps * queries.random(), queries.images)
@@ -207,7 +206,7 @@ def stepwise(queries: Queries, threat: Threat, attack: Any, guide: Codes, steps:
 
 
 def each(queries: Queries, threat: Threat, craft: Callable[[int], Array]) -> Images:
-    """Run an attack that draws random numbers on one query after another, and project what comes out.
+    """Run an attack that draws random numbers on one query after another, and project its images onto the budget.
 
     Args:
         craft: position in the batch -> image [1, channels, height, width]; NumPy is seeded for it.
@@ -231,13 +230,13 @@ def kept_state() -> Iterator[None]:
 
 
 def seed_numpy(*parts: object) -> None:
-    """Seed NumPy's global random state by what the next numbers shall depend on."""
+    """Seed NumPy's global random state with everything that the next numbers may depend on."""
     np.random.seed(derive_seed(*parts) % 2**32)  # noqa: NPY002
 
 
 @contextlib.contextmanager
 def started_at(noise: Images) -> Iterator[None]:
-    """Let AutoPGD start from given noise: its own is drawn for a whole batch."""
+    """Let AutoPGD start from the given noise, since its own is drawn for a whole batch."""
     drawn = auto_projected_gradient_descent.random_sphere
     auto_projected_gradient_descent.random_sphere = lambda *sizes: as_array(noise.flatten(1))
     try:
@@ -247,16 +246,16 @@ def started_at(noise: Images) -> Iterator[None]:
 
 
 def budget(threat: Threat) -> float:
-    """The threat's eps in a form that ART takes: above zero."""
+    """The threat's eps as ART accepts it: above zero."""
     return max(threat.eps, 1e-9)
 
 
 def as_array(tensor: Tensor) -> Array:
-    """A tensor as a float32 array of its own."""
+    """A copy of a tensor as a float32 array."""
     array: Array = tensor.detach().cpu().numpy().astype(np.float32)
     return array
 
 
 def as_images(array: Array, like: Images) -> Images:
-    """An array of ART's as images of the type and on the device of others."""
+    """An array from ART as images, with the type and device of `like`."""
     return torch.from_numpy(np.asarray(array, np.float32)).to(like)

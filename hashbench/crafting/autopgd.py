@@ -1,4 +1,4 @@
-"""AutoPGD: sign steps with momentum that halve themselves when they stop paying (Croce and Hein, ICML 2020)."""
+"""AutoPGD: signed steps with momentum, halved when they stop paying off (Croce and Hein, ICML 2020)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hashbench.crafting.gradient_loop import Objective, better
 from hashbench.threat import Threat
 from hashbench.types import Images, Index, Scores
 
-MOMENTUM = 0.75  # share of the new step in what is taken
-PAYING = 0.75  # share of steps that must improve, or the step is halved
-FIRST, SHRINK, SHORTEST = 0.22, 0.03, 0.06  # check points, as shares of the steps
+MOMENTUM = 0.75  # weight of the new step; the rest goes to the previous one
+PAYING = 0.75  # share of steps that must improve the score, or the step size is halved
+FIRST, SHRINK, SHORTEST = 0.22, 0.03, 0.06  # intervals between check points, as shares of the steps
 
 
 @dataclass
 class State:
-    """A search's images, a row each: where they are, were, and were best, and how their steps fare."""
+    """The state of a search, a row per image: current, previous and best iterate, scores and step size."""
 
     images: Images
     previous: Images
@@ -33,23 +33,23 @@ class State:
     halved_at_check: Tensor
 
     def take(self, rows: Index) -> State:
-        """Some of the images."""
+        """The state of some of the images."""
         return State(**{name: value[rows] for name, value in vars(self).items()})
 
 
 def auto_pgd(
     start: Images, clean: Images, objective: Objective, threat: Threat, *, steps: int, rows: Index | None = None
 ) -> tuple[Images, Scores]:
-    """Minimise an objective's score inside the threat by AutoPGD's rule, each image by itself.
+    """Minimise an objective's score within the budget by AutoPGD, each image by itself.
 
-    The first step is 2 eps. At check points, which come at shrinking intervals, an image's step is halved
-    and its search goes on from its best point if fewer than three in four steps improved its score, or if
-    neither its step nor its best score has changed since the check point before.
+    The first step is 2 eps. At check points, which come at shrinking intervals, an image's step size is halved and
+    its search resumes from its best point if fewer than three in four steps improved its score, or if neither its
+    step size nor its best score has changed since the previous check point.
 
     Args:
-        start: where to begin, inside the threat around `clean`.
+        start: where to begin, within the budget around `clean`.
         objective: images that are done stop early.
-        steps: gradients an image.
+        steps: gradient steps per image.
         rows: the images to move, all by default; the others come back with an infinite score.
 
     Returns:
@@ -78,7 +78,11 @@ def auto_pgd(
 
 
 def check_points(steps: int) -> list[int]:
-    """After how many steps the step size is looked at."""
+    """After how many steps the step size is checked.
+
+    >>> check_points(100)
+    [22, 41, 57, 70, 80, 87, 93, 99]
+    """
     points, interval = [0.0, FIRST], FIRST
     while points[-1] < 1:
         interval = max(interval - SHRINK, SHORTEST)
@@ -94,7 +98,7 @@ def _begin(start: Images, threat: Threat) -> State:
 
 
 def _look(state: State, rows: Index, objective: Objective, progress: float) -> tuple[Images, Tensor]:
-    """The gradient at the images and which are done; notes scores and best points."""
+    """The gradient at the images, and which are done; records scores and best iterates."""
     images = state.images.detach().requires_grad_()
     outcome = objective(images, rows, progress)
     (gradient,) = torch.autograd.grad(outcome.loss.sum(), images)
@@ -107,7 +111,7 @@ def _look(state: State, rows: Index, objective: Objective, progress: float) -> t
 
 
 def _check(state: State, gradient: Images, window: int) -> Images:
-    """Halve the steps that do not pay and take those images back to their best; returns the gradients."""
+    """Halve the step sizes that do not pay off and reset those images to their best; returns the gradients."""
     stuck = ~state.halved_at_check & (state.best_scores == state.scores_at_check)
     halve = (state.successes < PAYING * window) | stuck
     wide = halve[:, None, None, None]

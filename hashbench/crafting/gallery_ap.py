@@ -1,4 +1,4 @@
-"""The exact average precision of codes in a victim's gallery, by which attacks choose images and stop."""
+"""The exact average precision of codes in a victim's gallery, by which attacks choose images and stop early."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hashbench.models.data import Victim
 from hashbench.models.model import binarize
 from hashbench.types import Codes, Labels
 
-NEAR_FLOOR = 0.01  # a query whose AP is this near to the lowest possible one leaves
+NEAR_FLOOR = 0.01  # a query whose AP is this near to the lowest possible one stops early
 
 
 def exact_precision(victim: Victim, codes: Codes, labels: Labels) -> Tensor:
@@ -19,7 +19,7 @@ def exact_precision(victim: Victim, codes: Codes, labels: Labels) -> Tensor:
 
     Args:
         codes: relaxed or binary codes [codes, bits].
-        labels: theirs [codes, classes].
+        labels: labels of the codes [codes, classes].
     """
     counts = count_tensors(binarize(codes), labels, victim.gallery.codes, victim.gallery.labels)
     return torch.from_numpy(average_precision(counts).expected).to(codes.device)

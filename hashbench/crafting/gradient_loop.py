@@ -1,4 +1,4 @@
-"""The one gradient loop that attacks and adversarial trainings share."""
+"""The gradient loop that attacks and adversarial trainings share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hashbench.types import Images, Index, Scores
 
 @dataclass(frozen=True)
 class ObjectiveValue:
-    """What an objective says of the current iterates.
+    """The value of an objective at the current iterates, one per image.
 
     Attributes:
-        loss: its gradient drives the images; one value an image.
-        score: ranks an image's iterates, lower is better, in one unit for the whole search.
+        loss: its gradient drives the images.
+        score: ranks an image's iterates, lower is better; comparable across the whole search.
         done: which images have nothing left to gain and stop early.
     """
 
@@ -32,7 +32,7 @@ class ObjectiveValue:
 # Values of other images must not enter an image's value.
 Objective = Callable[[Images, Index, float], ObjectiveValue]
 
-# Iterates -> one value an image, which is both loss and score; nobody stops early.
+# Iterates -> one value per image, which is both loss and score; no image stops early.
 PlainObjective = Callable[[Images], Scores]
 
 
@@ -47,13 +47,13 @@ def iterate(
     rows: Index | None = None,
     keep_best: bool = True,
 ) -> tuple[Images, Scores]:
-    """Move images against the gradient inside the threat, each until it is done.
+    """Move images against the gradient within the budget, each until it is done.
 
     Args:
-        start: where to begin, inside the threat around `clean`.
+        start: where to begin, within the budget around `clean`.
         rows: the images to move, all by default; the others come back with an infinite score.
-        keep_best: return each image's best iterate, at the price of one more forward pass; otherwise
-            the last one, with the score one step before it.
+        keep_best: return each image's best iterate, at the cost of one more forward pass; otherwise the last one,
+            with the score of the iterate before it.
 
     Returns:
         Images, and their scores; minus infinity for those that stopped early.
@@ -90,14 +90,21 @@ def descend(
     step_size: StepSize,
     keep_best: bool = True,
 ) -> tuple[Images, Scores]:
-    """Minimise an objective inside the threat by signed gradient steps.
+    """Minimise an objective within the budget by signed gradient steps.
 
     Args:
-        start: where to begin, inside the threat around `clean`.
-        objective: images -> one value an image; values of other images must not enter it.
-        step_size: progress in [0, 1) -> step in pixel units of [0, 1].
-        keep_best: return each image's best iterate, at the price of one more forward pass;
-            otherwise the last one, with the values one step before it.
+        start: where to begin, within the budget around `clean`.
+        objective: images -> one value per image; values of other images must not enter it.
+        step_size: progress in [0, 1) -> step size in pixel units of [0, 1].
+        keep_best: return each image's best iterate, at the cost of one more forward pass; otherwise the last one,
+            with the value of the iterate before it.
+
+    >>> clean = torch.full((1, 1, 1, 1), 0.5)
+    >>> images, values = descend(
+    ...     clean, clean, lambda images: images.flatten(1).sum(1), Threat(0.1), steps=5, step_size=lambda progress: 0.05
+    ... )
+    >>> round(images.item(), 4), round(values.item(), 4)
+    (0.4, 0.4)
     """
 
     def evaluate(images: Images, rows: Index, progress: float) -> ObjectiveValue:
@@ -107,12 +114,12 @@ def descend(
 
 
 def never_done(scores: Scores) -> ObjectiveValue:
-    """Values that are both loss and score, of images that never stop early."""
+    """The value of an objective that is both loss and score, and at which no image stops early."""
     return ObjectiveValue(scores, scores.detach(), torch.zeros_like(scores, dtype=torch.bool))
 
 
 def better(images: Images, scores: Scores, others: Images, other_scores: Scores) -> tuple[Images, Scores]:
-    """Of two batches, for each position the image with the lower score; the first wins a tie."""
+    """The image with the lower score at each position of two batches; the first batch wins ties."""
     wins = other_scores < scores
     return torch.where(wins[:, None, None, None], others, images), torch.where(wins, other_scores, scores)
 
@@ -120,7 +127,7 @@ def better(images: Images, scores: Scores, others: Images, other_scores: Scores)
 def _keep(
     kept: Images, kept_scores: Scores, rows: Index, images: Images, value: ObjectiveValue, *, always: bool = False
 ) -> None:
-    """Note the images that are better than what is kept of them, in place."""
+    """Keep the images that are better than those kept so far, in place."""
     scores = value.score.detach().masked_fill(value.done, -torch.inf)
     wins = (scores < kept_scores[rows]) | always
     kept[rows[wins]] = images[wins]

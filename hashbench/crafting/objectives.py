@@ -1,4 +1,4 @@
-"""What attacks minimise: functions of relaxed codes, one value a query, that never mix queries.
+"""What attacks minimise: functions of relaxed codes, one value per query, that never mix queries.
 
 Published code averages some of these over a batch. Where only the scale of a query's gradient depends
 on the batch, the value here is the query's own.
@@ -14,7 +14,11 @@ from hashbench.types import BinaryCodes, Codes, GuideCodes, Scores
 
 
 def agreement(codes: Codes, guide: GuideCodes) -> Scores:
-    """Mean product of code and guide: CgAT's objective (Wang et al., WWW 2023); DHTA's and THA's negated."""
+    """Mean product of code and guide: CgAT's objective (Wang et al., WWW 2023); DHTA's and THA's negated.
+
+    >>> agreement(torch.tensor([[1.0, 0.5]]), torch.tensor([[1.0, -1.0]]))
+    tensor([0.2500])
+    """
     return (codes * guide).mean(1)
 
 
@@ -26,8 +30,11 @@ def disagreement(codes: Codes, guide: GuideCodes) -> Scores:
 def masked_agreement(codes: Codes, guide: GuideCodes) -> Scores:
     """Mean of (s + 2) s over the bits with s > -1/2, s the product of code and guide.
 
-    The quadratic puts the gradient on bits that still agree, the mask drops those that are done
+    The quadratic puts the gradient on bits that still agree; the mask drops those that have moved far enough
     (released with SAAT, Yuan et al., TIFS 2023, whose mask is counted over the whole batch).
+
+    >>> masked_agreement(torch.tensor([[1.0, -0.75]]), torch.tensor([[1.0, 1.0]]))
+    tensor([3.])
     """
     mask = unfinished(codes, guide)
     product = codes * guide
@@ -42,21 +49,25 @@ def masked_disagreement(codes: Codes, guide: GuideCodes) -> Scores:
 
 
 def unfinished(codes: Codes, guide: GuideCodes) -> Tensor:
-    """Which bits have not left the guide by half, as 0 or 1, without gradient."""
+    """Which bits are not yet half way from the guide to its opposite, as 0 or 1, without gradient.
+
+    >>> unfinished(torch.tensor([[0.75, -0.25, -0.75]]), torch.ones(1, 3))
+    tensor([[1., 1., 0.]])
+    """
     return ((codes * guide).detach() > -0.5).to(codes.dtype)
 
 
 def clipped_agreement(codes: Codes, guide: GuideCodes) -> Scores:
-    """Mean of (s + 2) s with s held at -1/2: has the direction of `masked_agreement` and ranks iterates.
+    """Mean of (s + 2) s with s clipped at -1/2: has the direction of `masked_agreement` and ranks iterates.
 
-    The masked mean itself does not rank them: it rises when an easy bit is done.
+    The masked mean itself can't rank them: it rises when an easy bit drops out.
     """
     product = (codes * guide).clamp(min=-0.5)
     return ((product + 2) * product).mean(1)
 
 
 def clipped_disagreement(codes: Codes, guide: GuideCodes) -> Scores:
-    """Minus the mean of (s + 2) s with s held at 1/2: ranks iterates of `masked_disagreement`."""
+    """Minus the mean of (s + 2) s with s clipped at 1/2: ranks iterates of `masked_disagreement`."""
     product = (codes * guide).clamp(max=0.5)
     return -((product + 2) * product).mean(1)
 
@@ -83,7 +94,7 @@ def surrogate_distance(
     Args:
         codes: [queries, bits].
         memory: [items, bits].
-        relevant: [queries, items], 0 or 1, at least one 1 a row.
+        relevant: [queries, items], 0 or 1, with at least one 1 per row.
     """
     gate = torch.sigmoid(sharpness * codes)  # sig(s q r) is gate where r = 1, and 1 - gate where r = -1
     ones = 0.5 * (1 - codes).abs() * gate + 1 - gate
@@ -95,15 +106,19 @@ def surrogate_distance(
 def weighted_distance(codes: Codes, memory: BinaryCodes, relevant: Tensor) -> Scores:
     """What `surrogate_distance` stands for: the mean of D (D + 1) ** -0.5, D the Hamming distance.
 
-    The offset is 1 here: with the published 1e-8 a code at distance 0 weighs 10,000 times one at
-    distance 1, which serves to get away from it but not to rank images.
+    The offset is 1 here: with the published 1e-8 a code at distance 0 weighs 10,000 times as much as one at distance
+    1, which helps to get away from it but not to rank images.
     """
     apart = hamming(codes, memory)
     return _mean_over(relevant, apart * (apart + 1) ** -0.5)
 
 
 def hamming(codes: Codes, memory: BinaryCodes) -> Tensor:
-    """Hamming distances between the signs of codes and binary codes, [codes, memory], without gradient."""
+    """Hamming distances between the signs of codes and binary codes, [codes, memory], without gradient.
+
+    >>> hamming(torch.tensor([[0.3, -0.2, 0.9]]), torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]]))
+    tensor([[0., 2.]])
+    """
     distances: Tensor = (codes.shape[1] - binarize(codes.detach()).to(codes.dtype) @ memory.T) / 2
     return distances
 

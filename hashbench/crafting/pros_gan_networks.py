@@ -1,7 +1,7 @@
 """The networks and losses of ProS-GAN (Wang et al., CVPR 2021); sizes follow the images.
 
-At 224 pixels and width 64 they are the published ones. Smaller images get fewer down-samplings in the
-discriminator, and maps that are cut to the image's size in the generator.
+At 224 pixels and width 64 they are the published ones. For smaller images the discriminator downsamples fewer times,
+and the generator crops its maps to the image's size.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hashbench.types import Images, Labels, Scalar
 
 DOUBLINGS = 4  # of the label map's side
 RESIDUAL_BLOCKS = 6
-DEEPEST, SMALLEST = 5, 4  # down-samplings of the discriminator; maps below 4 pixels are not halved
+DEEPEST, SMALLEST = 5, 4  # how often the discriminator downsamples; maps below 4 pixels are not halved
 
 
 class LabelEncoder(nn.Module):
-    """A feature vector of labels [images, features] to a map of the image's size."""
+    """Turns a feature vector of labels [images, features] into a map of the image's size."""
 
     def __init__(self, features: int, channels: int, size: int, width: int) -> None:
         super().__init__()
@@ -51,13 +51,13 @@ class ResidualBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, maps: Tensor) -> Tensor:
-        """The maps with what was learned to add."""
+        """The maps plus the learned change."""
         changed: Tensor = maps + self.change(maps)
         return changed
 
 
 class Generator(nn.Module):
-    """Images and the features of target labels to adversarial images, without any bound on the change."""
+    """Turns images and the features of target labels into adversarial images, with no bound on the perturbation."""
 
     def __init__(self, features: int, channels: int, size: int, width: int = 64) -> None:
         super().__init__()
@@ -73,10 +73,10 @@ class Generator(nn.Module):
         self.merge = nn.Conv2d(width + channels, channels, 3, 1, 1, bias=False)
 
     def forward(self, images: Images, features: Tensor) -> Images:
-        """Images in [0, 1] from images in [0, 1]; inside, pixels span [-1, 1]."""
+        """Images in [0, 1] from images in [0, 1]; internally, pixels span [-1, 1]."""
         pixels = 2 * images - 1
         size = images.shape[-1]
-        room = -size % 4  # two halvings need a multiple of 4
+        room = -size % 4  # halving the size twice needs a multiple of 4
         mixed = functional.pad(torch.cat([pixels, self.labels(features)], 1), (0, room, 0, room))
         maps = torch.cat([_cut(self.body(mixed), size), pixels], 1)
         made: Images = (torch.tanh(self.merge(maps)) + 1) / 2
@@ -84,7 +84,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to a score for each class and one for being made up, [images, classes + 1]."""
+    """Gives images a score for each class and one for being generated, [images, classes + 1]."""
 
     def __init__(self, classes: int, channels: int, size: int, width: int = 64) -> None:
         super().__init__()
@@ -97,13 +97,13 @@ class Discriminator(nn.Module):
         self.head = nn.Conv2d(inputs, classes + 1, size, bias=False)
 
     def forward(self, images: Images) -> Tensor:
-        """Scores; the last one is 0 for real images and 1 for made ones."""
+        """Scores; the target of the last one is 0 for real images and 1 for generated ones."""
         scores: Tensor = self.head(self.body(2 * images - 1)).flatten(1)
         return scores
 
 
 def least_squares(scores: Tensor, labels: Labels, made: float) -> Scalar:
-    """Mean squared distance of a discriminator's scores to labels with a mark appended (LSGAN)."""
+    """Mean squared distance of a discriminator's scores to labels with `made` appended to each row (LSGAN)."""
     marks = torch.full((len(labels), 1), made, device=labels.device, dtype=labels.dtype)
     return functional.mse_loss(scores, torch.cat([labels, marks], 1))
 

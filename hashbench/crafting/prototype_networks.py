@@ -1,4 +1,4 @@
-"""Prototype networks: label vectors in, a code for them out (ProS-GAN, CVPR 2021; THA, SIGIR 2021)."""
+"""Prototype networks, which give label vectors a code (ProS-GAN, CVPR 2021; THA, SIGIR 2021)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hashbench.types import BinaryCodes, Codes, Labels, Scalar
 
 HIDDEN, FEATURES = 4096, 512
 BETAS = (0.5, 0.999)  # of Adam, in both papers
-QUANTISATION = 1e-4  # of the squared distance of outputs to their signs
+QUANTISATION = 1e-4  # weight of the squared distance of outputs to their signs
 
 PrototypeLoss = Callable[["PrototypeNet", Labels, BinaryCodes, Labels], Scalar]
 
 
 class PrototypeNet(nn.Module):
-    """Linear, ReLU, linear to a feature; from it a code by a tanh, and the labels by a sigmoid."""
+    """A feature by linear, ReLU and linear layers, then a tanh head for the code and a sigmoid head for the labels."""
 
     def __init__(self, classes: int, bits: int, *, hidden: int = HIDDEN, features: int = FEATURES) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class PrototypeNet(nn.Module):
 
 
 class CodeNet(nn.Module):
-    """The same without the label head: THA's network."""
+    """THA's network: a `PrototypeNet` without the label head."""
 
     def __init__(self, classes: int, bits: int, *, hidden: int = HIDDEN, features: int = FEATURES) -> None:
         super().__init__()
@@ -55,9 +55,8 @@ def circle_loss(
 ) -> Scalar:
     """THA's circle loss over all pairs of an output and a training code.
 
-    With s the mean product of a pair, LSE(-[2 - s]+ s) over the pairs that share a label plus
-    LSE([2 + s]+ s) over the others, brackets without gradient. A kind of pair that is missing is left
-    out.
+    With s the mean product of a pair, LSE(-[2 - s]+ s) over the pairs that share a label plus LSE([2 + s]+ s) over
+    the others, where the brackets have no gradient. A term without any pair is left out.
 
     Args:
         upper: drop the pairs of output i with training item j <= i, as the released code does by an oversight.
@@ -85,7 +84,7 @@ def quantisation(outputs: Codes) -> Scalar:
 def code_net_loss(
     net: CodeNet, labels: Labels, codes: BinaryCodes, code_labels: Labels, *, upper: bool = False
 ) -> Scalar:
-    """THA's objective: circle loss (which see for `upper`) divided by the batch, and quantisation."""
+    """THA's objective: the circle loss divided by the batch size, plus quantisation; `upper` as in `circle_loss`."""
     outputs = net(labels)
     return circle_loss(outputs, labels, codes, code_labels, upper=upper) / len(labels) + quantisation(outputs)
 
@@ -93,7 +92,7 @@ def code_net_loss(
 def new_optimiser(
     net: nn.Module, learning_rate: float, steps: int
 ) -> tuple[optim.Adam, optim.lr_scheduler.MultiStepLR]:
-    """Adam as both papers set it; its rate falls to a tenth at half and at three quarters of the steps."""
+    """Adam as in both papers; its learning rate falls to a tenth at half and again at three quarters of the steps."""
     optimiser = optim.Adam(net.parameters(), lr=learning_rate, betas=BETAS)
     return optimiser, optim.lr_scheduler.MultiStepLR(optimiser, [steps // 2, steps * 3 // 4])
 

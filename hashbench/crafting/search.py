@@ -1,4 +1,4 @@
-"""Gradient searches of single queries: restarts, guide codes, the alpha schedule, early stops."""
+"""Gradient searches, query by query: restarts, guide codes, the alpha schedule, early stopping."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from hashbench.types import Codes, GuideCodes, Images, Index, Scores
 
 CodeLoss = Callable[[Codes, GuideCodes], Scores]
 
-# tanh(alpha * logits) by tenths of the steps: DHTA's schedule, rescaled to any number of steps.
+# alpha in tanh(alpha * logits) for each tenth of the steps: DHTA's schedule, rescaled to any number of steps.
 ALPHA = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-DONE = 0.995  # a relaxed bit this far is moved for good, within half a percent of any mean product
+DONE = 0.995  # a relaxed bit beyond this has reached its goal, to within half a percent of any mean product
 HALF = 0.5  # where the masked objectives drop a bit
 
 
@@ -34,14 +34,21 @@ def annealed(progress: float) -> float:
 
 
 def plain(progress: float) -> float:
-    """The model's own tanh throughout."""
+    """The scale of the model's own tanh, 1 throughout.
+
+    >>> plain(0.0), plain(0.99)
+    (1.0, 1.0)
+    """
     return 1.0
 
 
 def alternating(restarts: int) -> list[Callable[[float], float]]:
-    """Scales for some restarts, annealed and plain in turn.
+    """Scale schedules for a number of restarts, alternating between annealed and plain.
 
-    Annealing gets through the saturated tanh of undefended models; on defended ones it is the weaker.
+    Annealing gets through the saturated tanh of undefended models; on defended ones it is the weaker of the two.
+
+    >>> [schedule.__name__ for schedule in alternating(3)]
+    ['annealed', 'plain', 'annealed']
     """
     return [plain if restart % 2 else annealed for restart in range(restarts)]
 
@@ -57,14 +64,14 @@ def guided(
     margin: float = DONE,
     size: Scores | None = None,
 ) -> Objective:
-    """An objective made of functions of the relaxed codes [images, bits] and one guide code a query.
+    """An objective made of functions of the relaxed codes [images, bits] and one guide code per query.
 
     Args:
-        goal: the binary codes to reach; a query that has reached its own stops early. 0: any value will do.
+        goal: the binary codes to reach; a query that has reached its own stops early. A bit of 0 is always reached.
         loss: drives the images, through tanh(alpha(progress) * logits).
         score: ranks iterates, on the model's own relaxed codes.
         margin: how far a relaxed bit must be on its goal's side to have reached it.
-        size: what each query's logits are divided by throughout; 1 by default.
+        size: what each query's logits are always divided by; 1 by default.
     """
 
     def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
@@ -82,14 +89,18 @@ def guided(
 def masked(
     model: HashModel, guide: GuideCodes, *, alpha: Callable[[float], float] = plain, size: Scores | None = None
 ) -> Objective:
-    """The masked quadratic objective away from guide codes, which drops bits that are done (SAAT, TIFS 2023)."""
+    """The masked quadratic objective away from guide codes, which drops bits moved far enough (SAAT, TIFS 2023)."""
     return guided(
         model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha, margin=HALF, size=size
     )
 
 
 def reached(codes: Codes, goal: GuideCodes, margin: float) -> Tensor:
-    """Which codes agree with the goal in every bit that has one, by a margin."""
+    """Which codes agree with the goal by a margin in every bit that has one.
+
+    >>> reached(torch.tensor([[0.9, -0.9], [0.9, 0.9]]), torch.tensor([[1.0, -1.0], [1.0, -1.0]]), 0.5)
+    tensor([ True, False])
+    """
     return ((codes * goal > margin) | (goal == 0)).all(1)
 
 
@@ -102,11 +113,11 @@ def search(
     step_rule: Callable[[Images], StepRule],
     random_start: bool = True,
 ) -> Images:
-    """Each query's best image of some restarts; a query that is done takes no further ones.
+    """Each query's best image over some restarts; a query that is done skips the remaining ones.
 
     Args:
-        objectives: one for each restart; all must rank images in one unit.
-        steps: gradients a restart.
+        objectives: one per restart; their scores must be comparable.
+        steps: gradient steps per restart.
         step_rule: makes the step rule of a restart from the images that it starts at.
         random_start: start from uniform noise, new for each restart, instead of the clean images.
     """
@@ -126,17 +137,17 @@ def sign_search(
     step_ratio: float,
     random_start: bool = True,
 ) -> Images:
-    """`search` by signed steps that fall from `step_ratio` eps to zero along a cosine."""
+    """`search` by signed steps that fall from `step_ratio` times eps to zero along a cosine."""
     rule = sign_steps(cosine(threat.eps * step_ratio))
     return search(queries, objectives, threat, steps=steps, step_rule=lambda start: rule, random_start=random_start)
 
 
 def auto_pgd_search(queries: Queries, objectives: Sequence[Objective], threat: Threat, *, steps: int) -> Images:
-    """Each query's best image of some restarts of AutoPGD from uniform noise.
+    """Each query's best image over some restarts of AutoPGD from uniform noise.
 
     Args:
-        objectives: one for each restart; all must rank images in one unit.
-        steps: gradients a restart.
+        objectives: one per restart; their scores must be comparable.
+        steps: gradient steps per restart.
     """
 
     def run(start: Images, objective: Objective, rows: Index) -> tuple[Images, Scores]:
@@ -153,10 +164,10 @@ def best_of(
     *,
     random_start: bool = True,
 ) -> Images:
-    """Each query's best image of some restarts, as `search` finds it.
+    """Each query's best image over some restarts, as `search` finds it.
 
     Args:
-        run: makes a restart from its start, objective and the rows that take part: images and scores.
+        run: runs one restart from its start images, objective and the rows that take part; returns images and scores.
     """
     clean = queries.images
     best, scores = clean, torch.full((len(clean),), torch.inf, device=clean.device, dtype=clean.dtype)

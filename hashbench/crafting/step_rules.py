@@ -16,7 +16,12 @@ StepRule = Callable[[Images, Index, float], Images]
 
 
 def sign_steps(step_size: StepSize) -> StepRule:
-    """Steps of one size in every pixel, in the direction of the gradient's sign."""
+    """Steps of the same size in every pixel, in the direction of the gradient's sign.
+
+    >>> rule = sign_steps(constant(0.5))
+    >>> rule(torch.tensor([[[[2.0, -3.0]]]]), torch.tensor([0]), 0.0)
+    tensor([[[[ 0.5000, -0.5000]]]])
+    """
 
     def step(gradient: Images, rows: Index, progress: float) -> Images:
         return step_size(progress) * gradient.sign()
@@ -25,17 +30,30 @@ def sign_steps(step_size: StepSize) -> StepRule:
 
 
 def constant(size: float) -> StepSize:
-    """The same step throughout."""
+    """The same step size throughout.
+
+    >>> constant(0.1)(0.9)
+    0.1
+    """
     return lambda progress: size
 
 
 def cosine(size: float) -> StepSize:
-    """A step that falls from `size` to zero along half a cosine."""
+    """A step size that falls from `size` to zero along half a cosine.
+
+    >>> [round(cosine(1.0)(progress), 3) for progress in (0.0, 0.5, 1.0)]
+    [1.0, 0.5, 0.0]
+    """
     return lambda progress: size * (1 + math.cos(math.pi * progress)) / 2
 
 
 def momentum_steps(rate: float, momentum: float, like: Images) -> StepRule:
-    """Gradient descent with heavy-ball momentum, as torch.optim.SGD does it, for each image by itself."""
+    """Gradient descent with heavy-ball momentum, as in torch.optim.SGD, for each image by itself.
+
+    >>> rule = momentum_steps(0.1, 0.5, torch.zeros(1, 1, 1, 1))
+    >>> [round(rule(torch.ones(1, 1, 1, 1), torch.tensor([0]), 0.0).item(), 3) for _ in range(2)]
+    [0.1, 0.15]
+    """
     velocity = torch.zeros_like(like)
 
     def step(gradient: Images, rows: Index, progress: float) -> Images:
@@ -46,7 +64,12 @@ def momentum_steps(rate: float, momentum: float, like: Images) -> StepRule:
 
 
 def adam_steps(rate: float, like: Images, betas: tuple[float, float] = (0.9, 0.999), floor: float = 1e-8) -> StepRule:
-    """Adam (Kingma and Ba, ICLR 2015), for each image by itself."""
+    """Adam (Kingma and Ba, ICLR 2015), for each image by itself.
+
+    >>> rule = adam_steps(0.1, torch.zeros(1, 1, 1, 1))
+    >>> round(rule(torch.full((1, 1, 1, 1), 5.0), torch.tensor([0]), 0.0).item(), 3)
+    0.1
+    """
     mean, square = torch.zeros_like(like), torch.zeros_like(like)
     count = torch.zeros(len(like), 1, 1, 1, device=like.device, dtype=like.dtype)
 

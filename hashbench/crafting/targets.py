@@ -1,4 +1,4 @@
-"""What targeted attacks aim at: labels that every attack of a data set shares."""
+"""What targeted attacks aim at: target labels, the same for every attack on a data set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from hashbench.types import Labels
 
 
 def label_sets(labels: Labels) -> Labels:
-    """The different non-empty label sets among rows of labels, in a fixed order."""
+    """The distinct non-empty label sets among rows of labels, in a fixed order.
+
+    >>> label_sets(torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
     sets: Labels = torch.unique(labels[labels.any(1)], dim=0)
     return sets
 
@@ -18,12 +23,15 @@ def label_sets(labels: Labels) -> Labels:
 def draw_targets(labels: Labels, database_labels: Labels, seed: int) -> Labels:
     """Target labels for each query: [queries, classes].
 
-    Drawn uniformly from the label sets that occur in the database, are not empty and share no label
-    with the query's own. Other draws exist in the papers (overlap allowed, uniform over images) and
-    are not comparable. A query's target depends on the seed, its position and these sets alone.
+    Drawn uniformly from the label sets that occur in the database, are not empty and share no label with the query's
+    own. Papers also draw otherwise (overlap allowed, uniform over images); their numbers are not comparable. A
+    query's target depends on the seed, its position and these sets alone.
 
     Raises:
         NoTarget: a query shares a label with every label set of the database.
+
+    >>> draw_targets(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), seed=0)
+    tensor([[0., 1.]])
     """
     sets = label_sets(database_labels)
     free = labels @ sets.T == 0

@@ -1,1 +1,1 @@
-"""Counts per Hamming distance, and the numbers that follow from them."""
+"""Counts of items per Hamming distance, and the numbers that follow from them."""

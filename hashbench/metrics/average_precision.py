@@ -1,8 +1,8 @@
 """Retrieval quality as functions of per-distance counts.
 
-No sort takes place, so that no order of the database can enter a number. Items at one distance are
-tied: the headline is the expectation over all their orders (McSherry & Najork, ECIR 2008; He et al.,
-CVPR 2018), and the bounds are the best and the worst of these orders.
+Nothing is sorted, so the order of the database can't affect a number. Items at one distance are tied: the main number
+is the expectation over all their orders (McSherry & Najork, ECIR 2008; He et al., CVPR 2018), and the bounds are the
+best and the worst of these orders.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from scipy.special import digamma
 
 from hashbench.metrics.distance_counts import Counts
 
-FAR = 1000.0  # items, from where the series is exact to double precision
+FAR = 1000.0  # items; beyond this the series is exact to double precision
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """Per query: the expectation over the orders of tied items, the worst order and the best.
+    """AP of each query: expected over the orders of tied items, in the worst order and in the best.
 
     All have shape [queries] and lie in [0, 1]; NaN where a query has no relevant item.
     """
@@ -42,6 +42,11 @@ def average_precision(counts: Counts, at: int | None = None) -> AveragePrecision
     the expected precision at its t-th place is (P + 1 + (t-1) s) / (N + t), s = (r-1)/(C-1), times the
     chance r/C that a relevant item stands there. The sum over t <= T is, in harmonic numbers H,
     (P + 1 - s (N+1)) (H(N+T) - H(N)) + s T.
+
+    >>> counts = Counts(np.array([[1, 2]]), np.array([[0, 1]]))  # an irrelevant item, then a tie of two
+    >>> ap = average_precision(counts)
+    >>> ap.low.round(3), ap.expected.round(3), ap.high.round(3)
+    (array([0.333]), array([0.417]), array([0.5]))
     """
     items, relevant = counts.items.astype(np.float64), counts.relevant.astype(np.float64)
     nearer = np.cumsum(items, axis=1) - items
@@ -67,36 +72,47 @@ def average_precision(counts: Counts, at: int | None = None) -> AveragePrecision
 
 
 def chance(counts: Counts, at: int | None = None) -> Values:
-    """Expected AP of a ranking that knows nothing, per query.
+    """Expected AP of a random ranking, per query.
 
-    It is what a constant code scores, where all items are tied, and what random codes score on
-    average. The mean relevant fraction is its limit for a large database.
+    It is what a constant code scores, where all items are tied, and what random codes score on average. For a large
+    database it tends to the relevant fraction.
+
+    >>> chance(Counts(np.array([[1, 2]]), np.array([[0, 1]]))).round(3)
+    array([0.611])
     """
     return average_precision(collapsed(counts), at).expected
 
 
 def collapsed(counts: Counts) -> Counts:
-    """The counts of a model that gives one code to everything."""
+    """The counts of a model that gives every image the same code."""
     return Counts(counts.items.sum(axis=1, keepdims=True), counts.relevant.sum(axis=1, keepdims=True))
 
 
 def precision_within(counts: Counts, radius: int) -> Values:
-    """Share of relevant items among those within a Hamming radius, per query; 0 where there are none."""
+    """Share of relevant items among those within a Hamming radius, per query; 0 if there are none.
+
+    >>> precision_within(Counts(np.array([[1, 3, 4]]), np.array([[1, 2, 0]])), radius=1)
+    array([0.75])
+    """
     found = counts.items[:, : radius + 1].sum(axis=1).astype(np.float64)
     hits = counts.relevant[:, : radius + 1].sum(axis=1)
     return np.asarray(np.divide(hits, found, out=np.zeros_like(found), where=found > 0))
 
 
 def relevant_fraction(counts: Counts) -> Values:
-    """Share of relevant items in the database, per query."""
+    """Share of relevant items in the database, per query.
+
+    >>> relevant_fraction(Counts(np.array([[1, 3]]), np.array([[1, 0]])))
+    array([0.25])
+    """
     return np.asarray(counts.relevant.sum(axis=1) / counts.items.sum(axis=1))
 
 
 def _harmonic(start: Values, length: Values) -> Values:
     """1/(start+1) + ... + 1/(start+length).
 
-    Behind a long start the difference of two digammas would lose its digits, so there it is the
-    difference of their Euler-Maclaurin series, term by term.
+    For a large start the difference of two digammas would lose precision, so there it is the difference of their
+    Euler-Maclaurin series, term by term.
     """
     stop = start + length
     far = np.maximum(start, FAR)

@@ -19,8 +19,12 @@ Shard = tuple[Bits, Bits]  # codes [items, bits] and labels [items, classes] of 
 class Counts:
     """Database items at each distance of each query: all, and the relevant ones.
 
-    Both are integers of shape [queries, bits + 1]; column d counts the items at distance d. Counts of
-    parts of a database add up to those of the whole.
+    Both are integers of shape [queries, bits + 1]; column d counts the items at distance d. The counts of parts of
+    a database add up to those of the whole.
+
+    >>> part = Counts(np.array([[1, 2]]), np.array([[1, 0]]))
+    >>> (part + part).items
+    array([[2, 4]])
     """
 
     items: Integers
@@ -33,7 +37,7 @@ class Counts:
 def count(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) -> Counts:
     """Count the database items at each Hamming distance of each query, on all cores.
 
-    Memory does not grow with queries x database.
+    Memory does not grow with the number of pairs.
 
     Args:
         query_codes: [queries, bits]; true where a code bit is +1.
@@ -43,12 +47,17 @@ def count(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) -> C
 
     Raises:
         BadInput: the widths of queries and database, or the rows of codes and labels, differ.
+
+    >>> codes, labels = np.array([[True, True], [True, False], [False, False]]), np.array([[True], [False], [True]])
+    >>> found = count(codes[:1], labels[:1], codes, labels)
+    >>> found.items, found.relevant
+    (array([[1, 1, 1]]), array([[1, 0, 1]]))
     """
     return count_shards(query_codes, query_labels, [(codes, labels)])
 
 
 def count_shards(query_codes: Bits, query_labels: Bits, shards: Iterable[Shard]) -> Counts:
-    """Count as `count` does over a database that comes in parts, of which one is held at a time.
+    """Count as `count` does, over a database that comes in parts, one held in memory at a time.
 
     Args:
         query_codes: [queries, bits].
@@ -58,7 +67,7 @@ def count_shards(query_codes: Bits, query_labels: Bits, shards: Iterable[Shard])
     Raises:
         BadInput: the widths of queries and database, or the rows of codes and labels, differ.
     """
-    from hashbench.metrics.distance_counts_numba import add_slots  # a compiler is loaded with it
+    from hashbench.metrics.distance_counts_numba import add_slots  # loads a compiler
 
     slots = np.zeros((len(query_codes), 2 * (query_codes.shape[1] + 1)), dtype=np.int64)
     queries = pack(query_codes), pack(query_labels)
@@ -98,5 +107,5 @@ def _blocks(shard: Shard) -> Iterator[Shard]:
 
 
 def _by_word(bits: Bits) -> Words:
-    """Packed bits as [words, n], so that one word of neighbouring items lies side by side."""
+    """Packed bits as [words, n], so that the same word of neighbouring items is contiguous in memory."""
     return np.ascontiguousarray(pack(bits).T)

@@ -1,6 +1,6 @@
-"""The counting loop, compiled: exclusive or, count of ones and relevance of a block of items in one pass.
+"""The counting loop, compiled: exclusive or, population count and relevance of a block of items in one pass.
 
-Everything is an integer, so that neither threads nor blocks show in a result.
+All values are integers, so that neither threads nor blocks affect a result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from hashbench.metrics.packed_codes import Integers, Words
 
-BLOCK = 1024  # items a step, more where codes are long: they stay in the cache while all queries pass
+BLOCK = 1024  # items per step, more where codes are long: they stay in the cache while all queries pass
 TABLES = 4  # increments of one slot wait for each other; neighbouring items write to different tables
 
 Fill = Callable[[Integers, Words, Words, Words, Words], None]
@@ -71,7 +71,7 @@ def _fill(slots: Integers, query_codes: Words, query_labels: Words, codes: Words
 
 
 def _compiled(function: Fill) -> Fill:
-    """The function in machine code, which is kept on disk where there is a place for it."""
+    """The compiled function, cached on disk where possible."""
     try:
         found: Fill = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written
@@ -83,15 +83,15 @@ fill = _compiled(_fill)
 
 
 def add_slots(slots: Integers, query_codes: Words, query_labels: Words, codes: Words, labels: Words) -> None:
-    """Add what a block of a database holds to the counts, in place, on as many threads as numba may use.
+    """Add the counts of a block of a database, in place, on as many threads as numba may use.
 
-    Threads share out the queries, or the items where queries are few.
+    Threads divide the queries among them, or the items if there are few queries.
 
     Args:
         slots: [queries, 2 * (bits + 1)]; slot 2d counts irrelevant items at distance d, 2d + 1 relevant ones.
         query_codes: [queries, words].
         query_labels: [queries, words].
-        codes: [words, items], one word of all items after the other.
+        codes: [words, items], word by word over all items.
         labels: [words, items].
     """
     threads = int(vars(numba.config)["NUMBA_NUM_THREADS"])

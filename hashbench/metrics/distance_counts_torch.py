@@ -1,4 +1,4 @@
-"""The counts of `hamming` for tensors: on a GPU by matrix products, elsewhere by the compiled loop."""
+"""The counts of `distance_counts` for tensors: on a GPU by matrix products, elsewhere by the compiled loop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 from hashbench.metrics.distance_counts import Counts, count, from_slots
 
-PAIRS = 1 << 24  # query-item pairs that are looked at in one go
-ITEMS = 1 << 17  # database items of them
+PAIRS = 1 << 24  # query-item pairs that are compared at once
+ITEMS = 1 << 17  # database items among them
 
 
 def count_tensors(query_codes: Tensor, query_labels: Tensor, codes: Tensor, labels: Tensor) -> Counts:
-    """Count the database items at each Hamming distance of each query where the database is.
+    """Count the database items at each Hamming distance of each query, on the database's device.
 
     Args:
-        query_codes: [queries, bits]; what is above 0 is a true bit, here and below.
+        query_codes: [queries, bits]; values above 0 are true bits, here and below.
         query_labels: [queries, classes].
         codes: [items, bits].
         labels: [items, classes].
@@ -27,10 +27,10 @@ def count_tensors(query_codes: Tensor, query_labels: Tensor, codes: Tensor, labe
 
 
 def count_by_products(query_codes: Tensor, query_labels: Tensor, codes: Tensor, labels: Tensor) -> Counts:
-    """The same counts with torch alone, on the device of `codes`.
+    """The same counts in torch alone, on the device of `codes`.
 
-    Distances are (bits - a product of signs) / 2. Sums of at most 2^24 ones are exact in single precision
-    on every device, also where products are made of shorter floats.
+    Distances are (bits - a product of signs) / 2. Sums of at most 2^24 ones are exact in single precision on every
+    device, even where products use shorter floats.
     """
     bins = codes.shape[1] + 1
     signs, wanted = _signs(query_codes).to(codes.device), (query_labels > 0).float().to(codes.device)

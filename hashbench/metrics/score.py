@@ -1,4 +1,4 @@
-"""Retrieval scores for people who only have codes and labels."""
+"""Retrieval scores for codes and labels that are already computed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ ARRAYS = ("query_codes", "query_labels", "database_codes", "database_labels")
 class Retrieval:
     """How well codes retrieve.
 
-    Per query, shape [queries]: `average_precision` (expected over the orders of tied items), and its
-    worst and best order `low` and `high`; NaN where a query has no relevant item. Means over the
-    queries that have one: `map`, `map_low`, `map_high`, and `chance_map`, the score of a ranking that
-    knows nothing, which is also that of a constant code.
+    Per query, shape [queries]: `average_precision` (expected over the orders of tied items), and its worst and best
+    order `low` and `high`; NaN where a query has no relevant item. Means over the queries that have one: `map`,
+    `map_low`, `map_high`, and `chance_map`, the score of a random ranking, which is also that of a constant code.
+    `n_without_relevant` counts the queries that have none.
+
+    >>> found = retrieval([[1, 1], [1, -1]], [[1], [0]], [[1, 1], [-1, 1]], [[1], [1]])
+    >>> found.average_precision, found.n_without_relevant
+    (array([ 1., nan]), 1)
     """
 
     average_precision: Values
@@ -44,8 +48,7 @@ def retrieval(
     """Score a ranking by Hamming distance.
 
     Args:
-        query_codes: [queries, bits], an array or tensor; its signs are the code, 0 counts as +1;
-            booleans are bits.
+        query_codes: [queries, bits], an array or tensor; its signs are the code, 0 counts as +1; booleans are bits.
         query_labels: multi-hot [queries, classes] of 0 and 1; sharing a label makes an item relevant.
         database_codes: [items, bits].
         database_labels: multi-hot [items, classes].
@@ -54,6 +57,10 @@ def retrieval(
     Raises:
         BadInput: arrays of another form, codes that are NaN or written as 0 and 1, `at` below 1, or
             no query with a relevant item.
+
+    >>> found = retrieval([[1, 1]], [[1, 0]], [[1, 1], [1, -1], [-1, 1]], [[1, 0], [1, 0], [0, 1]])
+    >>> round(found.map, 3), round(found.map_low, 3), round(found.map_high, 3), round(found.chance_map, 3)
+    (0.917, 0.833, 1.0, 0.806)
     """
     given = [
         _array(a, n) for a, n in zip((query_codes, query_labels, database_codes, database_labels), ARRAYS, strict=True)
@@ -72,12 +79,12 @@ def retrieval(
                 f"{left_name} has {left.shape[axis]} {unit}, {right_name} has {right.shape[axis]}; they must agree"
             )
     if at is not None and at < 1:
-        raise BadInput(f"at={at} ranks nothing; give a number from 1, or none for the whole ranking")
+        raise BadInput(f"at={at} leaves nothing to rank; give a number from 1, or None for the whole ranking")
     counts = count(codes[0], labels[0], codes[1], labels[1])
     ap = average_precision(counts, at)
     scored = ~np.isnan(ap.expected)
     if not scored.any():
-        raise BadInput("no query shares a label with any database item; check the labels' columns")
+        raise BadInput("no query shares a label with any database item; check the columns of the labels")
     expected, low, high, blind = (float(v[scored].mean()) for v in (ap.expected, ap.low, ap.high, chance(counts, at)))
     return Retrieval(ap.expected, ap.low, ap.high, expected, low, high, blind, int((~scored).sum()))
 
@@ -86,7 +93,7 @@ def score_file(path: Path, at: int | None = None) -> Retrieval:
     """Score an .npz file with the arrays query_codes, query_labels, database_codes, database_labels.
 
     Raises:
-        BadInput: the file can't be read as such, lacks an array or holds Python objects.
+        BadInput: the file is missing or damaged, lacks an array, or holds Python objects.
     """
     if not path.is_file():
         raise BadInput(f"there is no file {path}; give an .npz file with {', '.join(ARRAYS)}")
@@ -97,7 +104,7 @@ def score_file(path: Path, at: int | None = None) -> Retrieval:
                 raise BadInput(f"{path} lacks {', '.join(missing)}; it has {', '.join(file.files) or 'nothing'}")
             arrays = [file[name] for name in ARRAYS]
     except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError):
-        raise BadInput(f"{path} is no .npz file of plain arrays; write it with numpy.savez") from None
+        raise BadInput(f"{path} is not an .npz file of plain arrays; write it with numpy.savez") from None
     return retrieval(arrays[0], arrays[1], arrays[2], arrays[3], at)
 
 
@@ -106,7 +113,7 @@ def _array(given: Any, name: str) -> NDArray[Any]:
         given = given.detach().cpu().numpy()
     array = np.asarray(given)
     if array.ndim != 2 or 0 in array.shape:
-        raise BadInput(f"{name} has shape {list(array.shape)}; give rows and columns, none of them empty")
+        raise BadInput(f"{name} has shape {list(array.shape)}; give a two-dimensional array that is not empty")
     if array.dtype.kind not in "biuf":
         raise BadInput(f"{name} holds {array.dtype}; give numbers")
     return array

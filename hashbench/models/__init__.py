@@ -1,1 +1,1 @@
-"""Images, networks and codes, and what makes passes through them fast."""
+"""Images, networks and codes, and what makes passes through networks fast."""

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them while a model is attacked: the same function for less time."""
+"""Batch norms folded into the preceding convolutions while a model is attacked: the same function in less time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _known: WeakKeyDictionary[nn.Module, Pairs] = WeakKeyDictionary()
 def folded(model: HashModel) -> Iterator[None]:
     """Run a block with the batch norms of a frozen model folded into its convolutions.
 
-    Codes and gradients with respect to pixels are the same but for rounding. Weights are as before afterwards,
-    whatever the block does. What can't be folded stays as it is: a norm in train mode, one that does not directly
-    follow a convolution of its own, and a whole network whose forward pass can't be traced.
+    Codes and gradients with respect to pixels are the same up to rounding. The weights are restored afterwards,
+    whatever the block does. What can't be folded is left alone: a norm in train mode, a norm that does not directly
+    follow a convolution of its own, and any network whose forward pass can't be traced.
     """
     network = innermost(model)
     pairs = [(conv, norm) for conv, norm in _pairs(network) if not norm.training and "forward" not in vars(norm)]
@@ -47,7 +47,7 @@ def _unchanged(images: Tensor) -> Tensor:
 
 
 def _merged(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> dict[str, nn.Parameter]:
-    """Weight and bias of a convolution that does the norm's work too."""
+    """Weight and bias of a convolution with the norm folded in."""
     mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     with torch.no_grad():
         found = fuse_conv_bn_weights(conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias)
@@ -58,16 +58,16 @@ def _merged(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> dict[str, nn.Parameter]:
 
 
 def _pairs(network: nn.Module) -> Pairs:
-    """The convolutions of a network whose only use is by a batch norm; found once for each network."""
+    """The convolutions of a network whose only consumer is a batch norm, with that norm; found once per network."""
     if network not in _known:
         _known[network] = ()
-        with suppress(Exception), seeded(0):  # a network of someone's own may not be traceable
+        with suppress(Exception), seeded(0):  # a plugin's network may not be traceable
             _known[network] = _trace(network)
     return _known[network]
 
 
 class _Tracer(fx.Tracer):
-    """Looks into modules that have modules of their own; what the others do within does not matter here."""
+    """Traces into modules that have submodules; what happens inside the others does not matter here."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return next(module.children(), None) is None or super().is_leaf_module(module, name)

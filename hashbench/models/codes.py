@@ -12,12 +12,17 @@ from hashbench.models.image_files import stream
 from hashbench.models.model import HashModel, frozen
 from hashbench.types import BinaryCodes, Codes, GuideCodes, Images, Labels
 
-BATCH = 256  # images that go through a model at once; part of what makes digits repeat
-PIXELS = 1 << 23  # values of the images of a batch; of larger images fewer go at once
+BATCH = 256  # images that go through a model at once; changing it changes last digits
+PIXELS = 1 << 23  # values in a batch of images; batches of larger images are smaller
 
 
 def encode(model: HashModel, images: ImageSet) -> Codes:
-    """The relaxed codes of a whole set, [n, bits], from the model in eval mode."""
+    """The relaxed codes of a whole set, [n, bits], from the model in eval mode.
+
+    >>> model = HashModel(torch.nn.Flatten(), bits=4)
+    >>> encode(model, ImageSet(torch.ones(3, 1, 2, 2), torch.ones(3, 1))).shape
+    torch.Size([3, 4])
+    """
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     with frozen(model), torch.no_grad():
         batches = images.batches(batch_size(images))
@@ -25,7 +30,13 @@ def encode(model: HashModel, images: ImageSet) -> Codes:
 
 
 def batch_size(images: ImageSet) -> int:
-    """How many images of a set go through a model at once: 256, of images of 224 pixels 32."""
+    """How many images of a set go through a model at once: 256, or 32 at 224 pixels.
+
+    >>> batch_size(ImageSet(torch.zeros(1, 3, 32, 32), torch.zeros(1, 1)))
+    256
+    >>> batch_size(ImageSet(torch.zeros(1, 3, 224, 224), torch.zeros(1, 1)))
+    32
+    """
     fitting = max(1, PIXELS // math.prod(images.images.shape[1:]))
     return int(min(BATCH, 1 << (fitting.bit_length() - 1)))
 
@@ -43,12 +54,16 @@ def bit_entropy(codes: BinaryCodes) -> float:
 
 
 def draw_rows(count: int, wanted: int, device: torch.device) -> Tensor:
-    """Positions of some of `count` items without replacement, by the global random state; all if there are fewer."""
+    """Positions of `wanted` of `count` items, drawn without replacement from the global random state; at most all."""
     return torch.randperm(count)[:wanted].to(device)
 
 
 def shared_labels(labels: Labels, others: Labels) -> Tensor:
-    """Whether two items share a label, [items, others], as 0 or 1."""
+    """Whether two items share a label, [items, others], as 0 or 1.
+
+    >>> shared_labels(torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+    tensor([[1., 0.]])
+    """
     return (labels @ others.T).clamp_(max=1)
 
 
@@ -58,14 +73,19 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: 
     Bit by bit sign(n_neg * sum_pos - n_pos * sum_neg), which is sign(mean_pos - mean_neg) where both
     groups have members: it maximises the sum of all pairwise distances to irrelevant codes minus those
     to relevant ones, since that sum is linear in each bit (CgAT, Wang et al., WWW 2023, center code).
-    A bit without a majority is 0; so is the whole code where every item or none is relevant. The sums over
-    items are made in the precision of the codes, exact for fewer than 2^24 binary ones.
+    A bit without a majority is 0; so is the whole code where every item is relevant, or none. Sums over items
+    are taken in the precision of the codes, which is exact for fewer than 2^24 binary ones.
 
     Args:
         codes: binary or relaxed codes [n, bits].
         code_labels: their labels [n, classes].
         labels: labels of the images that need a code [items, classes].
-        weighted: a relevant code counts by the Jaccard likeness of the two label sets instead of 1.
+        weighted: weight a relevant code by the Jaccard similarity of the two label sets instead of 1.
+
+    >>> codes = torch.tensor([[1.0, 1.0, -1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
+    >>> labels = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> center_code(codes, labels, torch.tensor([[1.0, 0.0]]))
+    tensor([[ 1., -1., -1.]])
     """
     items = len(codes)
     relevant = shared_labels(code_labels, labels)  # in this order the products are faster
@@ -102,14 +122,18 @@ def mainstay_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCod
 
 
 def label_cosine(labels: Labels, others: Labels) -> Tensor:
-    """The cosine of label vectors [items, others] in double precision; 0 beside an empty label set."""
+    """The cosine of label vectors, [items, others] in double precision; 0 for an empty label set."""
     lengths = labels.double().norm(dim=1)[:, None] * others.double().norm(dim=1)
     cosine: Tensor = labels.double() @ others.double().T / (lengths + 1e-8)
     return cosine
 
 
 def label_jaccard(labels: Labels, others: Labels) -> Tensor:
-    """Shared labels over all labels of two items, [items, others] in double precision; 0 for two empty sets."""
+    """The shared labels of two items over all their labels, [items, others] in double precision; 0 for two empty sets.
+
+    >>> label_jaccard(torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0]])).round(decimals=3)
+    tensor([[0.3330]], dtype=torch.float64)
+    """
     shared = labels.double() @ others.double().T
     together = labels.double().sum(1, keepdim=True) + others.double().sum(1) - shared
     return shared / together.clamp(min=1)
@@ -118,9 +142,9 @@ def label_jaccard(labels: Labels, others: Labels) -> Tensor:
 def anchor_code(gallery: Gallery, wanted: Labels, draws: Tensor, members: int) -> GuideCodes:
     """The majority of the codes of database items with the wanted labels, for each row: [items, bits].
 
-    The items are drawn without replacement from those with exactly the wanted label set, or from those
-    whose labels come nearest if there is none; all of them if there are fewer than `members`
-    (component voting, Bai et al., ECCV 2020).
+    The items are drawn without replacement from those with exactly the wanted label set, or, if there is none, from
+    those with the nearest label sets; if there are fewer than `members`, all of them vote (component voting, Bai et
+    al., ECCV 2020).
 
     Args:
         wanted: labels [items, classes].
@@ -135,7 +159,11 @@ def anchor_code(gallery: Gallery, wanted: Labels, draws: Tensor, members: int) -
 
 
 def majority(codes: Tensor) -> GuideCodes:
-    """The bitwise majority of binary codes [items, members, bits]; 0 where a vote is even."""
+    """The bitwise majority of binary codes [items, members, bits]; 0 where a vote is tied.
+
+    >>> majority(torch.tensor([[[1.0, 1.0], [1.0, -1.0]]]))
+    tensor([[1., 0.]])
+    """
     return codes.sum(1).sign()
 
 

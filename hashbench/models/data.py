@@ -32,7 +32,12 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images in [0, 1] of shape [n, channels, height, width], with multi-hot labels [n, classes]."""
+    """Images in [0, 1] of shape [n, channels, height, width], with multi-hot labels [n, classes].
+
+    >>> images = ImageSet(torch.rand(5, 1, 8, 8), torch.eye(5))
+    >>> len(images), [batch.tolist() for batch in images.batches(3)]
+    (5, [[0, 1, 2], [3, 4]])
+    """
 
     images: ImageSource
     labels: Labels
@@ -41,11 +46,11 @@ class ImageSet:
         return len(self.labels)
 
     def batches(self, size: int) -> list[Index]:
-        """The positions 0..n-1, cut into batches of `size`."""
+        """The positions 0..n-1, split into batches of at most `size`."""
         return list(torch.split(torch.arange(len(self)), size))
 
     def to(self, device: torch.device) -> ImageSet:
-        """The same set with tensors on a device; a source that decodes images stays where it is."""
+        """The same set with its tensors on a device; a source that decodes images is left as it is."""
         images = self.images.to(device) if isinstance(self.images, Tensor) else self.images
         return ImageSet(images, self.labels.to(device))
 
@@ -54,9 +59,14 @@ class ImageSet:
 class RetrievalSplit:
     """A data set in its roles.
 
-    Queries and validation queries are disjoint, and neither is ever trained on. Tuning uses the
-    validation queries, no leaderboard does. `eps` is the budget that suits the images' size;
-    `digest` identifies every image, label and role.
+    Queries and validation queries are disjoint, and neither is ever trained on. Validation queries are used for
+    tuning only, never for a leaderboard. `eps` is the default budget, which suits the images' size; `digest`
+    identifies every image, label and role. `split_of_tensors` makes a split from tensors.
+
+    >>> images = ImageSet(torch.zeros(2, 1, 8, 8), torch.eye(2))
+    >>> split = RetrievalSplit(images, images, images, images, channels=1, size=8, eps=8 / 255, digest="of my data")
+    >>> split.to(torch.device("cpu")).digest
+    'of my data'
     """
 
     train: ImageSet
@@ -82,7 +92,20 @@ class RetrievalSplit:
 def split_of_tensors(
     *, train: ImageSet, queries: ImageSet, validation: ImageSet, database: ImageSet, eps: float
 ) -> RetrievalSplit:
-    """A split that is held in memory, with the digest of its contents."""
+    """A split that is held in memory, with the digest of its contents.
+
+    Args:
+        train: what models are trained on.
+        queries: what leaderboards are measured on.
+        validation: the queries that tuning is measured on.
+        database: what is searched.
+        eps: the default budget, in [0, 1] pixel units.
+
+    >>> part = ImageSet(torch.zeros(2, 1, 8, 8), torch.eye(2))
+    >>> split = split_of_tensors(train=part, queries=part, validation=part, database=part, eps=8 / 255)
+    >>> split.channels, split.size, len(split.digest)
+    (1, 8, 16)
+    """
     sets = (train, queries, validation, database)
     images = [role.images[torch.arange(len(role))] for role in sets]
     digest = hashlib.sha256()
@@ -97,8 +120,12 @@ def split_of_tensors(
 class Queries:
     """A batch of queries to attack.
 
-    `index` holds their positions in the query set; with `seed` it makes their random numbers.
-    `targets` holds the labels that a targeted attack shall make them retrieve; others get none.
+    `index` holds their positions in the query set; together with `seed` it determines their random numbers.
+    `targets` holds the labels that a targeted attack should make them retrieve; it is None for other attacks.
+
+    >>> queries = Queries(torch.rand(4, 1, 8, 8), torch.eye(4), torch.arange(4), seed=3)
+    >>> torch.equal(queries.random()[2:], queries.take(torch.tensor([2, 3])).random())
+    True
     """
 
     images: Images
@@ -119,14 +146,14 @@ class Queries:
         return self.targets
 
     def random(self, stream: int = 0) -> Images:
-        """Uniform numbers in [-1, 1) of the images' shape, to be made anew for each `stream`."""
+        """Uniform random numbers in [-1, 1) of the images' shape; other ones for each `stream`."""
         return 2 * self.draw(tuple(self.images.shape[1:]), stream) - 1
 
     def draw(self, shape: tuple[int, ...], stream: int = 0) -> Tensor:
-        """Uniform numbers in [0, 1) of a shape for each query: [queries, *shape].
+        """Uniform random numbers in [0, 1) of a given shape for each query: [queries, *shape].
 
-        Each query's numbers depend on the seed, its position and the stream alone, so that neither
-        the batch size nor the device changes them.
+        A query's numbers depend only on the seed, its position and the stream, so that neither the batch size nor the
+        device changes them.
         """
         generator = torch.Generator()
         rows = []
@@ -143,7 +170,12 @@ class Queries:
 
 @dataclass(frozen=True)
 class Gallery:
-    """What a deployed system keeps of its database: codes and labels, not images."""
+    """What a deployed system stores of its database: codes and labels, not images.
+
+    >>> gallery = Gallery(codes=torch.tensor([[1.0, -1.0], [-1.0, -1.0]]), labels=torch.eye(2))
+    >>> gallery.codes.shape
+    torch.Size([2, 2])
+    """
 
     codes: BinaryCodes
     labels: Labels
@@ -153,8 +185,14 @@ class Gallery:
 class Victim:
     """What an attacker is given.
 
-    `keep` trains a helper of an attack, or takes it from the store; an attack that only sees codes
-    gets a model without gradients and weights.
+    `keep` trains an attack's helper network, or takes it from the store. An attack that sees only codes gets a
+    model without gradients or weights.
+
+    >>> model = HashModel(torch.nn.Flatten(), bits=4)
+    >>> train = ImageSet(torch.rand(3, 1, 2, 2), torch.eye(3))
+    >>> victim = Victim(model, train, Gallery(torch.ones(3, 4), train.labels))
+    >>> victim.model(train.images[torch.arange(2)]).shape
+    torch.Size([2, 4])
     """
 
     model: HashModel

@@ -1,8 +1,8 @@
-"""State dicts of published hashing code, renamed to what torchvision calls the same tensors.
+"""State dicts of published hashing code, with their tensors renamed as in torchvision.
 
-Read in the code of CgAT, SAAT and DeepHash-pytorch: AlexNet and VGG keep torchvision's names, or call
-their classifier `hash_layer`; ResNet and DenseNet have a `hash_layer` and list their other layers a second
-time as `feature_layers`; DenseNet carries along the classifier of ImageNet, unused.
+As found in the code of CgAT, SAAT and DeepHash-pytorch: AlexNet and VGG keep torchvision's names or call their
+classifier `hash_layer`; ResNet and DenseNet have a `hash_layer` and list their other layers a second time as
+`feature_layers`; DenseNet also contains the unused ImageNet classifier.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OTHER_PARTS = {0: "features", 1: "classifier"}
 
 
 def torchvision_names(tensors: Mapping[str, Tensor], last: str, source: str) -> dict[str, Tensor]:
-    """Tensors under torchvision's names; the hash layer goes by the name of the last layer.
+    """Tensors under torchvision's names; the hash layer gets the name of the last layer.
 
     Args:
         last: the last layer's name in torchvision's network, such as `fc` or `classifier.6`.
@@ -46,7 +46,11 @@ def torchvision_names(tensors: Mapping[str, Tensor], last: str, source: str) -> 
 
 
 def torchvision_name(name: str, last: str) -> str:
-    """One tensor's name in torchvision's network."""
+    """A tensor's name in torchvision's network.
+
+    >>> torchvision_name("feature_layers.0.weight", "fc"), torchvision_name("hash_layer.weight", "fc")
+    ('conv1.weight', 'fc.weight')
+    """
     parts = RESNET_PARTS if last == "fc" else OTHER_PARTS
     rules = [(rf"^feature_layers\.{number}\.", f"{part}.") for number, part in parts.items()]
     rules += [
@@ -62,13 +66,13 @@ def torchvision_name(name: str, last: str) -> str:
 
 
 def pools_without_relu(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these tensors are of the published DenseNet, which leaves out the ReLU before its pooling."""
+    """Whether the tensors belong to the published DenseNet, which omits the ReLU before its pooling."""
     names = without_prefix(tensors)
     return "hash_layer.weight" in names and any(".denseblock1." in name for name in names)
 
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors without the prefixes that all their names share."""
+    """Tensors without the known prefixes that all their names share."""
     for prefix in PREFIXES:
         if tensors and all(name.startswith(prefix) for name in tensors):
             return without_prefix({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})

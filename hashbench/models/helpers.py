@@ -1,4 +1,4 @@
-"""Helpers that an attack trains once for a victim: prototype networks, generators, surrogates."""
+"""Helper networks that an attack trains once per victim: prototype networks, generators, surrogates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hashbench.seeds import derive_seed, seeded
 
 Tensors = dict[str, Tensor]
 Settings = Mapping[str, Any]
-Version = int | str  # of an entry; of one from a plugin's file with the digest of its code behind a plus sign
+Version = int | str  # of an entry; for a plugin file, followed by + and the digest of its code
 Versions = Mapping[str, Version]
 NONE: Versions = MappingProxyType({})
 
 
 @runtime_checkable
 class Keep(Protocol):
-    """Gives the tensors of a helper: trained now, or kept from an earlier run."""
+    """Provides the tensors of a helper: trained now, or stored by an earlier run."""
 
     def __call__(
         self,
@@ -34,11 +34,11 @@ class Keep(Protocol):
 
         Args:
             name: what the helper is called on progress bars and in the store.
-            settings: everything that `make` depends on beside the victim and its training set.
+            settings: everything that `make` depends on besides the victim and its training set.
             make: trains the helper; it draws from the global random state, which is seeded for it.
-            of_victim: whether the helper depends on the victim's weights; otherwise all victims of a
-                data set share it.
-            versions: of registered things that `make` uses, by the names of their roles.
+            of_victim: whether the helper depends on the victim's weights; otherwise all victims on a data set share
+                it.
+            versions: versions of the registered entries that `make` uses, by role.
         """
 
 
@@ -50,11 +50,11 @@ def train_anew(
     of_victim: bool = True,
     versions: Versions = NONE,
 ) -> Tensors:
-    """Train a helper without keeping it."""
+    """Train a helper without storing it; the arguments are those of `Keep`."""
     with seeded(derive_seed("helper", name, sorted(settings.items()))):
         return on_cpu(make())
 
 
 def on_cpu(tensors: Tensors) -> Tensors:
-    """The tensors as the store gives them back."""
+    """The tensors as the store returns them."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""Images on a disk, decoded when they are asked for."""
+"""Images on disk, decoded when they are needed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from hashbench.errors import BadInput
 from hashbench.models.data import ImageSource
 from hashbench.types import Images, Index
 
-KEPT = 1 << 27  # bytes of pixels; a set that needs no more is decoded only once
-THREADS = min(16, os.cpu_count() or 1)  # decoding and resizing leave Python's lock
+KEPT = 1 << 27  # bytes of pixels; a set that fits is decoded only once
+THREADS = min(16, os.cpu_count() or 1)  # decoding and resizing release Python's global lock
 
 
 @final
 class ImageFiles:
     """A sequence of image files, read as colour images of size x size pixels in [0, 1].
 
-    As published, the shorter side is resized to size * 256 / 224 (bilinear), then the center is cut out.
-    The training images are not augmented. Decoded pixels of a small set stay in memory.
+    As published, the shorter side is resized to size * 256 / 224 (bilinear), then the center is cropped. Training
+    images are not augmented. The decoded pixels of a small set stay in memory.
     """
 
     def __init__(self, paths: Sequence[Path], size: int) -> None:
@@ -43,7 +43,7 @@ class ImageFiles:
         """The images [items, 3, size, size] at some positions.
 
         Raises:
-            BadInput: a file is no image that can be decoded.
+            BadInput: a file can't be decoded as an image.
         """
         with ThreadPoolExecutor(THREADS) as pool:
             pixels = list(pool.map(self._pixels, index.tolist()))
@@ -61,13 +61,13 @@ def decode(path: Path, size: int) -> Tensor:
     """An image file as bytes [3, size, size].
 
     Raises:
-        BadInput: it is no image that can be decoded.
+        BadInput: it can't be decoded as an image.
     """
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise BadInput(f"{path} is no image that can be decoded ({str(error)[:60]}); fetch it again") from None
+        raise BadInput(f"{path} can't be decoded as an image ({str(error)[:60]}); fetch it again") from None
     width, height = picture.size
     shorter = round(size * 256 / 224)
     scaled = tuple(max(shorter, int(shorter * side / min(width, height))) for side in (width, height))
@@ -78,7 +78,7 @@ def decode(path: Path, size: int) -> Tensor:
 
 
 def stream(source: ImageSource, batches: Sequence[Index], device: torch.device) -> Iterator[Images]:
-    """The images of each batch on a device; the next batch is decoded while the caller works on one."""
+    """The images of each batch, on a device; the next batch is decoded while the caller works on the current one."""
     if isinstance(source, Tensor):
         for index in batches:
             yield source[index.to(source.device)].to(device)

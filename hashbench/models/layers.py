@@ -1,4 +1,4 @@
-"""Layers that backbones share: what pixels pass first, and the layer that makes the code."""
+"""Layers that backbones share: the input layers, and the layer that makes the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from hashbench.types import Images
 
 
 class Normalise(nn.Module):
-    """(pixels - mean) / std for each channel of images in [0, 1]."""
+    """Computes (pixels - mean) / std for each channel of images in [0, 1].
+
+    >>> Normalise([0.5], [0.5])(torch.tensor([[[[0.0, 1.0]]]]))
+    tensor([[[[-1.,  1.]]]])
+    """
 
     mean: Tensor
     std: Tensor
@@ -29,7 +33,11 @@ class Normalise(nn.Module):
 
 
 class Channels(nn.Module):
-    """Grey images become three equal channels; images with three stay as they are."""
+    """Turns grey images into three equal channels; images with three channels stay as they are.
+
+    Raises:
+        BadParameter: `channels` is neither 1 nor 3.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -42,8 +50,12 @@ class Channels(nn.Module):
 
 
 def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
-    """The last linear layer of a network, which classifies, with its name."""
+    """The last linear layer of a network, its classifier, with its name.
+
+    Raises:
+        BadParameter: the network has no linear layer.
+    """
     found = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not found:
-        raise BadParameter("this network does not end in a linear layer; choose another")
+        raise BadParameter("this network has no linear layer to replace by a hash layer; choose another network")
     return found[-1]

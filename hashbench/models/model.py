@@ -18,10 +18,15 @@ SATURATED = 30.0  # tanh(30) is 1 in single and in double precision
 
 @final
 class HashModel(nn.Module):
-    """A network with `bits` outputs an image, read as a relaxed binary code.
+    """A network with `bits` outputs per image, read as a relaxed binary code.
 
-    Pixels enter in [0, 1]; the network normalises them itself, so that a budget in pixels means the
-    same for every model. To change a model, wrap its network: `HashModel(Sequential(blur, m.network), m.bits)`.
+    Pixels enter in [0, 1]; the network normalises them itself, so that a budget in pixels means the same for every
+    model. To change a model, wrap its network: `HashModel(Sequential(blur, m.network), m.bits)`.
+
+    >>> model = HashModel(nn.Sequential(nn.Flatten(), nn.Linear(64, 16)), bits=16)
+    >>> codes = model(torch.rand(5, 1, 8, 8))
+    >>> codes.shape, bool((codes.abs() < 1).all())
+    (torch.Size([5, 16]), True)
     """
 
     __call__: Callable[..., Codes]
@@ -43,22 +48,25 @@ class HashModel(nn.Module):
 
 
 def binarize(codes: Codes) -> BinaryCodes:
-    """The signs of relaxed codes; 0 becomes +1, here and everywhere in the project."""
+    """The signs of relaxed codes; 0 becomes +1, here and everywhere in the project.
+
+    >>> binarize(torch.tensor([[0.7, -0.2, 0.0]]))
+    tensor([[ 1., -1.,  1.]])
+    """
     return torch.where(codes >= 0, 1.0, -1.0)
 
 
 def sealed(model: HashModel) -> HashModel:
-    """The model as a stranger sees it: images go in, binary codes come out.
+    """The model as a black-box attacker sees it: images go in, binary codes come out.
 
-    It has none of the model's weights, and no gradient flows through it; its relaxed codes are the
-    binary ones.
+    It has none of the model's weights, and no gradient flows through it; its relaxed codes are the binary ones.
     """
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     return HashModel(_CodesOnly(lambda images: binarize(model(images)), device), model.bits)
 
 
 class _CodesOnly(nn.Module):
-    """Answers with logits that a tanh turns into exactly -1 and +1."""
+    """Returns logits that a tanh turns into exactly -1 and +1."""
 
     def __init__(self, answer: Callable[[Images], BinaryCodes], device: torch.device) -> None:
         super().__init__()
@@ -72,10 +80,17 @@ class _CodesOnly(nn.Module):
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Run a block with the model in eval mode and its weights asking for no gradients.
+    """Run a block with the model in eval mode and without gradients for its weights.
 
-    The mode of every submodule and every weight's `requires_grad` are as before afterwards, whatever
-    the block does; gradients with respect to pixels are on inside.
+    The mode of every submodule and every weight's `requires_grad` are restored afterwards, whatever the block does.
+    Gradients with respect to pixels are enabled inside.
+
+    >>> model = HashModel(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), bits=2)
+    >>> with frozen(model):
+    ...     model.training, any(weight.requires_grad for weight in model.parameters())
+    (False, False)
+    >>> model.training, all(weight.requires_grad for weight in model.parameters())
+    (True, True)
     """
     modes = [(module, module.training) for module in model.modules()]
     wanted = [(weight, weight.requires_grad) for weight in model.parameters()]

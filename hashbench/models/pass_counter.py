@@ -15,7 +15,7 @@ from hashbench.models.transformed import innermost
 
 @dataclass
 class Passes:
-    """Images that went forwards and gradients that came back."""
+    """How many images went forwards and how many gradients came back."""
 
     forwards: int = 0
     backwards: int = 0
@@ -23,10 +23,9 @@ class Passes:
 
 @contextmanager
 def counted(model: HashModel, passes: Passes) -> Iterator[None]:
-    """Add the passes through a model, and through copies made of it inside the block, to `passes`.
+    """Add the passes through a model, and through copies of it made inside the block, to `passes`.
 
-    Of a network behind a transformation, what goes through the network itself is counted: each version
-    of an image is a pass.
+    Behind a transformation, passes through the network itself are counted: each version of an image is one.
     """
 
     def on_backward(gradient: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Mixed precision: networks run in bfloat16 while a training asks for it, and at no other time."""
+"""Mixed precision: networks run in bfloat16 while a training requests it, and at no other time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _mixed: ContextVar[bool] = ContextVar("mixed", default=False)
 
 @contextmanager
 def mixed_precision(on: bool = True) -> Iterator[None]:
-    """Run a block in which hashing networks compute in bfloat16; their outputs and all losses stay in single."""
+    """Run a block in which hashing networks compute in bfloat16; their outputs and all losses stay in float32."""
     before = _mixed.set(on)
     try:
         yield
@@ -22,5 +22,5 @@ def mixed_precision(on: bool = True) -> Iterator[None]:
 
 
 def network_precision(device: torch.device) -> AbstractContextManager[object]:
-    """What a pass of a network runs in: nothing, unless mixed precision is on."""
+    """The context for a network's forward pass: it does nothing unless mixed precision is on."""
     return torch.autocast(device.type, torch.bfloat16) if _mixed.get() else nullcontext()

@@ -1,4 +1,4 @@
-"""Max pooling that takes a third of the time on a CPU, with the same values and the same gradients."""
+"""Max pooling that takes less time on a CPU, with the same values and the same gradients."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch.nn import functional
 
 
 class QuickMaxPool2d(nn.MaxPool2d):
-    """Finds the maxima with channels last, where the processor compares many at once, and gathers them."""
+    """Finds maxima with channels last, where the processor compares many values at once, and gathers them."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maxima of windows, of shape [images, channels, height, width]; other inputs and devices as in torch."""
+        """Window maxima [images, channels, height, width]; inputs of other shapes or devices are left to torch."""
         if images.device.type != "cpu" or images.dim() != 4:
             return functional.max_pool2d(
                 images, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
@@ -32,7 +32,7 @@ class QuickMaxPool2d(nn.MaxPool2d):
 
 
 def with_quick_pools(network: nn.Module) -> nn.Module:
-    """The network with its max pools replaced, in place; those of a class of their own or with hooks stay."""
+    """The network with its max pools replaced in place, except subclasses of them and pools with hooks."""
     for name, module in network.named_children():
         quick = with_quick_pools(module)
         if quick is not module:

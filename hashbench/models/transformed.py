@@ -1,4 +1,4 @@
-"""Models that see their images through a transformation, and what gradients see of it (Athalye et al., ICML 2018)."""
+"""Models that see their images through a transformation, and its gradient (Athalye et al., ICML 2018)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ Transform = Callable[[Images], Images]
 class Transformed(nn.Module):
     """A network behind a transformation of its images.
 
-    The transformation gives one version of each image or several, all images of the first version
-    first: [versions * images, channels, height, width]. Logits are averaged over the versions, so that
-    a gradient is that of the mean: expectation over transformation.
+    The transformation returns one version of each image or several, ordered by version:
+    [versions * images, channels, height, width]. Logits are averaged over the versions, so that the gradient is
+    that of the mean: expectation over transformation.
+
+    >>> inverted = Transformed(lambda images: 1 - images, nn.Flatten())
+    >>> HashModel(inverted, bits=4).logits(torch.ones(1, 1, 2, 2))
+    tensor([[0., 0., 0., 0.]])
     """
 
     def __init__(self, transform: Transform, network: nn.Module) -> None:
@@ -35,9 +39,15 @@ class Transformed(nn.Module):
 
 
 def straight_through(transform: Transform) -> Transform:
-    """The transformation, whose gradient is taken to be one: backward pass differentiable approximation.
+    """The transformation with its gradient taken to be one: backward pass differentiable approximation.
 
-    For transformations that keep an image about as it is and have no gradient, or none that is of use.
+    For transformations that barely change an image and have no gradient, or no useful one.
+
+    >>> rounded = straight_through(torch.round)
+    >>> images = torch.full((1, 1, 1, 1), 0.8, requires_grad=True)
+    >>> rounded(images).sum().backward()
+    >>> rounded(images).item(), images.grad.item()
+    (1.0, 1.0)
     """
 
     def apply(images: Images) -> Images:
@@ -51,15 +61,17 @@ def bare(model: HashModel) -> HashModel:
     """The model without its transformation: the same network, not a copy.
 
     Raises:
-        BadOutput: it has none.
+        BadOutput: the model has no transformation.
     """
     if not isinstance(model.network, Transformed):
-        raise BadOutput("the model's network is no Transformed; wrap it, or register the defense without transforms")
+        raise BadOutput(
+            "the model's network is not a Transformed; wrap it in one, or register the defense without transforms"
+        )
     return HashModel(model.network.network, model.bits)
 
 
 def innermost(model: HashModel) -> nn.Module:
-    """The network that does the work: behind the transformation, where there is one."""
+    """The network itself: the one behind the transformation, if there is one."""
     return model.network.network if isinstance(model.network, Transformed) else model.network
 
 

@@ -1,4 +1,4 @@
-"""Named tensors from files of other programs, read without running any code that they may carry."""
+"""Named tensors from files of other programs, read without running any code that they may contain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hashbench.errors import BadInput
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which people save a state dict
-# What torch.load raises for a file that it did not write, or not to its end.
+# What torch.load raises for a file that it did not write, or that is truncated.
 UNREADABLE = (
     RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
 )  # fmt: skip
@@ -29,27 +29,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, or of a state dict saved by torch.save, by name, on the CPU.
 
     Raises:
-        BadInput: the file is damaged, holds other things than tensors, or carries code (which is not run).
+        BadInput: the file is damaged, or holds anything but tensors; code in it is not run.
     """
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise BadInput(f"{path} is no intact safetensors file ({_one_line(error)}); copy it again") from None
+            raise BadInput(f"{path} is not an intact safetensors file ({_one_line(error)}); copy it again") from None
     try:
-        with warnings.catch_warnings(action="ignore"):  # of an odd pickle protocol; what is wrong is said below
+        with warnings.catch_warnings(action="ignore"):  # an odd pickle protocol warns; errors are reported below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BadInput(
-            f"{path} holds Python objects beside tensors and was not loaded, since they could run code; where the "
-            "model was trained, save tensors alone: torch.save(model.state_dict(), FILE)"
+            f"{path} holds Python objects besides tensors and was not loaded, since they could run code; where the "
+            "model was trained, save its tensors only: torch.save(model.state_dict(), FILE)"
         ) from None
     except UNREADABLE as error:
-        raise BadInput(f"{path} is damaged or no file of torch.save ({_one_line(error)}); copy it again") from None
+        raise BadInput(
+            f"{path} is damaged or was not written by torch.save ({_one_line(error)}); copy it again"
+        ) from None
     tensors = _unwrap(content)
     if not tensors:
         raise BadInput(
-            f"{path} holds no state dict of named tensors; save one with torch.save(model.state_dict(), FILE)"
+            f"{path} does not hold a state dict of named tensors; save one with torch.save(model.state_dict(), FILE)"
         )
     return tensors
 
@@ -66,18 +68,18 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     unexpected = tensors.keys() - wanted.keys()
     if missing or unexpected:
         parts = [f"lacks {listed(missing)}"] if missing else []
-        parts += [f"has {listed(unexpected)} too much"] if unexpected else []
-        raise BadInput(f"{source} {' and '.join(parts)}; is it of another backbone?")
+        parts += [f"has the unexpected {listed(unexpected)}"] if unexpected else []
+        raise BadInput(f"{source} {' and '.join(parts)}; does it belong to another backbone?")
     wrong = [
         f"{name} is {list(tensor.shape)} instead of {list(wanted[name].shape)}"
         for name, tensor in tensors.items()
         if tensor.shape != wanted[name].shape
     ]
     if wrong:
-        raise BadInput(f"{source}: {listed(wrong)}; is it of another backbone or code length?")
+        raise BadInput(f"{source}: {listed(wrong)}; does it belong to another backbone or code length?")
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise BadInput(f"{source}: {listed(broken)} holds NaN or infinity; it is of no use")
+        raise BadInput(f"{source}: {listed(broken)} holds NaN or infinity; copy the file again, or retrain the model")
     network.load_state_dict({**{name: wanted[name] for name in counters}, **tensors})
 
 
@@ -91,7 +93,11 @@ def tensor_digest(tensors: dict[str, Tensor]) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few names, sorted, and how many more there are."""
+    """The first few names, sorted, and how many more there are.
+
+    >>> listed(["d", "b", "a", "c", "e", "f"])
+    'a, b, c, d and 2 more'
+    """
     known = sorted(names)
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return ", ".join(known[:SHOWN]) + more

@@ -87,7 +87,7 @@ def test_any_other_network_goes_by_its_name() -> None:
         _ = backbones.choose(Spec("torchvision", {"model": "nothing"})).needs
     with pytest.raises(BadParameter, match="no classification network 'nothing'"):
         hash_network("nothing", BITS, 3, 224, "none")
-    with pytest.raises(BadParameter, match="does not end in a linear layer"):
+    with pytest.raises(BadParameter, match="has no linear layer to replace by a hash layer"):
         hash_network("squeezenet1_0", BITS, 3, 224, "none")
 
 
@@ -128,5 +128,7 @@ def test_weights_from_a_file_are_used_all_but_the_last_layer(tmp_path: Path) -> 
     layer = "layer4.1.conv2.weight"
     network = hash_network("resnet18", BITS, 3, 224, str(tmp_path / "weights.pth"))
     assert torch.equal(network.state_dict()[f"2.{layer}"], trained.state_dict()[layer])
-    with pytest.raises(BadInput, match=r"lacks layer1\.0\.bn3\.bias, .* and \d+ more; is it of another backbone"):
+    with pytest.raises(
+        BadInput, match=r"lacks layer1\.0\.bn3\.bias, .* and \d+ more; does it belong to another backbone"
+    ):
         hash_network("resnet50", BITS, 3, 224, str(tmp_path / "weights.pth"))

@@ -87,7 +87,7 @@ def test_a_wrong_list_is_refused_by_file_and_line(folder: Path, file: str, conte
 def test_a_damaged_image_is_refused_by_name(folder: Path) -> None:
     (folder / "q.png").write_bytes(b"no image")
     split = read(folder)
-    with pytest.raises(BadInput, match=r"q\.png is no image that can be decoded"):
+    with pytest.raises(BadInput, match=r"q\.png can't be decoded as an image"):
         split.queries.images[torch.arange(1)]
 
 

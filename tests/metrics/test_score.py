@@ -67,7 +67,7 @@ def test_queries_without_relevant_items_are_left_out_and_counted(arrays: dict[st
         ({"query_labels": np.full((10, 4), 0.5)}, "query_labels holds 0.5"),
         ({"query_labels": np.arange(10)}, r"query_labels has shape \[10\]"),
         ({"query_codes": np.full((10, 16), np.nan)}, "query_codes holds NaN"),
-        ({"query_codes": np.empty((0, 16))}, "none of them empty"),
+        ({"query_codes": np.empty((0, 16))}, "give a two-dimensional array that is not empty"),
         ({"query_codes": np.array([["a"] * 16] * 10)}, "give numbers"),
         ({"query_labels": np.zeros((10, 4))}, "no query shares a label"),
         ({"at": 0}, "at=0"),

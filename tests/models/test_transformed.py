@@ -103,7 +103,7 @@ def test_the_gradient_of_smoothing_is_that_of_the_mean_over_its_draws() -> None:
 
 
 def test_a_model_without_a_transformation_is_refused() -> None:
-    with pytest.raises(BadOutput, match="no Transformed"):
+    with pytest.raises(BadOutput, match="is not a Transformed"):
         bare(small_model())
     with pytest.raises(BadParameter, match="quality=0 is out of range"):
         defenses.choose(Spec.parse("jpeg:quality=0"))
