@@ -1,6 +1,6 @@
 """HAG: Hamming-space adversarial generation (Yang et al., IEEE Trans. Cybernetics 2020)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -56,21 +56,32 @@ def hag(
         return sign_steps(cosine(threat.eps * step_ratio))
 
     def craft(queries: Queries) -> Images:
-        own = encode_batch(victim.model, queries.images)
-        lowest = lowest_precision(victim, queries.labels)
-
-        def objective(alpha: Callable[[float], float]) -> Objective:
-            def look(images: Images, rows: Index, progress: float) -> ObjectiveValue:
-                logits = victim.model.logits(images)
-                codes = torch.tanh(logits).detach()
-                loss = masked_departure(torch.tanh(alpha(progress) * logits), own[rows], weight)
-                found = exact_precision(victim, codes, queries.labels[rows])
-                settled = (found <= lowest[rows] + NEAR_FLOOR) | reached(codes, -own[rows].sign(), HALF)
-                return ObjectiveValue(loss, agreement(codes, own[rows]), settled)
-
-            return look
-
-        objectives = [objective(alpha) for alpha in alternating(restarts)]
+        objectives = departures(victim, queries, weight, alternating(restarts))
         return search(queries, objectives, threat, steps=steps, step_rule=rule, random_start=restarts > 1)
 
     return craft
+
+
+def departures(
+    victim: Victim, queries: Queries, weight: float, alphas: Sequence[Callable[[float], float]]
+) -> list[Objective]:
+    """HAG's objective for each restart, through tanh(alpha(progress) * logits).
+
+    Args:
+        weight: weight of the second term.
+    """
+    own = encode_batch(victim.model, queries.images)
+    lowest = lowest_precision(victim, queries.labels)
+
+    def objective(alpha: Callable[[float], float]) -> Objective:
+        def evaluate(images: Images, rows: Index, progress: float) -> ObjectiveValue:
+            logits = victim.model.logits(images)
+            codes = torch.tanh(logits).detach()
+            loss = masked_departure(torch.tanh(alpha(progress) * logits), own[rows], weight)
+            found = exact_precision(victim, codes, queries.labels[rows])
+            done = (found <= lowest[rows] + NEAR_FLOOR) | reached(codes, -own[rows].sign(), HALF)
+            return ObjectiveValue(loss, agreement(codes, own[rows]), done)
+
+        return evaluate
+
+    return [objective(alpha) for alpha in alphas]

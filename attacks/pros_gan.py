@@ -69,20 +69,18 @@ def pros_gan(
         net_learning_rate: learning rate of the prototype network.
         bounded: let victim and discriminator see projected images in training too, which the paper does not.
     """
-    memory = binarize(encode(victim.model, victim.train))
     weights = Weights(reconstruction, hashing, realism)
-    net = _prototypes(victim, memory, net_steps, net_learning_rate)
+    net = _prototypes(victim, net_steps, net_learning_rate)
     channels, size = victim.train.images[torch.arange(1)].shape[1:3]
-    generator = Generator(FEATURES, channels, size, width).to(memory.device)
+    generator = Generator(FEATURES, channels, size, width).to(victim.gallery.codes.device)
+    seen = threat if bounded else Threat(1.0)
 
     def make() -> Tensors:
-        game = Game(victim, net, generator, weights, threat if bounded else Threat(1.0), width, learning_rate)
-        return game.play(epochs, batch_size)
+        return Game(victim, net, generator, weights, seen, width, learning_rate).play(epochs, batch_size)
 
     settings = {
         "epochs": epochs, "width": width, "batch_size": batch_size, "learning_rate": learning_rate,
-        "net_steps": net_steps, "net_learning_rate": net_learning_rate, "eps": threat.eps if bounded else 1.0,
-        **asdict(weights),
+        "net_steps": net_steps, "net_learning_rate": net_learning_rate, "eps": seen.eps, **asdict(weights),
     }  # fmt: skip
     generator.load_state_dict(victim.keep("pros-gan-generator", settings, make))
     # In double precision: instance norm would amplify the rounding differences between batch sizes.
@@ -107,8 +105,9 @@ class Weights:
     realism: float
 
 
-def _prototypes(victim: Victim, memory: Codes, steps: int, learning_rate: float) -> PrototypeNet:
+def _prototypes(victim: Victim, steps: int, learning_rate: float) -> PrototypeNet:
     """The victim's prototype network, trained now or taken from the store."""
+    memory = binarize(encode(victim.model, victim.train))
     net = PrototypeNet(victim.train.labels.shape[1], victim.model.bits).to(memory.device)
 
     def make() -> Tensors:

@@ -55,7 +55,6 @@ def sdha(
         ranking: what iterates are ranked by: the Hamming distance or its surrogate.
     """
     memory = binarize(encode(victim.model, victim.train))
-    ranked = hard_distance if ranking == "distance" else surrogate_distance
 
     def rule(start: Images) -> StepRule:
         if optimiser == "adam":
@@ -63,32 +62,47 @@ def sdha(
         return sign_steps(cosine(step_ratio * threat.eps))
 
     def craft(queries: Queries) -> Images:
-        clean = queries.images
-        own = binarize(encode_batch(victim.model, clean))
-        relevant = shared_labels(queries.labels, victim.train.labels)
-        lonely = relevant.sum(1) == 0
-
-        def gain(distance: Distance, codes: Codes, rows: Index) -> Scores:
-            some = relevant[rows] + lonely[rows, None].to(codes)
-            alone = distance(codes, own[rows], torch.eye(len(rows)).to(codes))
-            away = torch.where(lonely[rows], alone, distance(codes, memory, some))
-            return away * weight / codes.shape[1]
-
-        def objective(alpha: Callable[[float], float]) -> Objective:
-            def look(images: Images, rows: Index, progress: float) -> ObjectiveValue:
-                logits = victim.model.logits(images)
-                changed = ((images - clean[rows]) ** 2).flatten(1).mean(1)
-                codes = torch.tanh(logits).detach()
-                loss = changed - gain(surrogate_distance, torch.tanh(alpha(progress) * logits), rows)
-                score = changed.detach() - gain(ranked, codes, rows)
-                return ObjectiveValue(loss, score, torch.zeros_like(lonely[rows]))
-
-            return look
-
-        objectives = [objective(alpha) for alpha in alternating(restarts)]
+        away = Away(victim, memory, queries, weight, hard_distance if ranking == "distance" else surrogate_distance)
+        objectives = [away.objective(alpha) for alpha in alternating(restarts)]
         return search(queries, objectives, threat, steps=steps, step_rule=rule, random_start=restarts > 1)
 
     return craft
+
+
+class Away:
+    """The objective of a batch: distance to the relevant training codes, against the change of the image.
+
+    Args:
+        memory: binary codes of the training images [n, bits].
+        weight: weight of the distance.
+        ranked: the distance that iterates are ranked by.
+    """
+
+    def __init__(self, victim: Victim, memory: BinaryCodes, queries: Queries, weight: float, ranked: Distance) -> None:
+        self.model, self.memory, self.clean = victim.model, memory, queries.images
+        self.weight, self.ranked = weight, ranked
+        self.own = binarize(encode_batch(victim.model, queries.images))
+        self.relevant = shared_labels(queries.labels, victim.train.labels)
+        self.lonely = self.relevant.sum(1) == 0
+
+    def gain(self, distance: Distance, codes: Codes, rows: Index) -> Scores:
+        """The weighted distance of relaxed codes [rows, bits]; to their own codes where nothing is relevant."""
+        some = self.relevant[rows] + self.lonely[rows, None].to(codes)
+        alone = distance(codes, self.own[rows], torch.eye(len(rows)).to(codes))
+        away = torch.where(self.lonely[rows], alone, distance(codes, self.memory, some))
+        return away * self.weight / codes.shape[1]
+
+    def objective(self, alpha: Callable[[float], float]) -> Objective:
+        """The objective of one restart, through tanh(alpha(progress) * logits)."""
+
+        def evaluate(images: Images, rows: Index, progress: float) -> ObjectiveValue:
+            logits = self.model.logits(images)
+            changed = ((images - self.clean[rows]) ** 2).flatten(1).mean(1)
+            loss = changed - self.gain(surrogate_distance, torch.tanh(alpha(progress) * logits), rows)
+            score = changed.detach() - self.gain(self.ranked, torch.tanh(logits).detach(), rows)
+            return ObjectiveValue(loss, score, torch.zeros_like(self.lonely[rows]))
+
+        return evaluate
 
 
 def hard_distance(codes: Codes, memory: BinaryCodes, relevant: Tensor) -> Scores:

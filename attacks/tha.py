@@ -13,7 +13,7 @@ from hashbench.registry.decorators import attack
 from hashbench.registry.parameters import Count, Positive, Share, Value
 from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
-from hashbench.types import GuideCodes, Images, Labels
+from hashbench.types import Images
 
 PAPER: dict[str, Value] = {"steps": 100, "net_steps": 30000, "learning_rate": 1e-4}
 
@@ -48,27 +48,11 @@ def tha(
         batch_size: label sets per batch.
         learning_rate: learning rate of the prototype network.
     """
-    memory = binarize(encode(victim.model, victim.train))
-    settings = {"net_steps": net_steps, "batch_size": batch_size, "learning_rate": learning_rate}
-
-    def make() -> Tensors:
-        return train_prototypes(
-            new_net(), code_net_loss, victim, memory,
-            steps=net_steps, batch_size=batch_size, learning_rate=learning_rate, name="tha prototypes",
-        )  # fmt: skip
-
-    def new_net() -> CodeNet:
-        return CodeNet(victim.train.labels.shape[1], victim.model.bits).to(memory.device)
-
-    net = new_net()
-    net.load_state_dict(victim.keep("tha-prototypes", settings, make))
-
-    def prototypes(labels: Labels) -> GuideCodes:
-        with torch.no_grad():
-            return binarize(net(labels))
+    net = code_net(victim, net_steps, batch_size, learning_rate)
 
     def craft(queries: Queries) -> Images:
-        guide = prototypes(queries.wanted)
+        with torch.no_grad():
+            guide = binarize(net(queries.wanted))
         objectives = [
             guided(victim.model, guide, guide, loss=disagreement, score=disagreement, alpha=alpha)
             for alpha in alternating(restarts)
@@ -76,3 +60,22 @@ def tha(
         return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio, random_start=restarts > 1)
 
     return craft
+
+
+def code_net(victim: Victim, steps: int, batch_size: int, learning_rate: float) -> CodeNet:
+    """The victim's prototype network, trained now or taken from the store."""
+    memory = binarize(encode(victim.model, victim.train))
+    settings = {"net_steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
+
+    def untrained() -> CodeNet:
+        return CodeNet(victim.train.labels.shape[1], victim.model.bits).to(memory.device)
+
+    def make() -> Tensors:
+        return train_prototypes(
+            untrained(), code_net_loss, victim, memory,
+            steps=steps, batch_size=batch_size, learning_rate=learning_rate, name="tha prototypes",
+        )  # fmt: skip
+
+    net = untrained()
+    net.load_state_dict(victim.keep("tha-prototypes", settings, make))
+    return net

@@ -95,13 +95,11 @@ def interval_training(
             logits = student.logits(torch.cat([images, crafted]))
         clean = torch.tanh(logits[: len(images)])
         guided.refresh(clean, index)
-        guide = guided.codes(labels)
-        eps = share * worst.widen * threat.eps
+        guide, eps = guided.codes(labels), share * worst.widen * threat.eps
         bound = hinge(worst_logits(student, graph, images, eps, guide, statistics), guide)
         value = method(clean, labels, index) + weight * alpha * bound
-        if inner is None:
-            return value
-        return value + weight * (1 - alpha) * hinge(guide * logits[len(images) :], guide)
+        adversarial = hinge(guide * logits[len(images) :], guide) if inner else 0
+        return value + weight * (1 - alpha) * adversarial
 
     return fit(student, train, method, loss, recipe, name=name, state={"guided": guided, "clock": clock})
 

@@ -92,7 +92,7 @@ def test_a_step_of_ibp_costs_three_passes_and_one_of_mtl_ibp_four_and_its_attack
 
 
 def victim_method(model: HashModel, train: ImageSet) -> Method:
-    return csq(encode(model, train), train.labels)  # type: ignore[arg-type, attr-defined]
+    return csq(encode(model, train), train.labels)
 
 
 def test_drawn_weights_keep_the_width_of_boxes() -> None:
