@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,20 +73,12 @@ def pros_gan(
     """
     weights = Weights(reconstruction, hashing, realism)
     net = _prototypes(victim, net_steps, net_learning_rate)
-    channels, size = victim.train.images[torch.arange(1)].shape[1:3]
-    generator = Generator(FEATURES, channels, size, width).to(victim.gallery.codes.device)
-    seen = threat if bounded else Threat(1.0)
-
-    def make() -> Tensors:
-        return Game(victim, net, generator, weights, seen, width, learning_rate).play(epochs, batch_size)
-
     settings = {
         "epochs": epochs, "width": width, "batch_size": batch_size, "learning_rate": learning_rate,
-        "net_steps": net_steps, "net_learning_rate": net_learning_rate, "eps": seen.eps, **asdict(weights),
+        "net_steps": net_steps, "net_learning_rate": net_learning_rate, **asdict(weights),
     }  # fmt: skip
-    generator.load_state_dict(victim.keep("pros-gan-generator", settings, make))
     # In double precision: instance norm would amplify the rounding differences between batch sizes.
-    generator.eval().double()
+    generator = _generator(victim, net, weights, threat if bounded else Threat(1.0), settings).double()
     net.double()
 
     def craft(queries: Queries) -> Images:
@@ -118,6 +112,23 @@ def _prototypes(victim: Victim, steps: int, learning_rate: float) -> PrototypeNe
 
     net.load_state_dict(victim.keep("pros-gan-prototypes", {"steps": steps, "learning_rate": learning_rate}, make))
     return net.eval().requires_grad_(False)
+
+
+def _generator(
+    victim: Victim, net: PrototypeNet, weights: Weights, threat: Threat, settings: Mapping[str, Any]
+) -> Generator:
+    """The victim's generator, trained now or taken from the store, in eval mode."""
+    width, learning_rate = settings["width"], settings["learning_rate"]
+    channels, size = victim.train.images[torch.arange(1)].shape[1:3]
+    generator = Generator(FEATURES, channels, size, width).to(victim.gallery.codes.device)
+
+    def make() -> Tensors:
+        game = Game(victim, net, generator, weights, threat, width, learning_rate)
+        return game.play(settings["epochs"], settings["batch_size"])
+
+    stored = victim.keep("pros-gan-generator", {**settings, "eps": threat.eps}, make)
+    generator.load_state_dict(stored)
+    return generator.eval()
 
 
 class Game:

@@ -86,10 +86,8 @@ def interval_training(
     clock = Clock(max(1, round(worst.ramp * steps)))
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
-        share = clock.tick()
-        crafted = images[:0]
+        share, away, crafted = clock.tick(), guided.codes(labels), images[:0]
         if inner is not None:
-            away = guided.codes(labels)
             crafted = inner.craft(student, images, lambda codes: agreement(codes, away), threat)
         with moments(student) as statistics:
             logits = student.logits(torch.cat([images, crafted]))
