@@ -1,1 +1,1 @@
-"""Backbones, one a file: networks from pixels in [0, 1] to logits."""
+"""Backbones, one per file: networks from pixels in [0, 1] to logits."""

@@ -9,7 +9,7 @@ from hashbench.models.layers import Normalise
 from hashbench.registry.decorators import backbone
 from hashbench.registry.parameters import Count
 
-# Up to this size: the strides of the four convolutions, which leave 2 to 4 pixels a side.
+# Largest image size, and the strides of the four convolutions up to it, which leave 2 to 4 pixels per side.
 STRIDES = ((12, (1, 2, 1, 2)), (24, (1, 2, 2, 1)), (32, (2, 2, 2, 1)), (64, (2, 2, 2, 2)))
 
 
@@ -21,10 +21,10 @@ def cnn(bits: int, channels: int, size: int, *, width: Count = 32) -> nn.Module:
         width: channels of the first convolution; the others have 2, 4 and 4 times as many.
 
     Raises:
-        BadParameter: images smaller than 8 or larger than 64 pixels.
+        BadParameter: the images are smaller than 8 or larger than 64 pixels.
     """
     if not 8 <= size <= 64:
-        raise BadParameter(f"backbone 'cnn' takes images of 8 to 64 pixels, not {size}; choose another")
+        raise BadParameter(f"backbone 'cnn' takes images of 8 to 64 pixels, not {size}; choose another backbone")
     strides = next(strides for limit, strides in STRIDES if size <= limit)
     layers: list[nn.Module] = [Normalise([0.5] * channels, [0.5] * channels)]
     for outputs, stride in zip((width, 2 * width, 4 * width, 4 * width), strides, strict=True):

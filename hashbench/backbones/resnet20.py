@@ -22,10 +22,10 @@ def resnet20(bits: int, channels: int, size: int, *, width: Count = 16) -> nn.Mo
         width: channels of the first stage; each further stage doubles them and halves the image.
 
     Raises:
-        BadParameter: images smaller than 8 or larger than 64 pixels.
+        BadParameter: the images are smaller than 8 or larger than 64 pixels.
     """
     if not 8 <= size <= 64:
-        raise BadParameter(f"backbone 'resnet20' takes images of 8 to 64 pixels, not {size}; choose another")
+        raise BadParameter(f"backbone 'resnet20' takes images of 8 to 64 pixels, not {size}; choose another backbone")
     layers: list[nn.Module] = [
         Normalise([0.5] * channels, [0.5] * channels),
         nn.Conv2d(channels, width, 3, 1, 1, bias=False),
@@ -41,7 +41,7 @@ def resnet20(bits: int, channels: int, size: int, *, width: Count = 16) -> nn.Mo
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut without weights, which pads missing channels with zeros."""
+    """Two 3x3 convolutions and a shortcut without weights, which pads missing channels with zeros."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

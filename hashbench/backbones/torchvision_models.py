@@ -1,4 +1,4 @@
-"""The classification networks of torchvision, their last layer replaced by a hash layer."""
+"""The classification networks of torchvision, with their last layer replaced by a hash layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hashbench.registry.protocols import Backbone
 Weights = Annotated[str, ContentFile(("default", "none"))]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean and standard deviation of each channel
 SIDE = 224  # pixels, the size these networks are made for
-SPREAD = 0.01  # standard deviation of the hash layer's first weights, as published
+SPREAD = 0.01  # standard deviation of the hash layer's initial weights, as published
 PAPERS = {
     "alexnet": "Krizhevsky, arXiv 1404.5997",
     **dict.fromkeys(
@@ -38,7 +38,7 @@ def _register(name: str, paper: str) -> None:
 
     build.__name__ = name
     build.__doc__ = (
-        f"torchvision's {name} with a hash layer as its last one, for images of {SIDE} pixels.\n\n"
+        f"torchvision's {name} with a hash layer as its last layer, for images of {SIDE} pixels.\n\n"
         "Published models start from ImageNet and are fine-tuned with\n"
         "--training optimiser=sgd,schedule=thirds,weight_decay=5e-4,epochs=100."
     )
@@ -54,10 +54,10 @@ for _name, _paper in PAPERS.items():
 def torchvision(
     bits: int, channels: int, size: int, *, model: str = "convnext_tiny", weights: Weights = "default"
 ) -> nn.Module:
-    """Any other classification network of torchvision with a hash layer as its last one.
+    """Any other classification network of torchvision with a hash layer as its last layer.
 
     Args:
-        model: torchvision's name of it.
+        model: torchvision's name of the network.
         weights: default (ImageNet, the first version of torchvision's), none (random), or a file.
     """
     return hash_network(model, bits, channels, size, weights)
@@ -66,13 +66,13 @@ def torchvision(
 def hash_network(name: str, bits: int, channels: int, size: int, weights: str) -> nn.Module:
     """A network from pixels in [0, 1] to logits; pixels are normalised inside.
 
-    The hash layer's weights are drawn from N(0, 0.01^2), its bias is 0. A file of weights holds those of
+    The hash layer's weights are drawn from N(0, 0.01^2) and its bias is 0. A file of weights holds those of
     torchvision's network with any number of classes; its last layer is not used.
 
     Raises:
-        BadParameter: torchvision has no such network, or it takes no such images.
-        MissingData: the ImageNet weights are not here and can't be downloaded.
-        BadInput: the file of weights is damaged or of another network.
+        BadParameter: torchvision has no such network, or the network does not take such images.
+        MissingData: the ImageNet weights are missing and can't be downloaded.
+        BadInput: the file of weights is damaged or belongs to another network.
     """
     network = _untrained(name, size)
     adapted = nn.Sequential(Channels(channels), Normalise(*IMAGENET), network)
@@ -90,12 +90,12 @@ def hash_network(name: str, bits: int, channels: int, size: int, weights: str) -
 
 
 def imagenet_file(name: str) -> Path:
-    """The file of a network's ImageNet weights in torch's cache, downloaded if need be.
+    """The file of a network's ImageNet weights in torch's cache, downloaded if necessary.
 
-    It is torchvision's first version, which the papers used, even where there is a newer one.
+    It holds torchvision's first version, which the papers used, even if there is a newer one.
 
     Raises:
-        MissingData: it can't be downloaded; the message says where to put which file.
+        MissingData: it can't be downloaded; the message says which file to put where.
     """
     url, path = imagenet_place(name)
     if path.is_file():
@@ -114,22 +114,28 @@ def imagenet_file(name: str) -> Path:
 
 
 def imagenet_place(name: str) -> tuple[str, Path]:
-    """Where a network's ImageNet weights come from, and the file that keeps them.
+    """The URL of a network's ImageNet weights, and the file that caches them.
 
     Raises:
-        BadParameter: torchvision has no such network, or no such weights of it.
+        BadParameter: torchvision has no such network, or no ImageNet weights for it.
     """
     from torchvision.models import get_model_weights
 
     try:
         url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
     except (KeyError, ValueError):
-        raise BadParameter(f"torchvision has no ImageNet weights of {name!r}; choose weights=none or a file") from None
+        raise BadParameter(
+            f"torchvision has no ImageNet weights of {name!r}; choose weights=none or weights=FILE"
+        ) from None
     return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 
 def needed(name: str, weights: str) -> str:
-    """What has to be fetched for a choice of weights; empty if nothing."""
+    """What has to be downloaded for a choice of weights; empty if nothing.
+
+    >>> needed("alexnet", "none")
+    ''
+    """
     if weights != "default":
         return ""
     url, path = imagenet_place(name)
@@ -142,7 +148,7 @@ def _untrained(name: str, size: int) -> nn.Module:
     if name not in models.list_models(module=models):
         raise BadParameter(f"torchvision has no classification network {name!r}; see torchvision.models.list_models")
     if name in ("googlenet", "inception_v3"):
-        raise BadParameter(f"{name} has further classifiers inside, which hashing does not use; choose another")
+        raise BadParameter(f"{name} has auxiliary classifiers, which hashing does not use; choose another network")
     if name.startswith("vit_") and size != SIDE:
         raise BadParameter(f"{name} takes images of {SIDE} pixels, not {size}; choose another backbone")
     network: nn.Module = models.get_model(name, weights=None)
@@ -150,14 +156,18 @@ def _untrained(name: str, size: int) -> nn.Module:
 
 
 def _load(network: nn.Module, tensors: dict[str, Tensor], last: str, source: str) -> None:
-    """Put a classifier's tensors into a network, all but those of the last layer."""
+    """Load a classifier's tensors into a network, except those of the last layer."""
     kept = {new_name(n): t for n, t in tensors.items() if not n.startswith(f"{last}.")}
     own = {n: t for n, t in network.state_dict().items() if n.startswith(f"{last}.")}
     load_strictly(network, {**kept, **own}, source)
 
 
 def new_name(name: str) -> str:
-    """A tensor's name as torchvision writes it today: old files of DenseNet have another dot in it."""
+    """A tensor's name as torchvision writes it today: old files of DenseNet have one more dot.
+
+    >>> new_name("denselayer1.norm.1.weight")
+    'denselayer1.norm1.weight'
+    """
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
 
 
@@ -167,6 +177,8 @@ def _try(network: nn.Module, name: str, channels: int, size: int) -> None:
         with torch.no_grad():
             network(torch.zeros(1, channels, size, size))
     except RuntimeError:
-        raise BadParameter(f"{name} takes no images of {size} pixels; choose another backbone, such as cnn") from None
+        raise BadParameter(
+            f"{name} does not take images of {size} pixels; choose another backbone, such as cnn"
+        ) from None
     finally:
         network.train()

@@ -1,1 +1,1 @@
-"""Data sets, one a file, in their retrieval roles."""
+"""Data sets, one per file, split into their retrieval roles."""

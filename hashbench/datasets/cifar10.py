@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 colour pictures of 10 classes, 32x32 pixels (Krizhevsky, 2009)."""
+"""CIFAR-10: 60,000 colour images of 10 classes, 32x32 pixels (Krizhevsky, 2009)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ QUERIES, TRAIN, VALIDATION = 100, 500, 100  # of each class
 
 @dataset("cifar10", paper="Krizhevsky, 2009; split of Cao et al. (DCH), CVPR 2018, section 4.1")
 def cifar10(*, root: Path | None = None) -> RetrievalSplit:
-    """CIFAR-10 with 100 queries and 500 training images of each class, all 54,000 others the database.
+    """CIFAR-10 with 100 queries and 500 training images of each class; the other 54,000 are the database.
 
-    This is the protocol of DCH (Cao et al., CVPR 2018), the one most used in hashing papers; which
-    images it draws differs from paper to paper, here a fixed seed draws them. The 1,000 validation
-    queries are database images that were not trained on, so that the database keeps its size.
+    This is the protocol of DCH (Cao et al., CVPR 2018), the one most used in hashing papers; the images drawn differ
+    from paper to paper, and here a fixed seed draws them. The 1,000 validation queries are database images that are
+    not trained on, so that the database keeps its size.
 
     Args:
-        root: folder that holds cifar-10-batches-py; otherwise a download by torchvision.
+        root: folder that holds cifar-10-batches-py; by default torchvision downloads it.
 
     Raises:
-        MissingData: the files are not there, are damaged, or can't be downloaded.
+        MissingData: the files are missing or damaged, or can't be downloaded.
     """
     if root is not None and not root.is_dir():
         raise MissingData(f"there is no folder {root}; give root= the folder that holds cifar-10-batches-py")
@@ -38,7 +38,7 @@ def cifar10(*, root: Path | None = None) -> RetrievalSplit:
     try:
         parts = [CIFAR10(folder, train=train) for train in (True, False)]
     except (RuntimeError, OSError):
-        raise MissingData(f"{folder} holds no intact cifar-10-batches-py; fetch CIFAR-10 again") from None
+        raise MissingData(f"{folder} does not hold an intact cifar-10-batches-py; fetch CIFAR-10 again") from None
     pixels = np.concatenate([part.data for part in parts])
     classes = np.concatenate([part.targets for part in parts])
     queries, train, database = (torch.from_numpy(role) for role in draw_roles(classes))
@@ -60,7 +60,7 @@ def cifar10(*, root: Path | None = None) -> RetrievalSplit:
 def draw_roles(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions of queries, training images and database, drawn class by class with a fixed seed.
 
-    The database comes class by class in turn, so that its first images hold equally many of each.
+    The database alternates between the classes, so that its first images hold equally many of each.
     """
     random = np.random.RandomState(0)
     drawn = [random.permutation(np.flatnonzero(classes == label)) for label in range(10)]

@@ -1,4 +1,4 @@
-"""MS-COCO: pictures of everyday scenes with 80 kinds of objects (Lin et al., ECCV 2014)."""
+"""MS-COCO: images of everyday scenes with 80 kinds of objects (Lin et al., ECCV 2014)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORIGIN = known(
 
 @dataset("coco", paper="Lin et al., ECCV 2014; split of Wang et al. (ProS-GAN), CVPR 2021")
 def coco(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 255) -> RetrievalSplit:
-    """MS-COCO 2014 in the split of CgAT and SAAT: 5,000 queries, 10,000 train, all others the database.
+    """MS-COCO 2014 in the split of CgAT and SAAT: 5,000 queries, 10,000 train; all others are the database.
 
     Args:
         root: folder of the images and the six list files; `hashbench data coco --root DIR` inspects it.
@@ -30,7 +30,7 @@ def coco(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 255) -
         eps: the budget where the command line gives none.
 
     Raises:
-        MissingData: a list or an image is not there.
+        MissingData: a list or an image is missing.
         BadInput: a list has another form.
     """
     return list_split(ORIGIN, root, size, eps)

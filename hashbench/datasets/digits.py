@@ -32,7 +32,7 @@ def digits() -> RetrievalSplit:
 
 
 def digit_pools() -> tuple[ImageSet, ImageSet, ImageSet]:
-    """Disjoint digits for queries, validation queries and the database, in an order that never changes."""
+    """Disjoint digits for queries, validation queries and the database, in a fixed order."""
     table = read_table()
     table = table[np.random.RandomState(0).permutation(len(table))]
     images = torch.tensor(table[:, :64].reshape(-1, 1, 8, 8), dtype=torch.float32) / 16
@@ -51,13 +51,11 @@ def read_table() -> NDArray[np.int64]:
     """scikit-learn's digits [1797, 65]: 64 pixels from 0 to 16 and the class; its own reader takes a second to import.
 
     Raises:
-        MissingData: the installed scikit-learn has no such file.
+        MissingData: the installed scikit-learn lacks the file.
     """
     found = find_spec("sklearn")
     folders = list(found.submodule_search_locations or []) if found else []
     path = Path(*folders, "datasets", "data", "digits.csv.gz")
     if not path.is_file():
-        raise MissingData(
-            f"no digits at {path}; install scikit-learn again: pip install --force-reinstall scikit-learn"
-        )
+        raise MissingData(f"no digits at {path}; reinstall scikit-learn: pip install --force-reinstall scikit-learn")
     return np.loadtxt(path, delimiter=",", dtype=np.int64)

@@ -10,14 +10,15 @@ from hashbench.models.data import ImageSet, RetrievalSplit, split_of_tensors
 from hashbench.registry.decorators import dataset
 
 QUERIES, VALIDATION, DATABASE, TRAIN = 300, 300, 4000, 2000
-CELL = 8  # pixels a digit
+CELL = 8  # pixels per side of a digit
 
 
 @dataset("digits-collage", paper="scikit-learn's digits (UCI, 1998), arranged by hashbench")
 def digits_collage() -> RetrievalSplit:
     """16x16 canvases with 1 to 3 real digits in a 2x2 grid, labelled with all their classes.
 
-    300 queries, 300 validation queries, 4,000 database, 2,000 of them train. The three pools share no digit.
+    300 queries, 300 validation queries, 4,000 database, 2,000 of them train. The three sets are made of disjoint
+    digits.
     """
     random = np.random.RandomState(0)
     queries, validation, database = (
@@ -34,7 +35,7 @@ def digits_collage() -> RetrievalSplit:
 
 
 def collage(pool: ImageSet, number: int, random: np.random.RandomState) -> ImageSet:
-    """Draw canvases: how many digits, which cells, which digits of the pool, each uniformly."""
+    """Draw canvases: the number of digits, their cells and the digits of the pool, each uniformly."""
     images = torch.zeros(number, 1, 2 * CELL, 2 * CELL)
     labels = torch.zeros(number, pool.labels.shape[1])
     for image, label in zip(images, labels, strict=True):

@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads, kept in the user's cache."""
+"""Data sets that torchvision downloads, stored in the user's cache."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hashbench.errors import MissingData
 
 
 def torchvision_folder(name: str, otherwise: str) -> Path:
-    """The folder where torchvision keeps a data set, downloaded if need be.
+    """The folder where torchvision stores a data set, downloaded if necessary.
 
     Raises:
-        MissingData: it can't be downloaded; the message gives `otherwise` as a way out.
+        MissingData: it can't be downloaded; the message suggests `otherwise` instead.
     """
     import torchvision
 
@@ -22,6 +22,6 @@ def torchvision_folder(name: str, otherwise: str) -> Path:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:80]
         raise MissingData(
-            f"{name} can't be downloaded ({reason}); {otherwise}, or give root= a folder that has it"
+            f"{name} can't be downloaded ({reason}); {otherwise}, or give root= a folder that holds it"
         ) from None
     return cache

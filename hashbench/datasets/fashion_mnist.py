@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothing, 28x28 pixels (Xiao, Rasul and Vollgraf, 2017)."""
+"""Fashion-MNIST: 70,000 images of clothing, 28x28 pixels (Xiao, Rasul and Vollgraf, 2017)."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ def fashion_mnist(
     """Real Fashion-MNIST images: the database from the official training part, queries from the test part.
 
     Args:
-        root: folder with the four files, gzipped or not; otherwise Debian's package
-            dataset-fashion-mnist, otherwise a download by torchvision.
-        train: images trained on, the first ones of the database.
-        database: images of the official training part.
-        queries: images of the official test part.
-        validation: further images of the official training part.
+        root: folder with the four files, gzipped or not; by default Debian's package dataset-fashion-mnist, else a
+            download by torchvision.
+        train: how many images are trained on, the first ones of the database.
+        database: how many images of the official training part are the database.
+        queries: how many images of the official test part are queries.
+        validation: how many further images of the official training part are validation queries.
 
     Raises:
-        MissingData: a file is not there or is damaged.
-        BadParameter: more images asked for than there are.
+        MissingData: a file is missing or damaged.
+        BadParameter: more images are requested than the data set has.
     """
     folder = _folder(root)
     if train > database:
-        raise BadParameter(f"train={train} is more than database={database}; train is a part of the database")
+        raise BadParameter(
+            f"train={train} is more than database={database}; train is a part of the database, so take fewer"
+        )
     learnt = _draw(folder, "train", database + validation)
     tested = _draw(folder, "test", queries)
     base = ImageSet(learnt.images[:database], learnt.labels[:database])
@@ -73,7 +75,7 @@ def _folder(root: Path | None) -> Path:
 def _draw(folder: Path, part: str, number: int) -> ImageSet:
     pixels, classes = (_read(folder, name) for name in FILES[part])
     if number > len(classes):
-        raise BadParameter(f"{number} images asked of the {part} part, it has {len(classes)}; ask for fewer")
+        raise BadParameter(f"{number} images requested from the {part} part, which has {len(classes)}; request fewer")
     order = np.random.RandomState(0).permutation(len(classes))[:number]
     images = torch.tensor(pixels[order], dtype=torch.float32)[:, None] / 255
     return ImageSet(images, functional.one_hot(torch.tensor(classes[order]).long(), 10).float())

@@ -1,4 +1,4 @@
-"""FLICKR-25K: 25,000 pictures of flickr.com with 38 concepts (Huiskes and Lew, MIR 2008)."""
+"""FLICKR-25K: 25,000 images from flickr.com with 38 concepts (Huiskes and Lew, MIR 2008)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORIGIN = known(
 
 @dataset("flickr25k", paper="Huiskes and Lew, MIR 2008; split of Wang et al. (ProS-GAN), CVPR 2021")
 def flickr25k(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 255) -> RetrievalSplit:
-    """FLICKR-25K in the split of CgAT and SAAT: 1,700 queries, 23,300 database, 5,000 lines of train in it.
+    """FLICKR-25K in the split of CgAT and SAAT: 1,700 queries, 23,300 database, 5,000 lines of it train.
 
     Args:
         root: folder of the images and the six list files; `hashbench data flickr25k --root DIR` inspects it.
@@ -30,7 +30,7 @@ def flickr25k(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 2
         eps: the budget where the command line gives none.
 
     Raises:
-        MissingData: a list or an image is not there.
+        MissingData: a list or an image is missing.
         BadInput: a list has another form.
     """
     return list_split(ORIGIN, root, size, eps)

@@ -22,7 +22,7 @@ ORIGIN = known(
 
 @dataset("imagenet100", paper="Deng et al., CVPR 2009; classes of Cao et al. (HashNet), ICCV 2017")
 def imagenet100(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 255) -> RetrievalSplit:
-    """100 classes of ImageNet: 5,000 queries of its validation part, train and database of its training part.
+    """100 classes of ImageNet: 5,000 queries from its validation part, train and database from its training part.
 
     Args:
         root: folder of the images and the six list files; `hashbench data imagenet100 --root DIR` inspects it.
@@ -30,7 +30,7 @@ def imagenet100(*, root: Path | None = None, size: Count = 224, eps: Share = 8 /
         eps: the budget where the command line gives none.
 
     Raises:
-        MissingData: a list or an image is not there.
+        MissingData: a list or an image is missing.
         BadInput: a list has another form.
     """
     return list_split(ORIGIN, root, size, eps)

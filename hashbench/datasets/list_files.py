@@ -1,6 +1,6 @@
-"""The folder format of the field: images, and for each role a list of files and one of label rows.
+"""The usual folder format of the field: images, and for each role a list of files and a list of label rows.
 
-`database_img.txt`, `train_img.txt` and `test_img.txt` hold one path a line, relative to the folder;
+`database_img.txt`, `train_img.txt` and `test_img.txt` hold one path per line, relative to the folder;
 `database_label.txt`, `train_label.txt` and `test_label.txt` hold a row of 0 and 1 for each of them.
 """
 
@@ -26,7 +26,7 @@ ROLES = ("database", "train", "test")
 
 @dataclass(frozen=True)
 class Origin:
-    """What a data set should hold, and from whom its parts come."""
+    """What a data set should hold, and where its parts come from."""
 
     name: str
     images: str
@@ -48,21 +48,21 @@ ORIGINS: dict[str, Origin] = {}
 
 
 def known(origin: Origin) -> Origin:
-    """Make a data set known to `hashbench data`, by its name."""
+    """Make a data set known to `hashbench data` under its name."""
     ORIGINS[origin.name] = origin
     return origin
 
 
 def list_split(origin: Origin, root: Path | None, size: int, eps: float) -> RetrievalSplit:
-    """A data set in its roles, whose images are decoded when they are asked for.
+    """A data set split into its roles, whose images are decoded when they are needed.
 
-    Queries are the `test` lists. As many validation queries are drawn with a fixed seed from the database
-    images that are neither trained on nor queries; there may be none. A file that is listed twice
-    counts twice, as published. The digest covers size, paths, labels and the length of every image
-    file; images that differ at equal length would go unnoticed.
+    Queries are the `test` lists. The same number of validation queries is drawn with a fixed seed from the database
+    images that are neither trained on nor queries; there may be fewer, or none. A file that is listed twice counts
+    twice, as published. The digest covers size, paths, labels and the length of every image file; a changed image of
+    equal length would go unnoticed.
 
     Raises:
-        MissingData: the folder, a list or an image is not there.
+        MissingData: the folder, a list or an image is missing.
         BadInput: a list has another form.
     """
     folder = checked_folder(origin.name, root)
@@ -82,10 +82,10 @@ def list_split(origin: Origin, root: Path | None, size: int, eps: float) -> Retr
 
 
 def checked_folder(name: str, root: Path | None) -> Path:
-    """The folder of a data set: the one named, or the one of its name in $HASHBENCH_DATA.
+    """The folder of a data set: the given one, or the one with its name in $HASHBENCH_DATA.
 
     Raises:
-        MissingData: it was not named or is not there.
+        MissingData: no folder was given, or it does not exist.
     """
     if root is None and (data := os.environ.get(DATA_VARIABLE)):
         root = Path(data).expanduser() / name
@@ -93,7 +93,7 @@ def checked_folder(name: str, root: Path | None) -> Path:
         lists = ", ".join(name for role in ROLES for name in list_names(role))
         raise MissingData(
             f"{name} needs its folder: {name}:root=DIR, or the folder {name} in ${DATA_VARIABLE}, with the images and "
-            f"{lists}; 'hashbench data {name} --root DIR' says what is there and what is missing"
+            f"{lists}; 'hashbench data {name} --root DIR' says what is missing"
         )
     if not root.is_dir():
         raise MissingData(f"there is no folder {root}; give root= the folder with the lists and images of {name}")
@@ -109,8 +109,8 @@ def read_role(folder: Path, role: str, origin: Origin) -> Role:
     """Read the two lists of a role.
 
     Raises:
-        MissingData: a list is not there.
-        BadInput: the lists do not fit together or have another form; the message names file and line.
+        MissingData: a list is missing.
+        BadInput: the lists do not match or have another form; the message names file and line.
     """
     images, labels = (folder / name for name in list_names(role))
     for path in (images, labels):
@@ -125,13 +125,13 @@ def read_role(folder: Path, role: str, origin: Origin) -> Role:
         longer, shorter = (images, labels) if len(names) > len(rows) else (labels, images)
         raise BadInput(
             f"{images} has {len(names)} lines and {labels} has {len(rows)}; line {min(len(names), len(rows)) + 1} of "
-            f"{longer} has no partner in {shorter.name}"
+            f"{longer} has no counterpart in {shorter.name}"
         )
     wanted = origin.sizes.get(role, len(names))
     if not names or len(names) != wanted:
         raise BadInput(
-            f"{images} has {len(names)} lines instead of {wanted or 'any'}; fetch it from {origin.lists}, or call a "
-            "split of your own 'lists'"
+            f"{images} has {len(names)} lines instead of {wanted or 'at least 1'}; get it from {origin.lists}, "
+            "or use a split of your own with the data set 'lists'"
         )
     return Role(role, [name.strip() for name in names], _label_matrix(labels, rows, origin.classes))
 
@@ -140,7 +140,7 @@ def check_classes(folder: Path, roles: Sequence[Role]) -> None:
     """Refuse lists whose label rows differ in length.
 
     Raises:
-        BadInput: naming the two files.
+        BadInput: they do; the message names the two files.
     """
     first = roles[0]
     for role in roles[1:]:
@@ -164,7 +164,7 @@ def file_lengths(folder: Path, role: Role) -> list[int]:
     """The length in bytes of each image file of a role.
 
     Raises:
-        MissingData: an image is not there; the message names list and line.
+        MissingData: an image is missing; the message names list and line.
     """
     lengths = []
     for line, name in enumerate(role.names, 1):
@@ -178,7 +178,7 @@ def file_lengths(folder: Path, role: Role) -> list[int]:
 
 
 def validation_lines(roles: dict[str, Role]) -> list[int]:
-    """Lines of the database list that serve as validation queries, in their order."""
+    """The lines of the database list that serve as validation queries, in their order."""
     taken = {*roles["train"].names, *roles["test"].names}
     free = [line for line, name in enumerate(roles["database"].names) if name not in taken]
     drawn = np.random.RandomState(0).permutation(len(free))[: len(roles["test"].names)]

@@ -22,7 +22,7 @@ def lists(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 255) 
         eps: the budget where the command line gives none.
 
     Raises:
-        MissingData: a list or an image is not there.
+        MissingData: a list or an image is missing.
         BadInput: a list has another form.
     """
     return list_split(ORIGIN, root, size, eps)

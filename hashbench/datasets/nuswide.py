@@ -1,4 +1,4 @@
-"""NUS-WIDE: pictures of flickr.com, here with their 21 most frequent concepts (Chua et al., CIVR 2009)."""
+"""NUS-WIDE: images from flickr.com, here with their 21 most frequent concepts (Chua et al., CIVR 2009)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def nuswide(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 255
         eps: the budget where the command line gives none.
 
     Raises:
-        MissingData: a list or an image is not there.
+        MissingData: a list or an image is missing.
         BadInput: a list has another form.
     """
     return list_split(ORIGIN, root, size, eps)

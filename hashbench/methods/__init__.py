@@ -1,1 +1,1 @@
-"""Hashing methods, one a file: objectives with their memories."""
+"""Hashing methods, one per file: objectives with their memories."""

@@ -12,7 +12,7 @@ from hashbench.registry.parameters import NonNegative, NonNegativeInt
 from hashbench.registry.protocols import Method
 from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
 
-DRAWS = 500  # sets of candidate centers that are compared
+DRAWS = 500  # candidate sets of centers that are compared
 
 
 @method("csq", paper="Yuan et al., CVPR 2020")
@@ -24,7 +24,7 @@ def csq(codes: Codes, labels: Labels, *, quantisation: NonNegative = 1e-4, cente
 
     Args:
         quantisation: weight of mean((|code| - 1)^2).
-        center_seed: draws the centers and the bits that decide an even vote.
+        center_seed: seed of the centers and of the bits that decide a tied vote.
     """
     centers = hash_centers(labels.shape[1], codes.shape[1], center_seed)
     tie_bits = np.random.RandomState(center_seed).choice([-1.0, 1.0], codes.shape[1])
@@ -51,20 +51,23 @@ class CentralSimilarity(Method):
     def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch."""
         if codes.isnan().any():
-            return codes.mean()  # binary_cross_entropy would raise, and on a GPU end the process
+            return codes.mean()  # binary_cross_entropy would raise, and on a GPU kill the process
         probabilities, wanted = (codes + 1) / 2, (self.targets(labels) + 1) / 2
         likelihood = functional.binary_cross_entropy(probabilities, wanted)
         return likelihood + self.quantisation * ((codes.abs() - 1) ** 2).mean()
 
 
 def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
-    """Centers in {-1, +1}, [classes, bits], far apart and without a constant bit where that can be.
+    """Centers in {-1, +1}, [classes, bits], far apart and without constant bits where possible.
 
-    Rows of [H; -H] for a Hadamard matrix H of order `bits`; where that has too few rows or `bits` is no
-    power of two, rows and columns of the next larger one. The plain first rows of H share their first
-    bit, which then says nothing about the class. So rows (and columns) are drawn at random, and of
-    many draws the one with the fewest constant bits is kept, then the one with the largest smallest
-    distance between centers, then the one with the most balanced bits.
+    Rows of [H; -H] for a Hadamard matrix H of order `bits`; if that has too few rows, or if `bits` is not a power
+    of two, rows and columns of the next larger one. The first rows of H all share their first bit, which would then
+    say nothing about the class. So rows (and columns) are drawn at random many times; the draw that is kept has the
+    fewest constant bits, then the largest minimum distance between centers, then the most balanced bits.
+
+    >>> centers = hash_centers(classes=4, bits=8, seed=0)
+    >>> centers.shape, ((8 - centers @ centers.T) / 2)[0].tolist()
+    ((4, 8), [0.0, 4.0, 4.0, 4.0])
     """
     random = np.random.RandomState(seed)
     order = 1 << (bits - 1).bit_length()
@@ -77,7 +80,7 @@ def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
     best, best_rank = rows[:classes, :bits], (-1.0, -1.0, -float("inf"))
     for _ in range(DRAWS):
         columns = random.permutation(order)[:bits] if order != bits else np.arange(bits)
-        if 2 < classes <= order:  # no opposite centers: an image of both classes would have no majority
+        if 2 < classes <= order:  # no opposite centers: an image with both classes would have no majority
             picked = random.permutation(order)[:classes] + order * random.randint(0, 2, classes)
         else:
             picked = random.permutation(2 * order)[:classes]

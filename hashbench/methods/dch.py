@@ -10,13 +10,13 @@ from hashbench.registry.parameters import NonNegative, Positive
 from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Index, Labels, Scalar
 
-NEAREST = 0.99  # cosines above count as this one, so that the logarithm stays finite
-SMALLEST = 1e-4  # of a product of norms
+NEAREST = 0.99  # larger cosines are clipped to this, so that the logarithm stays finite
+SMALLEST = 1e-4  # lower bound of a product of norms
 
 
 @method("dch", paper="Cao, Long, Liu and Wang, CVPR 2018")
 def dch(codes: Codes, labels: Labels, *, gamma: Positive = 20.0, quantisation: NonNegative = 0.1) -> Method:
-    """Cauchy cross-entropy of the pairs of a batch, which presses similar codes into a small radius.
+    """Cauchy cross-entropy of the pairs of a batch, which pulls similar codes into a small radius.
 
     Trains from scratch; keeps no memory of the training set. The constants are those of the code
     released with CgAT.
@@ -37,7 +37,7 @@ class CauchyLikelihood(Method):
         self.quantisation = quantisation
 
     def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
-        """The loss of a batch; similar and dissimilar pairs weigh the same in total."""
+        """The loss of a batch; similar and dissimilar pairs have the same total weight."""
         similar = labels @ labels.T > 0
         distance = cosine_distance(codes, codes)
         losses = similar * torch.log(distance / self.gamma) + torch.log(1 + self.gamma / distance)
@@ -46,14 +46,18 @@ class CauchyLikelihood(Method):
 
 
 def cosine_distance(codes: Codes, others: Codes) -> Tensor:
-    """(1 - cosine) * bits / 2, which for binary codes is their Hamming distance, [items, others]."""
+    """(1 - cosine) * bits / 2, [items, others]; for binary codes this is their Hamming distance.
+
+    >>> cosine_distance(torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, -1.0], [-1.0, -1.0]]))
+    tensor([[1., 2.]])
+    """
     norms = codes.norm(dim=1, keepdim=True) * others.norm(dim=1)
     cosines: Tensor = codes @ others.T / norms.clamp(min=SMALLEST)
     return (1 - cosines.clamp(max=NEAREST)) * (codes.shape[1] / 2)
 
 
 def _balance(similar: Tensor, dtype: torch.dtype) -> Tensor:
-    """A weight for each pair: pairs over pairs of its kind, or 1 where there is one kind only."""
+    """A weight for each pair: all pairs over pairs of its kind, or 1 if there is only one kind."""
     ones = similar.sum(dtype=dtype)
     zeros = similar.numel() - ones
     if ones == 0 or zeros == 0:

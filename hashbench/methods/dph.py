@@ -10,13 +10,13 @@ from hashbench.types import Codes, Index, Labels, Scalar
 
 @method("dph", paper="as in CgAT (Wang et al., WWW 2023) and SAAT (Yuan et al., TIFS 2023)")
 def dph(codes: Codes, labels: Labels, *, balance: bool = True) -> Method:
-    """Regress each pair's mean bit agreement on +1 where it shares a label and -1 elsewhere.
+    """Regress each pair's mean bit agreement on +1 if the two share a label and on -1 otherwise.
 
     The memory starts from the model's own codes; trains from scratch.
 
     Args:
-        balance: similar and dissimilar pairs weigh the same in total. The released code weighs all pairs the
-            same (no), which on data with few similar pairs collapses when trained from scratch.
+        balance: give similar and dissimilar pairs the same total weight. The released code gives every pair the same
+            weight (no); trained from scratch, codes then collapse on data with few similar pairs.
     """
     return PairwiseRegression(codes, labels, balance)
 

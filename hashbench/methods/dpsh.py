@@ -16,8 +16,8 @@ def dpsh(codes: Codes, labels: Labels, *, balance: bool = True, quantisation: No
     The memory starts from the model's own codes; trains from scratch.
 
     Args:
-        balance: similar and dissimilar pairs weigh the same in total. The released code weighs all pairs the
-            same (no), which on data with few similar pairs collapses when trained from scratch.
+        balance: give similar and dissimilar pairs the same total weight. The released code gives every pair the same
+            weight (no); trained from scratch, codes then collapse on data with few similar pairs.
         quantisation: weight of mean((code - sign)^2): 1e-3 in the code released with CgAT; that of
             SAAT, ProS-GAN and ATRDH uses 50 times bits / training images.
     """

@@ -24,21 +24,21 @@ def dsdh(
     sweeps: Count = 10,
     pull: NonNegative = 0.0,
 ) -> Method:
-    """Pairwise likelihood, with discrete codes found by cyclic coordinate descent that predict the labels.
+    """Pairwise likelihood, plus discrete codes that predict the labels, found by cyclic coordinate descent.
 
     The memory starts from the model's own codes; trains from scratch. The constants are those of the code
     released with CgAT.
 
     Args:
-        balance: similar and dissimilar pairs weigh the same in total. The released code weighs all pairs the
-            same (no), which on data with few similar pairs collapses when trained from scratch.
+        balance: give similar and dissimilar pairs the same total weight. The released code gives every pair the same
+            weight (no); trained from scratch, codes then collapse on data with few similar pairs.
         regression: weight of the squared error of predicting labels from discrete codes (mu).
         ridge: weight of the squared norm of that linear classifier (nu).
         attachment: how strongly the descent ties discrete codes to the network's codes (eta).
-        sweeps: of the coordinate descent over all bits, once an epoch.
-        pull: weight of mean((code - discrete code)^2). It is the paper's only term through which the
-            discrete codes teach the network; the released code has none, so that its network
-            learns from the pairwise likelihood alone.
+        sweeps: how often the coordinate descent goes over all bits, once per epoch.
+        pull: weight of mean((code - discrete code)^2). In the paper it is the only term through which the discrete
+            codes influence the network; the released code omits it, so that its network learns from the pairwise
+            likelihood alone.
     """
     return DiscreteSupervised(codes, labels, balance, regression, ridge, attachment, sweeps, pull)
 
@@ -71,14 +71,14 @@ class DiscreteSupervised(Method):
         self.sweeps, self.pull = sweeps, pull
 
     def update(self) -> None:
-        """Find classifier and discrete codes anew from the memory, both alternately, from its signs."""
+        """Recompute classifier and discrete codes in turns, starting from the signs of the memory."""
         self.classifier, self.discrete = discrete_descent(
             self.memory.codes.T, self.memory.labels.T, self.regression, self.ridge, self.attachment, self.sweeps
         )
         self.seen[:] = False
 
     def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
-        """The loss of a batch; the first batch of an epoch, where images come again, updates the codes first."""
+        """The loss of a batch; the first batch of each epoch updates the discrete codes first."""
         if self.seen[index].any():
             self.update()
         self.seen[index] = True
@@ -96,15 +96,15 @@ def discrete_descent(
 ) -> tuple[Tensor, Tensor]:
     """Minimise |Y - W^T B|^2 * mu + |W|^2 * nu + |B - U|^2 * eta over W and over signs B, in turns.
 
-    W has a closed form for given B. Each bit, a row of B, has one for given W and other bits, and
-    is replaced in order (discrete cyclic coordinate descent, Shen et al., CVPR 2015). A tie gives 0.
+    W has a closed form given B. Each bit, a row of B, has one given W and the other bits, and the bits are updated in
+    order (discrete cyclic coordinate descent, Shen et al., CVPR 2015). A tie gives 0.
 
     Args:
         outputs: U, relaxed codes [bits, n].
         labels: Y, multi-hot [classes, n].
 
     Returns:
-        W [bits, classes], from the start of the last sweep, and B [bits, n].
+        W [bits, classes], as computed at the start of the last sweep, and B [bits, n].
     """
     discrete = torch.sign(outputs)
     identity = torch.eye(len(outputs), dtype=outputs.dtype, device=outputs.device)

@@ -14,10 +14,10 @@ from hashbench.types import Codes, Index, Labels, Scalar
 
 @method("greedyhash", paper="Su, Zhang, Han and Tian, NeurIPS 2018")
 def greedyhash(codes: Codes, labels: Labels, *, quantisation: NonNegative = 0.1) -> Method:
-    """Classify signs of codes by a linear layer of its own; the sign lets gradients pass unchanged.
+    """Classify signs of codes with an extra linear layer; gradients pass through the sign unchanged.
 
-    Trains from scratch. Meant for one label an image: of several only the first class is learned,
-    as in the code released with CgAT, and an image without labels counts as the first class.
+    Trains from scratch. Meant for one label per image: of several labels only the first class is learned, as in the
+    code released with CgAT, and an image without labels counts as the first class.
 
     Args:
         quantisation: weight of mean(||code| - 1|^3).
@@ -41,6 +41,11 @@ class SignClassifier(Method):
 
 
 def class_means(codes: Codes, labels: Labels) -> Tensor:
-    """Mean code of each class minus the mean of all codes, [classes, bits]; 0 for a class without images."""
+    """Mean code of each class minus the mean of all codes, [classes, bits]; 0 for a class without images.
+
+    >>> class_means(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), torch.eye(2))
+    tensor([[ 0.,  1.],
+            [ 0., -1.]])
+    """
     centered = codes.detach() - codes.detach().mean(dim=0)
     return labels.T @ centered / labels.sum(dim=0).clamp(min=1)[:, None]

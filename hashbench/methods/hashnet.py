@@ -13,9 +13,9 @@ from hashbench.types import Codes, Index, Labels, Scalar
 def hashnet(codes: Codes, labels: Labels, *, scale: Positive = 0.1) -> Method:
     """Weighted pairwise likelihood against a memory of the whole training set.
 
-    The memory starts from the model's own codes: from zeros, a network that is trained from scratch
-    tends to collapse. As in the code released with CgAT, the tanh keeps its scale (the paper sharpens
-    it by continuation) and similar and dissimilar pairs weigh the same in total.
+    The memory starts from the model's own codes: starting from zeros, a network trained from scratch tends to
+    collapse. As in the code released with CgAT, the tanh keeps its scale (the paper sharpens it by continuation), and
+    similar and dissimilar pairs have the same total weight.
 
     Args:
         scale: factor of the inner product of two codes inside the logistic function.

@@ -12,8 +12,8 @@ from hashbench.types import Codes, Index, Labels, Scalar
 class CodeMemory(nn.Module):
     """The latest relaxed codes [n, bits] and the labels [n, classes] of a training set.
 
-    It starts from the model's own codes. The released codes start from zeros, so that in the first
-    epoch most pairs say nothing, and a network that is trained from scratch tends to collapse.
+    It starts from the model's own codes. The memory of the released implementations starts from zeros, so that in the
+    first epoch most pairs carry no information, and a network trained from scratch tends to collapse.
     """
 
     codes: Tensor
@@ -32,15 +32,23 @@ class CodeMemory(nn.Module):
 
 
 def pair_losses(agreement: Tensor, similar: Tensor) -> Tensor:
-    """Logistic loss log(1 + e^t) - s t of each pair, for its agreement t and similarity s."""
+    """Logistic loss log(1 + e^t) - s t of each pair, for its agreement t and similarity s.
+
+    >>> pair_losses(torch.tensor([0.0, 10.0]), torch.tensor([True, True])).round(decimals=3)
+    tensor([0.6930, 0.0000])
+    """
     return functional.softplus(agreement) - similar * agreement
 
 
 def pair_mean(losses: Tensor, similar: Tensor, balance: bool) -> Scalar:
     """Mean over pairs; with `balance`, the average of the mean over similar and that over dissimilar pairs.
 
-    Where most pairs are dissimilar, the plain mean pushes every code away from the mean of a memory that
-    lags behind, and codes that start out alike swing instead of parting. The balanced one cancels it.
+    Where most pairs are dissimilar, the plain mean pushes every code away from the mean of a memory that lags
+    behind, and codes that start out alike oscillate instead of separating. Balancing cancels this push.
+
+    >>> losses, similar = torch.tensor([4.0, 1.0, 1.0, 1.0]), torch.tensor([True, False, False, False])
+    >>> pair_mean(losses, similar, balance=False).item(), pair_mean(losses, similar, balance=True).item()
+    (1.75, 2.5)
     """
     if not balance:
         return losses.mean()
@@ -48,7 +56,7 @@ def pair_mean(losses: Tensor, similar: Tensor, balance: bool) -> Scalar:
 
 
 def kind_mean(losses: Tensor, where: Tensor) -> Scalar:
-    """Mean over the pairs of one kind; 0 where there are none."""
+    """Mean over the pairs of one kind; 0 if there are none."""
     return (losses * where).sum() / where.sum().clamp(min=1)
 
 

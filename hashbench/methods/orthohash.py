@@ -19,20 +19,20 @@ def orthohash(
 ) -> Method:
     """Cross-entropy of the cosines between a code and the orthogonal centers of all classes.
 
-    Trains from scratch; keeps no memory of the training set. The cosine is that of the relaxed code,
-    after the tanh; the paper takes outputs of a batch norm instead, which balances the bits.
+    Trains from scratch; keeps no memory of the training set. The cosine is that of the relaxed code, after the tanh;
+    the paper uses the outputs of a batch norm instead, which balances the bits.
 
     Args:
-        margin: subtracted from the cosine to an image's own centers.
+        margin: what is subtracted from the cosine to an image's own centers.
         scale: factor of the cosines in the softmax.
-        center_seed: draws the centers.
+        center_seed: seed of the centers.
     """
     centers = torch.from_numpy(hash_centers(labels.shape[1], codes.shape[1], center_seed)).to(codes)
     return CenterCosine(centers, margin, scale)
 
 
 class CenterCosine(Method):
-    """Cross-entropy to the classes of each image, which share its probability evenly."""
+    """Cross-entropy to the classes of each image, which share the target probability evenly."""
 
     centers: Tensor
 

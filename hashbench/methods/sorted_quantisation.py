@@ -26,14 +26,17 @@ class SortedQuantisation(Method):
 
 
 def random_signs(codes: Codes) -> BinaryCodes:
-    """Signs of Gaussians drawn by the global random state, of the codes' shape."""
+    """Random signs of the codes' shape, drawn from the global random state."""
     return torch.sign(torch.randn(codes.shape)).to(codes)
 
 
 def sorted_distance(codes: Codes, target: BinaryCodes) -> Scalar:
-    """Mean squared difference of two batches, each column sorted on its own.
+    """Mean squared difference of two batches, with each column sorted separately.
 
-    It is the squared Wasserstein distance between the values of each bit, averaged over bits. The
-    released code calls it sliced Wasserstein; its slices are the bits themselves, no projection.
+    This is the squared Wasserstein distance between the values of each bit, averaged over bits. The released code
+    calls it sliced Wasserstein; its slices are the bits themselves, not random projections.
+
+    >>> sorted_distance(torch.tensor([[1.0], [-1.0]]), torch.tensor([[-1.0], [1.0]]))
+    tensor(0.)
     """
     return ((codes.sort(dim=0).values - target.sort(dim=0).values) ** 2).mean()

@@ -71,7 +71,7 @@ def test_grey_images_become_three_equal_channels() -> None:
 
 
 def test_images_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(BadParameter, match="alexnet takes no images of 8 pixels"):
+    with pytest.raises(BadParameter, match="alexnet does not take images of 8 pixels"):
         hash_network("alexnet", BITS, 1, 8, "default")
     with pytest.raises(BadParameter, match="vit_b_16 takes images of 224 pixels"):
         hash_network("vit_b_16", BITS, 3, 32, "none")
