@@ -18,6 +18,9 @@ import torch
 from hashbench.errors import BadInput, MissingData
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.image_files import ImageFiles
+from hashbench.registry.decorators import dataset
+from hashbench.registry.parameters import Count, Share
+from hashbench.registry.protocols import Dataset
 from hashbench.types import Labels
 
 DATA_VARIABLE = "HASHBENCH_DATA"
@@ -46,11 +49,34 @@ class Role:
 
 ORIGINS: dict[str, Origin] = {}
 
+_ARGUMENTS = """
+Args:
+    root: folder of the images and the six list files; `hashbench data {name} --root DIR` inspects it.
+    size: images are resized to size * 256 / 224 and cut to size x size pixels.
+    eps: the budget where the command line gives none.
 
-def known(origin: Origin) -> Origin:
-    """Make a data set known to `hashbench data` under its name."""
+Raises:
+    MissingData: a list or an image is missing.
+    BadInput: a list has another form.
+"""
+
+
+def list_dataset(origin: Origin, summary: str, *, paper: str = "", version: int = 1) -> Dataset:
+    """Register a data set of list files, and make it known to `hashbench data`.
+
+    Args:
+        summary: the first sentence of its documentation.
+        paper: its source, and that of its split.
+        version: raised whenever the same files give other images, labels or roles.
+    """
+
+    def load(*, root: Path | None = None, size: Count = 224, eps: Share = 8 / 255) -> RetrievalSplit:
+        return list_split(origin, root, size, eps)
+
+    load.__name__ = origin.name
+    load.__doc__ = summary + "\n" + _ARGUMENTS.format(name=origin.name)
     ORIGINS[origin.name] = origin
-    return origin
+    return dataset(origin.name, paper=paper, version=version)(load)
 
 
 def list_split(origin: Origin, root: Path | None, size: int, eps: float) -> RetrievalSplit:
