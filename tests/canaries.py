@@ -15,35 +15,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from canary_tools import (
+    BITS,
+    CLASSES,
+    THREAT,
+    Digits,
+    PairAgreement,
+    SinglePrecisionOutside,
+    all_images,
+    of_tensors,
+    projection,
+    projections,
+    small_images,
+    small_model,
+    small_network,
+    steady,
+)
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from hashbench.evaluation.judge import make_victim
 from hashbench.models.codes import encode
-from hashbench.models.data import ImageSet, Queries, Victim
+from hashbench.models.data import Queries, Victim
 from hashbench.models.helpers import NONE, Settings, Tensors, Versions, train_anew
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice, Entry, Registry
 from hashbench.registry.parameters import format_value, parameters
-from hashbench.registry.protocols import Method
 from hashbench.registry.spec import Spec
 from hashbench.seeds import seeded
-from hashbench.threat import Threat
 from hashbench.training import loop
-from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 ROOT = Path(__file__).resolve().parent.parent
-BITS, CLASSES, SIZE = 12, 4, 8
-THREAT = Threat(0.1)
 EPOCHS, BATCH = "2", "16"  # of a defense's training
 # Attacks that train a surrogate by the training loop, whose version is then one that their digits follow.
 WITH_SURROGATE = ("nag", "standard", "transfer")
-
-Digits = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -64,27 +72,62 @@ class Canary:
 
 
 def attack_canaries() -> list[Canary]:
-    """One for each registered attack, crafted with its preset `quick` where it has one."""
-    return [_attack_canary(_quick(entries.attacks, entry.name)) for entry in entries.attacks]
+    """Those of each registered attack, crafted with its preset `quick` where it has one."""
+    return [_attack_canary(variant) for entry in entries.attacks for variant in variants(entries.attacks, entry.name)]
 
 
 def defense_canaries() -> list[Canary]:
-    """One for each registered defense, trained for two epochs where it trains."""
-    return [_defense_canary(entry.name) for entry in entries.defenses]
+    """Those of each registered defense, trained for two epochs where it trains."""
+    return [
+        _defense_canary(variant) for entry in entries.defenses for variant in variants(entries.defenses, entry.name)
+    ]
 
 
 def method_canaries() -> list[Canary]:
-    """One for each registered hashing method."""
-    return [of_entry(entries.methods.choose(Spec(entry.name)), "method", _method_digits) for entry in entries.methods]
+    """Those of each registered hashing method."""
+    return [
+        of_entry(variant, "method", _method_digits)
+        for entry in entries.methods
+        for variant in variants(entries.methods, entry.name)
+    ]
 
 
-def of_entry(choice: Choice[Any], kind: str, compute: Callable[[Choice[Any]], Digits], **others: int) -> Canary:
+@dataclass(frozen=True)
+class Variant:
+    """An entry with its parameters, and the word that makes it another one than the entry at its cheapest."""
+
+    choice: Choice[Any]
+    word: str = ""
+
+    @property
+    def name(self) -> str:
+        """The entry's name with the word."""
+        return f"{self.choice.name}:{self.word}" if self.word else self.choice.name
+
+
+def variants(registry: Registry[Any], name: str) -> list[Variant]:
+    """An entry at its cheapest, and with each other word that a parameter of its own takes, one at a time."""
+    entry = registry[name]
+    known = {parameter.name: parameter for parameter in parameters(entry.function)}
+    cheap = {word: value for word, value in (("epochs", EPOCHS), ("batch_size", BATCH)) if word in known}
+    if "quick" in entry.presets:
+        cheap = {"preset": "quick"}
+    found = [Variant(registry.choose(Spec(name, cheap)))]
+    for own in sorted(inspect.signature(entry.function).parameters.keys() & known.keys()):
+        parameter = known[own]
+        values = parameter.choices or (("true", "false") if parameter.kind is bool else ())
+        others = [value for value in values if str(parameter.read(value)) != str(parameter.default)]
+        found += [Variant(registry.choose(Spec(name, {**cheap, own: value})), f"{own}={value}") for value in others]
+    return found
+
+
+def of_entry(variant: Variant, kind: str, compute: Callable[[Choice[Any]], Digits], **others: int) -> Canary:
     """The canary of a registered entry with its parameters."""
-    entry = choice.entry
+    choice, entry = variant.choice, variant.choice.entry
     inner = {name: str(version) for name, version in choice.versions(kind).items() if name != kind}
     known = {name: str(version) for name, version in others.items()}
     values = {f"parameter {name}": value for name, value in shown(choice).items()}
-    return Canary(entry.name, entry.version, raising(entry), lambda: compute(choice), {**inner, **known, **values})
+    return Canary(variant.name, entry.version, raising(entry), lambda: compute(choice), {**inner, **known, **values})
 
 
 def raising(entry: Entry[Any]) -> str:
@@ -104,119 +147,9 @@ def shown(choice: Choice[Any]) -> dict[str, str]:
     return {name: format_value(value) for name, value in choice.visible.items() if name not in places}
 
 
-@contextmanager
-def steady(seed: int = 0, *, double: bool = True) -> Iterator[None]:
-    """Run a block under conditions that are the same whatever ran before; they are restored afterwards.
-
-    Args:
-        double: numbers that name no type are in double precision.
-    """
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    state = np.random.get_state()  # noqa: NPY002
-    torch.set_default_dtype(torch.float64 if double else torch.float32)
-    torch.set_num_threads(1)
-    try:
-        with seeded(seed):
-            np.random.seed(seed)  # noqa: NPY002
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_num_threads(threads)
-        np.random.set_state(state)  # noqa: NPY002
-
-
-def projection(tensor: Tensor) -> float:
-    """The product of a tensor with fixed numbers between -1 and 1, so that a change of any element moves it."""
-    flat = tensor.detach().double().flatten()
-    return float(flat @ torch.sin(torch.arange(1, len(flat) + 1).double() ** 2 % 1009))
-
-
-def projections(tensor: Tensor) -> list[float]:
-    """The projection of each row."""
-    return [projection(row) for row in tensor]
-
-
-def sum_and_projection(tensor: Tensor) -> list[float]:
-    """Two digits of a tensor."""
-    return [float(tensor.detach().double().sum()), projection(tensor)]
-
-
-def of_tensors(named: Mapping[str, Tensor]) -> Digits:
-    """Two digits of each tensor, by its name."""
-    return {name: sum_and_projection(tensor) for name, tensor in named.items()}
-
-
-def small_network(seed: int = 0) -> nn.Module:
-    """A network with batch norm whose codes are far from zero and from saturation, drawn by torch's generator."""
-    with seeded(seed):
-        norm, last = nn.BatchNorm2d(6), nn.Linear(96, BITS)
-        network = nn.Sequential(nn.Conv2d(1, 6, 3, 2, 1, bias=False), norm, nn.ReLU(), nn.Flatten(), last)
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.uniform_(norm.bias, -0.2, 0.2)
-        nn.init.uniform_(last.weight, -0.4, 0.4)
-        norm.running_mean, norm.running_var = torch.rand(6) - 0.5, torch.rand(6) + 0.1
-    return network
-
-
-def small_model(seed: int = 0) -> HashModel:
-    """The network as a hashing model."""
-    return HashModel(small_network(seed), BITS).eval()
-
-
-def small_images(number: int, seed: int) -> ImageSet:
-    """Images around the mean image of their first class, with one or two labels."""
-    with seeded(seed):
-        classes, noise = torch.arange(number) % CLASSES, torch.rand(number, 1, SIZE, SIZE)
-        labels = nn.functional.one_hot(classes, CLASSES) + (torch.rand(number, CLASSES) < 0.1)
-    with seeded(99):
-        means = torch.rand(CLASSES, 1, SIZE, SIZE)
-    images = 0.6 * means[classes] + 0.4 * noise
-    return ImageSet(images, labels.clamp(max=1).to(images.dtype))
-
-
-def all_images(images: ImageSet) -> Images:
-    """The images of a set as a tensor."""
-    return images.images[torch.arange(len(images))]
-
-
-class PairAgreement(Method):
-    """A hashing method of the canaries' own, with a memory: no registered one has a part in a defense's digits."""
-
-    memory: Tensor
-    labels: Tensor
-
-    def __init__(self, codes: Codes, labels: Labels) -> None:
-        super().__init__()
-        self.register_buffer("memory", codes.detach().clone())
-        self.register_buffer("labels", labels.clone())
-
-    def forward(self, codes: Codes, labels: Labels, index: Index) -> Scalar:
-        """The mean squared difference between the pairs' agreement with the memory and what their labels ask for."""
-        self.memory[index] = codes.detach()
-        wanted = 2 * (labels @ self.labels.T > 0).to(codes.dtype) - 1
-        return ((codes @ self.memory.T / codes.shape[1] - wanted) ** 2).mean()
-
-
-class SinglePrecisionOutside(nn.Module):
-    """Takes images in single precision and computes in double, so that the signs of its gradients are those of all."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.double()
-
-    def forward(self, images: Images) -> Codes:
-        """Logits in double precision."""
-        logits: Codes = self.network(images.double())
-        return logits
-
-
-def _quick(registry: Registry[Any], name: str) -> Choice[Any]:
-    return registry.choose(Spec(name, {"preset": "quick"} if "quick" in registry[name].presets else {}))
-
-
-def _attack_canary(choice: Choice[Any]) -> Canary:
-    others = {"training": loop.TRAINING_VERSION} if choice.name in WITH_SURROGATE else {}
-    return of_entry(choice, "attack", _attack_digits, **others)
+def _attack_canary(variant: Variant) -> Canary:
+    others = {"training": loop.TRAINING_VERSION} if variant.choice.name in WITH_SURROGATE else {}
+    return of_entry(variant, "attack", _attack_digits, **others)
 
 
 def _attack_digits(choice: Choice[Any]) -> Digits:
@@ -260,12 +193,9 @@ def _keep(
     return train_anew(name, settings, make, of_victim=of_victim, versions=versions)
 
 
-def _defense_canary(name: str) -> Canary:
-    entry = entries.defenses[name]
-    known = {parameter.name for parameter in parameters(entry.function)}
-    words = {word: value for word, value in (("epochs", EPOCHS), ("batch_size", BATCH)) if word in known}
-    others = {"training": loop.TRAINING_VERSION} if entry.trains else {}
-    return of_entry(entries.defenses.choose(Spec(name, words)), "defense", _defense_digits, **others)
+def _defense_canary(variant: Variant) -> Canary:
+    others = {"training": loop.TRAINING_VERSION} if variant.choice.entry.trains else {}
+    return of_entry(variant, "defense", _defense_digits, **others)
 
 
 def _defense_digits(choice: Choice[Any]) -> Digits:

@@ -11,7 +11,8 @@ from typing import Any
 from unittest import mock
 
 import torch
-from canaries import Canary, Digits, of_entry, projection, projections, steady, sum_and_projection
+from canaries import Canary, Variant, of_entry
+from canary_tools import Digits, projection, projections, steady, sum_and_projection
 from small_files import write_cifar10, write_fashion, write_lists
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -46,7 +47,8 @@ def backbone_canaries() -> list[Canary]:
 def dataset_canaries() -> list[Canary]:
     """One for each registered data set; those whose files have to be fetched read small files of the same form."""
     return [
-        of_entry(entries.datasets.choose(Spec(entry.name)), "dataset", _dataset_digits) for entry in entries.datasets
+        of_entry(Variant(entries.datasets.choose(Spec(entry.name))), "dataset", _dataset_digits)
+        for entry in entries.datasets
     ]
 
 
@@ -54,7 +56,7 @@ def _backbone_canary(name: str) -> Canary:
     known = {parameter.name for parameter in parameters(entries.backbones[name].function)}
     words = {**PARAMETERS.get(name, {}), **({"weights": "none"} if "weights" in known else {})}
     compute = _run if name in RUN else _built
-    return of_entry(entries.backbones.choose(Spec(name, words)), "backbone", compute)
+    return of_entry(Variant(entries.backbones.choose(Spec(name, words))), "backbone", compute)
 
 
 def _run(choice: Choice[Any]) -> Digits:

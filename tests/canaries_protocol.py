@@ -8,16 +8,15 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from canaries import (
+from canaries import Canary, place
+from canary_tools import (
     BITS,
     SIZE,
     THREAT,
-    Canary,
     Digits,
     PairAgreement,
     all_images,
     of_tensors,
-    place,
     small_images,
     small_model,
     steady,

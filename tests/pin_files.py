@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from canaries import Canary, Digits, attack_canaries, defense_canaries, method_canaries
+from canaries import Canary, attack_canaries, defense_canaries, method_canaries
 from canaries_data import backbone_canaries, dataset_canaries
 from canaries_protocol import protocol_canaries
+from canary_tools import Digits
 
 PINS = Path(__file__).parent / "pins"
 TOLERANCE = 1e-6  # absolute, and relative to the pinned number, where another machine made it
