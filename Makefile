@@ -1,10 +1,11 @@
 # make run   installs hashbench into .venv and runs the main job on embedded real data
 # make test  runs the tests
 # make check formats, lints and types; make bench compares speeds
+# make pins  pins what is new and what has a new version, see tests/test_pins.py
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench pins clean
 
 run: .venv/installed
 	$(BIN)/hashbench run --defense cgat --attack noise --attack pgd-hamming
@@ -17,6 +18,9 @@ check: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+pins: .venv/installed-dev
+	$(BIN)/python scripts/pin.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gzip
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +7,14 @@ import pytest
 import torch
 import torchvision
 from sklearn.datasets import load_digits
+from small_files import write_cifar10, write_fashion
 from toys import pixels
 
 from hashbench.datasets import cifar10 as cifar10_module
 from hashbench.datasets.cifar10 import cifar10, draw_roles
 from hashbench.datasets.digits import digit_pools, digits, read_table
 from hashbench.datasets.digits_collage import digits_collage
-from hashbench.datasets.fashion_mnist import DEBIAN, FILES, fashion_mnist
+from hashbench.datasets.fashion_mnist import DEBIAN, fashion_mnist
 from hashbench.errors import BadParameter, MissingData
 from hashbench.models.data import ImageSet, RetrievalSplit
 
@@ -87,18 +86,6 @@ def test_fashion_mnist_reads_the_real_files() -> None:
     assert again.digest == split.digest
 
 
-def write_fashion(root: Path, packed: bool, number: int = 30) -> None:
-    random = np.random.default_rng(0)
-    for part in FILES.values():
-        pixels = random.integers(0, 256, (number, 28, 28), dtype=np.uint8)
-        classes = random.integers(0, 10, number, dtype=np.uint8)
-        for name, array in zip(part, (pixels, classes), strict=True):
-            header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-            content = header + array.tobytes()
-            path = root / (f"{name}.gz" if packed else name)
-            path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
-
-
 @pytest.mark.parametrize("packed", [True, False])
 def test_fashion_mnist_reads_a_folder(tmp_path: Path, packed: bool) -> None:
     write_fashion(tmp_path, packed)
@@ -133,13 +120,7 @@ def test_cifar10_draws_the_split_of_the_papers() -> None:
 
 def test_cifar10_reads_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real loading code on small files of the official layout; only their checksums differ."""
-    random = np.random.default_rng(0)
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
-        data = random.integers(0, 256, (50, 3072), dtype=np.uint8)
-        (folder / name).write_bytes(pickle.dumps({"data": data, "labels": list(range(10)) * 5}))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    write_cifar10(tmp_path)
     with pytest.raises(MissingData, match="does not hold an intact"):
         cifar10(root=tmp_path)
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "_check_integrity", lambda self: True)
