@@ -20,7 +20,7 @@ from hashbench.running.store import Result
 QUERIES = "queries"  # the folder
 DIGESTS = "digests.json"
 HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # differ between runs, and so stand apart
-ADDED = ("compare-", "gallery-")  # files that other commands add later
+ADDED = ("certificates", "compare-", "gallery-")  # files that other commands add later
 IDENTITY = "identity"  # the array that says which cell a file belongs to, as JSON
 MADE_AGAIN = ("low", "high")  # arrays that follow from the counts, left out
 LARGEST = 1 << 29  # bytes of the arrays of one file

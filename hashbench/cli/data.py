@@ -22,10 +22,10 @@ def data(name: str, root: Path | None, plugins: tuple[Path, ...]) -> None:
     level, the digest of the split, and for what is missing from whom to get it: for instance
     `hashbench data flickr25k --root DIR`.
     """
+    from hashbench.conformance.data_sets import inspect_lists, inspect_split
     from hashbench.datasets.list_files import ORIGINS
     from hashbench.registry import entries
     from hashbench.registry.spec import Spec
-    from hashbench.running.inspect_data import inspect_lists, inspect_split
 
     for path in plugins:
         entries.load_plugin(path)

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from hashbench.cli import options
+from hashbench.cli.certify import certify
 from hashbench.cli.check import check
 from hashbench.cli.compare import compare
 from hashbench.cli.data import data
@@ -78,6 +79,7 @@ def cli() -> None:
 
 cli.add_command(data)
 cli.add_command(tune)
+cli.add_command(certify)
 cli.add_command(check)
 cli.add_command(compare)
 cli.add_command(verify)

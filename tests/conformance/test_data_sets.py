@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from hashbench.conformance.data_sets import inspect_lists, inspect_split, relevance_counts
 from hashbench.datasets.digits import digits
-from hashbench.running.inspect_data import inspect_lists, inspect_split, relevance_counts
 
 
 def folder_of(path: Path, lists: dict[str, tuple[str, str]]) -> Path:

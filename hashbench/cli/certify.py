@@ -1,0 +1,75 @@
+"""The command `hashbench certify`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashbench.cli import options
+from hashbench.errors import BadParameter, InvalidCell
+
+
+@click.command(epilog="Example: hashbench certify --defense ibp --defense cgat")
+@options.options(
+    click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
+    options.subject,
+    click.option(
+        "--seed", "seeds", type=click.IntRange(0), multiple=True, default=(0,), show_default=True,
+        help="Seed of trainings. Repeatable.",
+    ),
+    options.training,
+    options.device,
+    options.store,
+    options.out,
+    options.plugin,
+)  # fmt: skip
+def certify(device: str, store: Path, out: Path, plugins: Sequence[Path], seeds: Sequence[int], **words: Any) -> None:
+    """Say what no attack can go below: certified mAP of defended models.
+
+    Models are taken from the store, or trained first; the undefended one is always among them. A certificate bounds
+    each query's AP over all images within the budget, by intervals and linear bounds of the network's layers. It is
+    held against every attack that the store has on the model: an AP below it would show an error, and ends the
+    command with exit code 1. Models whose layers have no bounds, or that draw random numbers, are named and left out.
+    """
+    from hashbench.boards.certificates import certificate_lines, certificate_table
+    from hashbench.boards.leaderboard import check_writable, folder_name
+    from hashbench.boards.tables import write_table, writing
+    from hashbench.boards.terminal import print_lines, progress_bars
+    from hashbench.certification.refusal import NoCertificate
+    from hashbench.registry import entries
+    from hashbench.running.certificates import CertifiedModel, certify_cell, contradictions
+    from hashbench.running.checkpoints import Checkpoints
+    from hashbench.running.request import Request, load_once
+    from hashbench.running.runner import choose_device, make_deterministic
+    from hashbench.running.victims import Victims
+
+    for path in plugins:
+        entries.load_plugin(path)
+    resolved, target = Request(seeds=tuple(seeds), **words).resolve(), choose_device(device)
+    check_writable(out)
+    kept = options.open_store(store, make=True)
+    make_deterministic(target)
+    victims, found, problems = Victims(Checkpoints(kept), target), list[CertifiedModel](), list[str]()
+    for cell in resolved.cells(load_once()):
+        try:
+            with progress_bars():
+                found.append(certify_cell(cell, victims))
+        except NoCertificate as refusal:
+            print_lines([f"{cell.defense.label}, seed {cell.seed}: no certificate: {refusal}"])
+        except InvalidCell as failure:
+            raise BadParameter(f"{cell.defense.label} can't be certified: {failure}") from None
+    print_lines(certificate_lines(found, kept))
+    for one in found:
+        problems += contradictions(one, kept)
+    if found:
+        folder = out / folder_name(found[0].cell.identity)
+        with writing(folder):
+            write_table(folder / "certificates.csv", certificate_table(found, kept))
+        click.echo(f"written to {folder / 'certificates.csv'}")
+    for line in problems:
+        click.echo(f"below its certificate: {line}", err=True)
+    if problems:
+        click.get_current_context().exit(1)

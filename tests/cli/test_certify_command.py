@@ -1,0 +1,52 @@
+"""Certificates of models of a store: held against what was measured on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import QUICK, Command, write_plugin
+
+from hashbench.running.store import Store
+
+pytestmark = pytest.mark.usefixtures("registries")
+SUBJECT = (*QUICK, "--bits", "8", "--backbone", "cnn:width=4", "--eps", "1/255")
+
+
+def test_a_certificate_stands_below_what_was_measured(command: Command) -> None:
+    assert command("run", *SUBJECT, "--attack", "noise", "--attack", "pgd-hamming:steps=2,restarts=1").code == 0
+    outcome = command("certify", *SUBJECT)
+    assert outcome.code == 0
+    (path,) = Path("leaderboards").glob("*/certificates.csv")
+    (row,) = pd.read_csv(path).to_dict("records")
+    assert (row["defense"], row["seed"], row["attacks"]) == ("none", 0, "noise pgd-hamming:steps=2,restarts=1")
+    assert 0 < row["certified"] <= row["map_worst"] <= 1
+    assert row["ci_low"] <= row["certified"] <= min(row["ci_high"], row["map_low_clean"])
+    assert 0 < row["free_bits"] < 8
+    assert f"certified {100 * row['certified']:.1f}" in outcome.out
+    before = path.read_bytes()
+    assert command("certify", *SUBJECT).code == 0
+    assert path.read_bytes() == before
+
+
+def test_an_ap_below_its_certificate_is_named_with_its_query(command: Command) -> None:
+    command("run", *SUBJECT, "--attack", "noise")
+    store = Store(Path("runs"))
+    (noisy,) = (result for result in store.cells() if result.identity["attack"] == "noise")
+    arrays = store.arrays(noisy)
+    arrays["low"][7] = 0.0
+    store.save_cell(replace(noisy, arrays_digest=""), arrays)
+    outcome = command("certify", *SUBJECT)
+    assert outcome.code == 1
+    assert "below its certificate: none under noise, seed 0: query 7\n" in outcome.err
+
+
+def test_a_model_without_bounds_is_named_and_left_out(command: Command, tmp_path: Path) -> None:
+    plugin = write_plugin(tmp_path, "unused", "return queries.images")
+    outcome = command("certify", *SUBJECT, "--defense", "median", "--plugin", plugin)
+    assert outcome.code == 0
+    assert "median, seed 0: no certificate: " in outcome.out
+    (path,) = Path("leaderboards").glob("*/certificates.csv")
+    assert pd.read_csv(path).defense.tolist() == ["none"]
