@@ -59,7 +59,7 @@ class Recipe:
         return GRADIENT_NORM if self.optimiser == "adam" else math.inf
 
     def build(self, weights: Sequence[nn.Parameter], steps: int) -> tuple[optim.Optimizer, LRScheduler]:
-        """The optimiser of the given weights, and its schedule, to be stepped after each of `steps` batches an epoch."""
+        """The optimiser of some weights, and its schedule, to be stepped after each of `steps` batches per epoch."""
         rate, decay = self.learning_rate, self.weight_decay
         optimiser: optim.Optimizer
         if self.optimiser == "sgd":
