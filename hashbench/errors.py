@@ -23,7 +23,7 @@ class HashbenchError(Exception):
 
     >>> import hashbench
     >>> try:
-    ...     hashbench.Threat(eps=8)
+    ...     hashbench.Threat(eps=8.0)
     ... except hashbench.HashbenchError as error:
     ...     print(error)
     eps=8 is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8

@@ -1,4 +1,4 @@
-"""Flags: what the signals of a probe say against a row, and what to do about it."""
+"""Flags: what the signals of a probe reveal about a row, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hashbench.evaluation.judge import Arrays, Numbers
 from hashbench.metrics.bootstrap import Floats, estimate
 
 # A difference counts where the lower bound of its bootstrap interval is above the margin.
-MARGIN = 0.01  # one mAP point: sound models stay on the other side by 4 to 60 points
+MARGIN = 0.01  # one mAP point; sound models are on the safe side by 4 to 60 points
 NO_GRADIENT_SHARE = 0.05  # of queries; 0 on sound models, 0.6 to 1 on masked ones
-SATURATED_SHARE = 0.9  # of relaxed bits; sound models on easy data have up to 0.99, so it takes SATURATED_GAIN too
+SATURATED_SHARE = 0.9  # of relaxed bits; sound models on easy data reach 0.99, so SATURATED_GAIN is required too
 SATURATED_GAIN = 0.2  # mAP that a gentle tanh takes off; at most 0.02 on sound models, about 0.5 behind a steep tanh
 NOISE_SHARE = 0.9  # of the white-box attack's harm; at most 0.05 on sound models
-ABOVE_CHANCE = 0.1  # clean mAP; a model that learned anything is above
-CODES_A_CLASS = 0.5  # database codes for each class; easy data have one code a class, all told
+ABOVE_CHANCE = 0.1  # clean mAP above chance; any model that learned something exceeds it
+CODES_A_CLASS = 0.5  # database codes per class; easy data have one code per class in all
 TIE_WIDTH = 0.2  # mean span of AP over the orders of tied items; 0.01 to 0.09 on sound models
 BATCH_CHANGE = 1e-3  # mean change of relaxed codes with the batch; rounding changes them by less than 1e-5
 
@@ -26,7 +26,7 @@ NOT_PROBED = "not_probed"
 
 @dataclass(frozen=True)
 class Flag:
-    """A finding: what it means, what to do, and whether it says that attacks were hindered, not withstood."""
+    """A finding: what it means, what to do, and whether it shows that attacks were hindered rather than withstood."""
 
     name: str
     meaning: str
@@ -38,7 +38,7 @@ _ALL = (
     Flag(
         "train_mode",
         "parts of the model stay in train mode, or an image's code depends on the images beside it",
-        "let model.eval() reach every layer, and use running statistics",
+        "make model.eval() reach every layer, and use running statistics",
     ),
     Flag(
         "stochastic",
@@ -47,7 +47,7 @@ _ALL = (
     ),
     Flag(
         "collapsed_codes",
-        "hardly better than one code for everything, so there is nothing to attack",
+        "codes are hardly better than one code for everything, so there is nothing to attack",
         "train longer or with another learning rate, and look at the clean mAP",
     ),
     Flag(
@@ -57,7 +57,7 @@ _ALL = (
     ),
     Flag(
         "zero_gradient",
-        "pixels have no gradient, so white-box attacks stand still",
+        "pixels have no gradient, so white-box attacks can't move",
         "wrap the step without a gradient in straight_through",
         True,
     ),
@@ -76,7 +76,7 @@ _ALL = (
     Flag(
         "more_budget_does_worse",
         "attacks with a larger budget do less harm",
-        "look for gradients that break down at a distance; rank by an adaptive attack",
+        "look for gradients that are wrong far from clean images; rank by an adaptive attack",
         True,
     ),
     Flag(
@@ -87,19 +87,19 @@ _ALL = (
     ),
     Flag(
         "unbounded_not_broken",
-        "with any change allowed mAP stays above chance, so the attack fails",
+        "with any perturbation allowed, mAP stays above chance, so the attack fails",
         "rank by an adaptive attack that brings mAP to chance at eps = 1",
         True,
     ),
     Flag(
         "noise_as_strong",
         "random noise does as much harm as the attack",
-        "use a stronger attack; if that finds no more, the model breaks under any noise",
+        "use a stronger attack; if it does no more harm, the model breaks under any noise",
     ),
     Flag(
         NOT_PROBED,
-        "the probe failed, so nothing is known of how attacks fare",
-        "repair what it says and run again",
+        "the probe failed, so it is unknown whether attacks were hindered",
+        "fix the error that it reports and run again",
         True,
     ),
 )
@@ -107,15 +107,15 @@ FLAGS = {flag.name: flag for flag in _ALL}
 
 
 def raised(numbers: Numbers, arrays: Arrays) -> list[str]:
-    """The names of the flags that a probe raises, in the order above.
+    """The names of the flags that a probe raises, in the order of `FLAGS`.
 
-    A finding that explains others stands for them: parts in train mode for random codes, collapsed codes
-    for everything below, and the first sign of a hindered attack for the later ones, since what fails
-    at eps fails in the same way at eps = 1.
+    A finding that explains others replaces them: parts in train mode replace random codes, collapsed codes everything
+    below, and the first sign of a hindered attack the later ones, since what fails at eps fails in the same way at
+    eps = 1.
 
     Args:
-        numbers: of `sanity.probe`.
-        arrays: likewise.
+        numbers: numbers of `evaluation.probe.probe`.
+        arrays: arrays of the same probe.
     """
     sure = _lower_bounds(_differences(arrays))
     unstable = numbers["unstable_share"] > 0
@@ -132,7 +132,7 @@ def raised(numbers: Numbers, arrays: Arrays) -> list[str]:
 
 
 def _hindered(numbers: Numbers, sure: dict[str, float]) -> list[str]:
-    """The first sign that attacks were hindered, if there is one."""
+    """The name of the first sign that attacks were hindered, if there is one."""
     alarms = {
         "zero_gradient": sure["zero_gradient"] > NO_GRADIENT_SHARE,
         "saturated": numbers["saturated_share"] > SATURATED_SHARE and sure["gentle"] > SATURATED_GAIN,
@@ -146,16 +146,16 @@ def _hindered(numbers: Numbers, sure: dict[str, float]) -> list[str]:
 
 
 def white_box(arrays: Arrays) -> Floats:
-    """AP [queries] that the strongest of the white-box attacks of a probe leaves at the threat's eps."""
+    """The AP [queries] that the strongest white-box attack of a probe leaves at the threat's eps."""
     lowest: Floats = np.minimum(_many(arrays), arrays["one_step"])
     return lowest
 
 
 def curve(arrays: Arrays) -> tuple[list[float], Floats]:
-    """Budgets from 0 on, and AP [budgets, queries] that is left at each.
+    """Budgets from 0 up, and the AP [budgets, queries] that is left at each.
 
-    An image that was found with a smaller budget is within a larger one too, so that the lowest AP so far
-    counts: the curve never rises.
+    An image found with a smaller budget is within a larger one too, so the lowest AP so far counts, and the curve
+    never rises.
     """
     at = len(arrays["plain"]) - 1
     fresh = [*arrays["plain"][:at], _many(arrays), *arrays["gentle"][1:]]
@@ -168,7 +168,7 @@ def _many(arrays: Arrays) -> Floats:
 
 
 def _differences(arrays: Arrays) -> dict[str, Floats]:
-    """What must not be above a threshold, each [queries]."""
+    """The signals that must not exceed a threshold, each [queries]."""
     clean, white = arrays["clean"], white_box(arrays)
     found = {
         "below_chance": arrays["chance"] + ABOVE_CHANCE - clean,
@@ -190,6 +190,6 @@ def _differences(arrays: Arrays) -> dict[str, Floats]:
 
 def _lower_bounds(differences: dict[str, Floats]) -> dict[str, float]:
     values = np.stack(list(differences.values()))[:, None, :]
-    if values.shape[2] < 2:  # an interval takes two queries
+    if values.shape[2] < 2:  # an interval needs two queries
         return dict.fromkeys(differences, -1.0)
     return dict(zip(differences, estimate(values).low.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The referee: crafts adversarial queries, audits them, and turns them into numbers."""
+"""The judge: crafts adversarial queries, audits them, and turns them into numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
 from hashbench.types import BinaryCodes, Codes, Images, Index, Labels
 
-PROTOCOL_VERSION = 1  # raised whenever the same model and attack give other numbers than before
+PROTOCOL_VERSION = 1  # raised whenever the same model and attack give different numbers
 TOP = 1000  # k of map_at_k
 RADIUS = 2  # of precision_radius_2
 
@@ -41,14 +41,14 @@ CraftAt = Callable[[Index], tuple[Images, Images]]
 
 @dataclass(frozen=True)
 class Measurement:
-    """The numbers of a cell and, per query, what they were made from."""
+    """The numbers of a cell and, per query, what they were computed from."""
 
     numbers: Numbers
     arrays: Arrays
 
 
 def make_victim(model: HashModel, train: ImageSet, database: ImageSet) -> Victim:
-    """A model with the codes that it gives its database: always its own, never those of another model.
+    """A model with the codes that it gives the database: always its own, never those of another model.
 
     Raises:
         BadOutput: the model's codes are not finite numbers of the right shape.
@@ -68,14 +68,15 @@ def judge(
     targets: Labels | None = None,
     seen: Victim | None = None,
 ) -> Measurement:
-    """Prepare an attack, craft all queries and measure what retrieval is left: `crafter`, then `judge_crafted`.
+    """Prepare an attack, craft all queries and measure how well they retrieve: `crafter`, then `judge_crafted`.
 
     Args:
         targets: target labels [queries, classes] of a targeted attack.
         seen: what the attack works on, if that is not the victim itself.
 
     Raises:
-        CodeRaised, BadOutput, ThreatViolation: as these.
+        CodeRaised, BadOutput, ThreatViolation: as in `judge_crafted`.
+        InvalidCell: no query shares a label with any database item.
     """
     seen = seen or victim
     craft = crafter(attack, seen, queries, threat, seed, targets)
@@ -92,19 +93,20 @@ def judge_crafted(
     seen: Victim | None = None,
     name: str = "attack",
 ) -> Measurement:
-    """Craft all queries and measure what retrieval is left.
+    """Craft all queries and measure how well they retrieve.
 
     Args:
-        craft: of `crafter`.
+        craft: made by `crafter`.
         targets: target labels [queries, classes] of a targeted attack, which is then measured by them too.
-        seen: what the attack works on, if that is not the victim itself. A victim that draws random
-            numbers is judged on other draws than the attack saw.
+        seen: what the attack works on, if that is not the victim itself. A victim that draws random numbers is judged
+            on other draws than the attack saw.
         name: what a progress bar shows.
 
     Raises:
         CodeRaised: the attack raised an exception.
-        BadOutput: it returned something that is no batch of finite images.
-        ThreatViolation: it left the budget or [0, 1].
+        BadOutput: it did not return a batch of finite images.
+        ThreatViolation: an image left the budget or [0, 1].
+        InvalidCell: no query shares a label with any database item.
     """
     seen = seen or victim
     with seeded(derive_seed("clean codes", seed)):
@@ -126,16 +128,16 @@ def judge_crafted(
 
 
 def audit_draws(seed: int, index: Index) -> AbstractContextManager[None]:
-    """The random numbers that a victim draws while the codes of crafted queries are taken.
+    """A context that seeds the random numbers a victim draws while crafted queries are encoded.
 
     Args:
-        index: of the batch.
+        index: positions of the batch in the query set.
     """
     return seeded(derive_seed("audit", seed, int(index[0])))
 
 
 def audited_codes(model: HashModel, images: Images, seed: int, index: Index) -> Codes:
-    """Relaxed codes of crafted queries [batch, bits], as `judge_crafted` takes them."""
+    """Relaxed codes of crafted queries [batch, bits], as `judge_crafted` computes them."""
     with audit_draws(seed, index):
         return encode_batch(model, images)
 
@@ -148,15 +150,15 @@ def crafter(
     seed: int,
     targets: Labels | None = None,
 ) -> CraftAt:
-    """Prepare an attack and return what crafts the queries at some positions: adversarial images and clean ones.
+    """Prepare an attack; returns a function from positions of queries to adversarial images and clean ones.
 
     Args:
         targets: target labels [queries, classes] of a targeted attack.
 
     Raises:
-        CodeRaised: the attack raised an exception; also when queries are crafted, as the others.
-        BadOutput: it returned something that is no batch of finite images.
-        ThreatViolation: it left the budget or [0, 1].
+        CodeRaised: the attack raised an exception, now or while it crafts queries, as the following ones.
+        BadOutput: it did not return a batch of finite images.
+        ThreatViolation: an image left the budget or [0, 1].
     """
     who, device = f"attack {attack.label}", seen.gallery.codes.device
     torch.manual_seed(seed)
@@ -177,12 +179,12 @@ def crafter(
 def retrieved_targets(
     victim: Victim, targets: Labels, clean: BinaryCodes, attacked: BinaryCodes, own: Arrays
 ) -> Measurement:
-    """How well codes retrieve the target labels: after the attack, and before it.
+    """How well codes retrieve the target labels, after the attack and before it.
 
-    The success rate is the share of queries that retrieve their target better than their own labels.
+    The success rate is the share of queries that retrieve their target labels better than their own.
 
     Args:
-        own: the queries' arrays with respect to their own labels.
+        own: the queries' arrays measured by their own labels.
     """
     counts = _count(attacked, targets, victim)
     ap, ap_clean = average_precision(counts), average_precision(_count(clean, targets, victim)).expected
@@ -203,7 +205,7 @@ def retrieved_targets(
 
 
 def _images(crafted: Any, clean: Images) -> Images:
-    """What an attack returned, if it is a batch of finite images of the queries' shape."""
+    """What an attack returned, checked to be a batch of finite images of the queries' shape."""
     if not isinstance(crafted, Tensor):
         raise BadOutput(f"the attack returned a {type(crafted).__name__}; return a tensor of images")
     if crafted.shape != clean.shape:
@@ -211,7 +213,9 @@ def _images(crafted: Any, clean: Images) -> Images:
     images: Images = crafted.detach().to(clean)
     bad = (~torch.isfinite(images)).flatten(1).any(1).sum().item()
     if bad:
-        raise BadOutput(f"the attack returned NaN or infinite pixels in {bad} of {len(clean)} images")
+        raise BadOutput(
+            f"the attack returned NaN or infinite pixels in {bad} of {len(clean)} images; look for a division by 0"
+        )
     return images
 
 
@@ -236,7 +240,7 @@ def _measured(
     ap_top = average_precision(counts, TOP).expected
     scored = ~np.isnan(ap.expected)
     if not scored.any():
-        raise InvalidCell("no query shares a label with any database item")
+        raise InvalidCell("no query shares a label with any database item; check the labels of the data set")
     moved = (audited["codes"] != clean).double().mean(1)
     known = torch.cat([clean, victim.gallery.codes])
 

@@ -1,7 +1,7 @@
-"""What shows whether an attack's failure is the defense's merit: small attacks and signals on a few queries.
+"""Small attacks and signals on a few queries, which show whether an attack's failure is to the defense's credit.
 
-After Athalye, Carlini and Wagner, ICML 2018, and Carlini et al., arXiv 1902.06705. The flags that follow
-from the numbers are in `flags`.
+After Athalye, Carlini and Wagner, ICML 2018, and Carlini et al., arXiv 1902.06705. The flags that follow from the
+numbers are in `flags`.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
 from hashbench.types import Codes, GuideCodes, Images
 
-PROBE_VERSION = 1  # raised whenever the same model gives other signals than before
-QUERIES = 100  # that are looked at, of each query set
-TRAIN = 500  # training images of which the black-box attack asks the codes
-STEPS = 20  # gradients a walk
+PROBE_VERSION = 1  # raised whenever the same model gives different signals
+QUERIES = 100  # of each query set are probed
+TRAIN = 500  # training images whose codes the black-box attack queries
+STEPS = 20  # gradient steps of each attack
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)  # budgets of the curve, as multiples of the threat's eps
 UNBOUNDED = 1.0  # any image is within it
-NO_GRADIENT = 1e-10  # a largest absolute value below is none; 32-bit floats vanish at about 1e-45
-SATURATED = 0.999  # a relaxed bit beyond passes less than 0.2 % of its gradient
+NO_GRADIENT = 1e-10  # gradients with a smaller maximum count as zero; 32-bit floats vanish at about 1e-45
+SATURATED = 0.999  # a relaxed bit beyond this passes on less than 0.2 % of its gradient
 
 
 @dataclass(frozen=True)
 class ProbedVictim:
-    """A victim seen by the probe, with the batch of queries that it is tried on.
+    """A victim as the probe attacks it, with a batch of queries.
 
     Attributes:
-        guide: the code to be driven away from, a row a query.
+        guide: the code to be driven away from, one row per query.
         gentle: the model with logits of mean size 1, so that its tanh is not saturated.
     """
 
@@ -67,19 +67,19 @@ def probe(
 ) -> Measurement:
     """Signals of the victim, and per query the average precision that small attacks leave.
 
-    The arrays hold for each query AP of `clean` with its bounds `low` and `high`, `chance`, `noise`, `one_step`,
-    `black_box` and, with an undefended model, `transfer`; and, a row a budget, AP under twenty steps that start
-    anew: `plain` for `budgets` up to the threat's eps, `gentle` from eps on. `zero_gradient` is 1 for a query
-    without a gradient. Queries without a relevant item are left out.
+    The arrays hold for each query the AP of `clean` with its bounds `low` and `high`, `chance`, `noise`, `one_step`,
+    `black_box` and, with an undefended model, `transfer`; and, one row per budget, the AP under twenty steps from a
+    new random start: `plain` for `budgets` up to the threat's eps, `gentle` from eps on. `zero_gradient` is 1 for a
+    query without a gradient. Queries without a relevant item are left out.
 
     Args:
-        queries: those to look at; `sample` chooses them.
-        seed: of random starts and of a victim's own random numbers.
+        queries: the queries to probe; `sample` chooses them.
+        seed: seed of random starts and of a victim's own random numbers.
         black_box: an attack that sees codes only.
-        undefended: a model to carry adversarial images over from; none if the victim is that model.
+        undefended: a model to transfer adversarial images from; None if the victim is that model.
 
     Raises:
-        InvalidCell: the victim or the attack raised, or returned no codes.
+        InvalidCell: the victim or the attack raised an exception, or no probed query has a relevant item.
     """
     budgets = budgets_of(threat)
     asked = replace(victim, train=_some(victim.train, TRAIN, seed))
@@ -106,25 +106,32 @@ def probe(
 
 
 def sample(queries: ImageSet, seed: int) -> ImageSet:
-    """At most 100 of a query set, in its order: the same for every model."""
+    """At most 100 queries of a set, in their order; the same ones for every model."""
     return _some(queries, QUERIES, seed)
 
 
 def budgets_of(threat: Threat) -> list[float]:
-    """The budgets of the curve without 0: multiples of the threat's eps, then 1."""
+    """The budgets of the curve except 0: multiples of the threat's eps, then 1.
+
+    >>> budgets_of(Threat(0.25))
+    [0.0625, 0.125, 0.25, 0.5, 1.0]
+    """
     return sorted({min(UNBOUNDED, threat.eps * multiple) for multiple in MULTIPLES} | {UNBOUNDED})
 
 
 def heads_at(eps: float, threat: Threat) -> list[str]:
-    """What a budget is attacked through: the model's own tanh where budgets are small, else through a gentle one.
+    """Which tanh a budget is attacked through: the model's own up to the threat's eps, a gentle one from there on.
 
-    On undefended models the first is the stronger one up to the threat's eps, the second beyond it.
+    On undefended models the first gives the stronger attack up to the threat's eps, the second beyond it.
+
+    >>> heads_at(0.1, Threat(0.1)), heads_at(0.2, Threat(0.1))
+    (['plain', 'gentle'], ['gentle'])
     """
     return ["plain"] * (eps <= threat.eps) + ["gentle"] * (eps >= threat.eps)
 
 
 def see(victim: Victim, queries: Queries) -> ProbedVictim:
-    """A victim as the probe attacks it; one whose codes have no gradient gets a gradient of zero."""
+    """A victim as the probe attacks it; a model whose codes have no gradient gets a gradient of zero."""
     guide = mainstay_code(victim.gallery.codes, victim.gallery.labels, queries.labels)
     with torch.no_grad():
         size = victim.model.logits(queries.images).abs().mean().clamp(min=torch.finfo(torch.float32).tiny).item()
@@ -133,7 +140,7 @@ def see(victim: Victim, queries: Queries) -> ProbedVictim:
 
 
 class Driven(nn.Module):
-    """A network with its logits scaled, whose output always has a gradient, if only one of zero."""
+    """A network with scaled logits, whose output always has a gradient, even if it is zero."""
 
     def __init__(self, network: nn.Module, scale: float) -> None:
         super().__init__()
@@ -153,7 +160,7 @@ def _some(images: ImageSet, wanted: int, seed: int) -> ImageSet:
 
 
 def _signals(probed: ProbedVictim) -> dict[str, Tensor]:
-    """What the clean queries show, a value each."""
+    """The signals of the clean queries, one value per query."""
     images, model = probed.queries.images, probed.victim.model
     asking = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(agreement(probed.gentle.logits(asking), probed.guide).sum(), asking)
@@ -176,7 +183,7 @@ def _crafted(
     craft: Callable[[Queries], Images],
     undefended: Victim | None,
 ) -> dict[str, Images]:
-    """The images of every small attack, by its name; those of the curve with the budget's number."""
+    """The images of every small attack by name; names on the curve end in the number of the budget."""
     clean, queries = probed.queries.images, probed.queries
     found = {
         "clean": clean,
@@ -204,7 +211,7 @@ def _many_steps(probed: ProbedVictim, threat: Threat, *, gentle: bool, stream: i
 
 
 def _one_step(probed: ProbedVictim, threat: Threat) -> Images:
-    """One step as large as the budget, from the clean image."""
+    """One step of the size of the budget, from the clean image."""
     away = guided(probed.gentle, probed.guide, -probed.guide, loss=agreement, score=agreement, margin=np.inf)
     rule = sign_steps(constant(threat.eps))
     clean = probed.queries.images
@@ -213,7 +220,7 @@ def _one_step(probed: ProbedVictim, threat: Threat) -> Images:
 
 
 def _codes(model: HashModel, images: Images, seed: int, name: str) -> Tensor:
-    """Binary codes; a model that draws random numbers draws others than the attack saw."""
+    """Binary codes; a model that draws random numbers draws other ones than the attack saw."""
     with seeded(derive_seed("probe codes", seed, name)):
         return binarize(explain("the probe", encode_batch, model, images))
 
@@ -230,7 +237,7 @@ def _measured(
     clean = average_precision(counts["clean"])
     scored = ~np.isnan(clean.expected)
     if not scored.any():
-        raise InvalidCell("none of the probed queries shares a label with any database item")
+        raise InvalidCell("no probed query shares a label with any database item; check the labels of the data set")
     arrays: Arrays = {name: average_precision(found).expected[scored] for name, found in counts.items()}
     for name in ("plain", "gentle"):
         numbered = [f"{name} {number}" for number in range(len(budgets))]

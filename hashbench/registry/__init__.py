@@ -1,1 +1,1 @@
-"""What names stand for: entries, their parameters, plugins."""
+"""What names stand for: registered entries, their parameters, and plugins."""

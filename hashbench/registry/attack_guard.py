@@ -1,4 +1,4 @@
-"""What stands around every attack: the victim's modes and weights stay as they are."""
+"""A guard around every attack: the victim's modes and weights are left as they were."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def guarded(function: Attack, *, sees_weights: bool) -> Attack:
     """The attack, prepared and run with the victim in eval mode and its weights frozen.
 
     Args:
-        sees_weights: whether it gets the model itself; otherwise one that answers with binary codes only.
+        sees_weights: whether the attack gets the model itself; otherwise it gets one that answers with binary codes
+            only.
     """
 
     @functools.wraps(function)

@@ -33,16 +33,29 @@ def attack(
 ) -> Callable[[Attack], Attack]:
     """Register an attack: a function of a victim and a threat that returns a crafting function.
 
-    Both run with the victim in eval mode and its weights frozen; both are restored afterwards. An
-    attack without white access gets a victim that answers with binary codes only.
+    Both functions run with the victim in eval mode and its weights frozen; both are restored afterwards. An attack
+    without white access gets a victim that answers with binary codes only.
 
     Args:
-        goal: `targeted` attacks find `queries.targets`; `inner`: the goal of the attack that the
-            parameter `attack` names.
-        access: what it knows of the victim.
-        version: raised whenever the same parameters give other digits than before; so in all registries.
-        presets: named sets of parameter values: `paper` for those of the publication, `quick` for
-            the cheapest that show that the attack runs.
+        name: the name on the command line and in tables.
+        goal: `targeted` attacks find their targets in `queries.targets`; `inner` means the goal of the attack that
+            the parameter `attack` names.
+        access: what the attack knows of the victim.
+        paper: the publication, for `hashbench list`.
+        version: raised whenever the same parameters give different digits; so in all registries.
+        presets: named sets of parameter values: `paper` for those of the publication, `quick` for the cheapest that
+            show that the attack runs.
+
+    Raises:
+        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+
+    >>> @attack("brighten")
+    ... def brighten(victim, threat, *, share: float = 1.0):
+    ...     def craft(queries):
+    ...         return threat.project(queries.images + share * threat.eps, queries.images)
+    ...     return craft
+    >>> attacks["brighten"].goal
+    'untargeted'
     """
 
     def register(function: Attack) -> Attack:
@@ -65,11 +78,26 @@ def defense(
 ) -> Callable[[Defense], Defense]:
     """Register a defense: a function that makes a defended model from a trained one.
 
-    A defense that `trains` must return a model of the same architecture, whose weights are kept;
-    one that does not is applied anew each time. One that `transforms` puts a `Transformed` before the
-    network; it is also attacked by someone who does not know of it. `check` is called with an untrained
-    model and the defense's parameters before anything is trained, and raises a UsageError if it can't work.
-    `grid` holds the values of the parameters that `hashbench tune` tries, all combinations of them.
+    Args:
+        name: the name on the command line and in tables.
+        trains: whether it trains weights. If so, it must return a model of the same architecture, whose weights are
+            stored; if not, it is applied again each time.
+        transforms: whether it puts a `Transformed` before the network. If so, it is also attacked by an attacker who
+            does not know of the transformation.
+        paper: the publication, for `hashbench list`.
+        version: raised whenever the same parameters give different digits.
+        check: called with an untrained model and the defense's parameters before anything is trained; raises a
+            UsageError if the defense can't work.
+        grid: the parameter values that `hashbench tune` tries, in all combinations.
+
+    Raises:
+        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+
+    >>> @defense("as-it-is", trains=False)
+    ... def as_it_is(model, train, method, threat):
+    ...     return model
+    >>> defenses["as-it-is"].trains
+    False
     """
 
     def register(function: Defense) -> Defense:
@@ -82,14 +110,45 @@ def defense(
 
 
 def method(name: str, *, paper: str = "", version: int = 1) -> Callable[[MethodFactory], MethodFactory]:
-    """Register a hashing method."""
+    """Register a hashing method: a function of initial codes and labels that returns a `Method`.
+
+    Raises:
+        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+
+    >>> from hashbench.registry.protocols import Method
+    >>> class Agreement(Method):
+    ...     def forward(self, codes, labels, index):
+    ...         return ((codes - (2 * labels - 1)) ** 2).mean()
+    >>> @method("agreement", paper="mine, 2027")
+    ... def agreement(codes, labels):
+    ...     return Agreement()
+    >>> methods["agreement"].paper
+    'mine, 2027'
+    """
     return _adder(methods, name, paper, version)
 
 
 def backbone(
     name: str, *, paper: str = "", version: int = 1, needs: Callable[..., str] | None = None
 ) -> Callable[[Backbone], Backbone]:
-    """Register a backbone; `needs` takes its parameters and says what it would have to fetch, if anything."""
+    """Register a backbone: a function of bits, channels and image size that returns a network giving logits.
+
+    Args:
+        name: the name on the command line and in tables.
+        paper: the publication, for `hashbench list`.
+        version: raised whenever the same parameters give different digits.
+        needs: takes the backbone's parameters and says what has to be downloaded; empty if nothing.
+
+    Raises:
+        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+
+    >>> from torch import nn
+    >>> @backbone("linear")
+    ... def linear(bits, channels, size):
+    ...     return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, bits))
+    >>> backbones["linear"].function(16, 1, 8)[1].out_features
+    16
+    """
 
     def register(function: Backbone) -> Backbone:
         backbones.add(Entry(name, function, paper, version, needs=needs))
@@ -99,7 +158,22 @@ def backbone(
 
 
 def dataset(name: str, *, paper: str = "", version: int = 1) -> Callable[[Dataset], Dataset]:
-    """Register a data set. A parameter `root` names a folder and is no part of the data's identity."""
+    """Register a data set: a function that returns a `RetrievalSplit`.
+
+    A parameter `root` names a folder on this machine and is not part of the data's identity.
+
+    Raises:
+        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+
+    >>> import torch
+    >>> from hashbench.models.data import ImageSet, split_of_tensors
+    >>> @dataset("black")
+    ... def black():
+    ...     part = ImageSet(torch.zeros(2, 1, 8, 8), torch.eye(2))
+    ...     return split_of_tensors(train=part, queries=part, validation=part, database=part, eps=8 / 255)
+    >>> datasets["black"].function().size
+    8
+    """
     return _adder(datasets, name, paper, version)
 
 

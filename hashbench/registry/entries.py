@@ -25,14 +25,18 @@ Access = Literal["none", "white", "score", "decision", "transfer"]
 
 @dataclass(frozen=True)
 class Entry(Generic[F]):
-    """A registered function with what is known of it.
+    """A registered function with what is known about it.
 
     Attributes:
-        version: raised whenever the same parameters give other digits than before.
-        goal: of an attack.
-        access: of an attack, what it knows of the victim.
-        trains: of a defense, whether it makes new weights for the given architecture.
-        transforms: of a defense, whether it puts a transformation before the network.
+        version: raised whenever the same parameters give different digits.
+        goal: what an attack aims at.
+        access: what an attack knows of the victim.
+        trains: whether a defense trains new weights for the given architecture.
+        transforms: whether a defense puts a transformation before the network.
+        check: refuses a model and parameters before anything is trained.
+        needs: says what has to be downloaded for the given parameters.
+        presets: named sets of parameter values.
+        grid: the parameter values that tuning tries.
     """
 
     name: str
@@ -61,9 +65,9 @@ class Entry(Generic[F]):
 
     @property
     def stamp(self) -> Version:
-        """What stands for its code in the keys of results: its version.
+        """What represents the entry's code in the keys of results: its version.
 
-        A plugin's file is still being written, so the digest of its code is part of it too.
+        A plugin file is still under development, so for it the digest of its code is added.
         """
         if not plugins.is_file_of_user(self.module):
             return self.version
@@ -72,9 +76,9 @@ class Entry(Generic[F]):
 
 @dataclass(frozen=True)
 class Choice(Generic[F]):
-    """An entry with a value for each of its parameters: what a word of the command line became.
+    """An entry with a value for each of its parameters: what a name on the command line stands for.
 
-    `tuned` is the digest of the trials that its values were chosen from; empty where they are given or defaults.
+    `tuned` is the digest of the trials that its values were chosen from; empty if they are given or defaults.
     """
 
     entry: Entry[F]
@@ -88,7 +92,7 @@ class Choice(Generic[F]):
 
     @property
     def visible(self) -> dict[str, Value]:
-        """The parameters that are part of its identity: a file by its content, a folder not at all."""
+        """The parameters that are part of its identity: files by their content, folders not at all."""
         known = parameters(self.entry.function)
         return {p.name: p.identify(self.params[p.name]) for p in known if p.visible(self.params[p.name])}
 
@@ -101,10 +105,10 @@ class Choice(Generic[F]):
 
     @property
     def goal(self) -> Goal:
-        """What an attack aims at; that of the attack inside for one that wraps another.
+        """What an attack aims at; for an attack that wraps another one, the goal of that one.
 
         Raises:
-            BadParameter: the attack inside has no white access.
+            BadParameter: the wrapped attack does not have white access.
         """
         if self.entry.goal != "inner":
             return self.entry.goal
@@ -114,10 +118,10 @@ class Choice(Generic[F]):
         return inner.goal
 
     def versions(self, role: str) -> dict[str, Version]:
-        """The version of the entry under the name of its role, and of entries that its parameters name.
+        """The version of the entry under the name of its role, and those of entries that its parameters name.
 
         Raises:
-            UnknownName: a parameter names an entry that is not there.
+            UnknownName: a parameter names an entry that does not exist.
         """
         named = {registry.kind: registry for registry in REGISTRIES if registry.kind in self.params}
         inner = {f"{role}.{kind}": registry[str(self.params[kind])].stamp for kind, registry in named.items()}
@@ -128,17 +132,17 @@ class Choice(Generic[F]):
         return self.entry.function(*args, **arguments(self.entry.function, self.params))
 
     def check(self, *args: Any) -> None:
-        """Refuse what the function could not carry out, before anything is trained.
+        """Refuse what the function can't carry out, before anything is trained.
 
         Raises:
-            UsageError: with the reason.
+            UsageError: the function can't work with its parameters; the message gives the reason.
         """
         if self.entry.check:
             self.entry.check(*args, **arguments(self.entry.function, self.params))
 
     @property
     def needs(self) -> str:
-        """What the function would still have to fetch, for people; empty if nothing."""
+        """What still has to be downloaded for the function, for people to read; empty if nothing."""
         return self.entry.needs(**self.params) if self.entry.needs else ""
 
 
@@ -168,7 +172,7 @@ class Registry(Generic[F]):
         """The entry of a name.
 
         Raises:
-            UnknownName: there is none; the message names the nearest.
+            UnknownName: nothing has this name; the message suggests the nearest one.
         """
         plugins.load_all()
         if name not in self._entries:
@@ -182,11 +186,11 @@ class Registry(Generic[F]):
     def choose(self, spec: Spec) -> Choice[F]:
         """The entry that a spec names, with all its parameters as values.
 
-        The word preset=NAME stands for the values that the entry lists under that name; values given
-        beside it win. A parameter called `attack`, `method` or `backbone` names another entry.
+        preset=NAME stands for the values that the entry lists under that name; values given explicitly take
+        precedence. A parameter called `attack`, `method` or `backbone` names another entry.
 
         Raises:
-            UnknownName: no entry, or none that a parameter names, has that name.
+            UnknownName: the spec, or one of its parameters, names an entry that does not exist.
             BadParameter: a parameter is unknown, unreadable or out of range.
         """
         entry = self[spec.name]
@@ -196,7 +200,7 @@ class Registry(Generic[F]):
         params = resolve(entry.function, words, owner)
         params |= {name: value for name, value in preset.items() if name not in words}
         choice = Choice(entry, params)
-        _ = choice.versions(self.kind), choice.goal  # refuse names that nothing has, and attacks that can't be wrapped
+        _ = choice.versions(self.kind), choice.goal  # refuse unknown names, and attacks that can't be wrapped
         return choice
 
 
@@ -222,7 +226,7 @@ def load_plugin(path: Path) -> ModuleType:
     """Load a plugin file that the user names.
 
     Raises:
-        PluginError: it can't be imported, or it registers nothing.
+        PluginError: the file can't be imported, or it registers nothing.
     """
     plugins.load_all()
     before = _total()
@@ -236,7 +240,7 @@ def load_plugin(path: Path) -> ModuleType:
 
 
 def choose_clean(function: Callable[..., Any], text: str) -> Choice[Any]:
-    """The clean training, a function outside the registries, with parameters from the command line.
+    """The clean training, which is not in a registry, with parameters from the command line.
 
     Raises:
         BadParameter: a parameter is unknown, unreadable or out of range.

@@ -19,7 +19,11 @@ Value = bool | int | float | str | Path | None
 
 @dataclass(frozen=True)
 class Range:
-    """The values from low to high, both included unless `open_low`."""
+    """The values from low to high, both included unless `open_low`.
+
+    >>> 0 in Range(0, 1), 0 in Range(0, open_low=True), str(Range(0, 1))
+    (True, False, 'from 0 to 1')
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -44,13 +48,13 @@ Share = Annotated[float, Range(0, 1)]
 
 @dataclass(frozen=True)
 class ContentFile:
-    """Marks a parameter that names a file which decides results.
+    """Marks a parameter that names a file on which results depend.
 
-    Its content, not its path, is part of what the parameter's owner is. A plain Path only says where
-    something lies on this machine and is no part of it.
+    The file's content, not its path, is part of the identity of the parameter's owner. A plain Path only says where
+    something is on this machine and is not part of the identity.
 
     Args:
-        words: values that name no file.
+        words: values that do not name a file.
     """
 
     words: tuple[str, ...] = ()
@@ -61,9 +65,9 @@ class ContentFile:
 
 @dataclass(frozen=True)
 class Later:
-    """Marks a parameter that came when there were results already.
+    """Marks a parameter that was added when there were results already.
 
-    At its default it is no part of what its owner is, so that those results keep their names and their seeds.
+    At its default it is not part of its owner's identity, so that those results keep their names and their seeds.
     """
 
 
@@ -81,10 +85,10 @@ class Parameter:
     later: bool = False
 
     def read(self, text: str) -> Value:
-        """Turn text into a value of the parameter's type, in its range.
+        """Turn text into a value of the parameter's type, within its range.
 
         Raises:
-            BadParameter: the text is no such value.
+            BadParameter: the text can't be read, or the value is out of range.
         """
         if self.optional and text.lower() == "none":
             return None
@@ -100,22 +104,22 @@ class Parameter:
         if self.bounds and isinstance(value, int | float) and value not in self.bounds:
             raise BadParameter(f"{self.name}={text} is out of range; take a number {self.bounds}")
         if self.content and text not in self.content.words and not Path(text).expanduser().is_file():
-            raise BadParameter(f"{self.name}={text} is no file; give {str(self.content).replace(' | ', ' or ')}")
+            raise BadParameter(f"{self.name}={text} is not a file; give {str(self.content).replace(' | ', ' or ')}")
         return value
 
     def visible(self, value: Value) -> bool:
-        """Whether a value is part of its owner's identity: all are but places on this machine, and later defaults."""
+        """Whether a value is part of its owner's identity: all but paths on this machine and defaults of `Later`."""
         return not (self.later and value == self.default) and (self.kind is not Path or self.content is not None)
 
     def identify(self, value: Value) -> Value:
-        """What stands for a value in its owner's identity: a digest for a file, else the value."""
+        """What represents a value in its owner's identity: a digest for a file, otherwise the value."""
         if self.content is None or value is None or value in self.content.words:
             return value
         return f"sha256-{file_digest(Path(str(value)).expanduser())}"
 
     @property
     def range(self) -> str:
-        """The values it takes, for people; empty where its type says enough."""
+        """The values it takes, for people to read; empty if its type says enough."""
         return " | ".join(self.choices) or str(self.bounds or self.content or "")
 
     def __str__(self) -> str:
@@ -125,10 +129,14 @@ class Parameter:
 def parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """The keyword-only arguments of a function, in the order of its signature.
 
-    An argument whose type is a dataclass stands for the fields of it, with the values of its default.
+    An argument whose type is a dataclass stands for the dataclass's fields, with the values of its default.
 
     Raises:
         PluginError: an argument lacks a default or a type that the command line can read.
+
+    >>> def blur(model, *, radius: Count = 2): ...
+    >>> [str(parameter) for parameter in parameters(blur)]
+    ['radius=2']
     """
     found: list[Parameter] = []
     for argument, hint in _keyword_only(function):
@@ -143,7 +151,7 @@ def parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
 
 
 def arguments(function: Callable[..., Any], values: Mapping[str, Value]) -> dict[str, Any]:
-    """The keyword arguments of a call: the values of all parameters, those of a dataclass gathered in one."""
+    """The keyword arguments of a call: the values of all parameters, those of a dataclass put together."""
     called: dict[str, Any] = {}
     for argument, hint in _keyword_only(function):
         if is_dataclass(hint) and isinstance(hint, type):
@@ -157,7 +165,11 @@ def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) 
     """All parameters of a function: the given ones read from text, the others at their defaults.
 
     Raises:
-        BadParameter: a parameter that the function does not have, or a value that it can't take.
+        BadParameter: the function has no such parameter, or the parameter can't take the value.
+
+    >>> def blur(model, *, radius: Count = 2, sigma: Positive = 1.0): ...
+    >>> resolve(blur, {"sigma": "1/2"}, "defense 'blur'")
+    {'radius': 2, 'sigma': 0.5}
     """
     known = {p.name: p for p in parameters(function)}
     for name in given:
@@ -171,14 +183,22 @@ def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) 
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: the nearest known name, or all of them."""
+    """The end of an error message: the nearest known name, or all of them.
+
+    >>> suggestion("cgta", ["cgat", "saat"]), suggestion("?", ["cgat", "saat"])
+    ("; did you mean 'cgat'?", '; take one of cgat, saat')
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; take one of {_listed(names)}"
 
 
 def format_value(value: Value) -> str:
-    """A value as the command line reads it back."""
+    """A value in the form in which the command line reads it back.
+
+    >>> format_value(0.50), format_value(True)
+    ('0.5', 'True')
+    """
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -218,10 +238,13 @@ def _read_bool(text: str) -> bool:
 
 
 def read_number(text: str) -> float:
-    """A finite number, written as such or as a fraction: 0.03 or 8/255.
+    """A finite number, written as a decimal or a fraction: 0.03 or 8/255.
 
     Raises:
-        ValueError, ZeroDivisionError: the text is none.
+        ValueError, ZeroDivisionError: the text is not a finite number.
+
+    >>> read_number("0.5"), read_number("51/255")
+    (0.5, 0.2)
     """
     numerator, slash, denominator = text.partition("/")
     value = float(numerator) / float(denominator) if slash else float(text)

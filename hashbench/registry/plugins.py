@@ -1,4 +1,4 @@
-"""Find the modules that fill the registries: our own, those of installed packages, a user's file."""
+"""Finds the modules that fill the registries: our own, those of installed packages, and a user's file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hashbench.seeds import derive_seed
 
 PACKAGES = ("attacks", "backbones", "datasets", "defenses", "methods")
 ENTRY_POINTS = "hashbench.plugins"
-FILE_PREFIX = "hashbench_plugin_"  # of the names of modules that are files of users
+FILE_PREFIX = "hashbench_plugin_"  # begins the names of modules that are a user's files
 
 
 @functools.cache
 def load_all() -> None:
-    """Import every module of our own packages and every installed plugin, once.
+    """Import every module of our own packages and every installed plugin; only once.
 
     Raises:
         PluginError: an installed plugin can't be imported.
@@ -38,7 +38,7 @@ def load_all() -> None:
         except Exception as error:
             owner = point.dist.name if point.dist else point.value
             raise PluginError(
-                f"the installed plugin {point.name!r} of {owner} does not import "
+                f"the installed plugin {point.name!r} of {owner} can't be imported "
                 f"({_one_line(error)}); repair it or run 'pip uninstall {owner}'"
             ) from error
 
@@ -47,14 +47,14 @@ def load_file(path: Path) -> ModuleType:
     """Run a plugin file that the user names.
 
     Raises:
-        PluginError: there is no such file, or it does not import.
+        PluginError: there is no such file, or it can't be imported.
     """
     if not path.is_file():
         raise PluginError(f"there is no plugin file {path}; give the path of a Python file")
     name = f"{FILE_PREFIX}{path.stem}_{derive_seed(path.resolve()):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is no Python file; a plugin's name ends in .py")
+        raise PluginError(f"{path} is not a Python file; the name of a plugin ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -64,13 +64,17 @@ def load_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise PluginError(
-            f"the plugin {path} does not import ({_one_line(error)}{where}); 'python {path}' shows the whole story"
+            f"the plugin {path} can't be imported ({_one_line(error)}{where}); 'python {path}' shows the full traceback"
         ) from error
     return module
 
 
 def is_file_of_user(module: str) -> bool:
-    """Whether a module, by its name, was made by `load_file`."""
+    """Whether a module, judged by its name, was loaded by `load_file`.
+
+    >>> is_file_of_user("hashbench.attacks.hag")
+    False
+    """
     return module.startswith(FILE_PREFIX)
 
 

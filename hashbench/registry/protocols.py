@@ -17,7 +17,15 @@ Craft = Callable[[Queries], Images]
 
 
 class Method(nn.Module, ABC):
-    """A hashing method: an objective over relaxed codes, with the memory that it keeps between batches."""
+    """A hashing method: an objective over relaxed codes, with its memory between batches.
+
+    >>> class Agreement(Method):
+    ...     def forward(self, codes, labels, index):
+    ...         return ((codes - (2 * labels - 1)) ** 2).mean()
+    >>> import torch
+    >>> Agreement()(torch.ones(1, 2), torch.ones(1, 2), torch.arange(1)).item()
+    0.0
+    """
 
     __call__: Callable[..., Scalar]
 
@@ -37,15 +45,15 @@ class Method(nn.Module, ABC):
 # Prepares once for a victim, then crafts adversarial images batch by batch.
 Attack = Callable[Concatenate[Victim, Threat, ...], Craft]
 
-# Makes a defended model from a trained one, which stays as it was.
+# Makes a defended model from a trained one, which is left unchanged.
 Defense = Callable[Concatenate[HashModel, ImageSet, Method, Threat, ...], HashModel]
 
-# Makes a method for a training set from the codes [n, bits] that its model starts from, and the labels.
+# Makes a method for a training set from its labels and the initial codes [n, bits] of its model.
 MethodFactory = Callable[Concatenate[Codes, Labels, ...], Method]
 
-# Makes a network that gives `bits` logits for images of `channels` x `size` x `size` pixels in [0, 1]:
+# Makes a network with `bits` logits per image, for images of `channels` x `size` x `size` pixels in [0, 1]:
 # called with bits, channels, size.
 Backbone = Callable[Concatenate[int, int, int, ...], nn.Module]
 
-# Loads a data set in its retrieval roles.
+# Loads a data set, split into its retrieval roles.
 Dataset = Callable[..., RetrievalSplit]

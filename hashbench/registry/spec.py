@@ -20,7 +20,10 @@ class Spec:
         """Read `name` or `name:parameter=value,parameter=value`.
 
         Raises:
-            BadParameter: the text has no name, a part without `=`, or a parameter twice.
+            BadParameter: the text lacks a name, a part lacks `=`, or a parameter is given twice.
+
+        >>> Spec.parse("cgat:epochs=30, weight=3")
+        Spec(name='cgat', params={'epochs': '30', 'weight': '3'})
         """
         name, colon, rest = text.partition(":")
         if not name.strip():
@@ -31,7 +34,7 @@ class Spec:
             if not (key and equals and value):
                 raise BadParameter(f"can't read {part!r} in {text!r}; write {name}:parameter=value")
             if key in params:
-                raise BadParameter(f"parameter {key!r} stands twice in {text!r}; keep one")
+                raise BadParameter(f"parameter {key!r} is given twice in {text!r}; keep one")
             params[key] = value
         return cls(name.strip(), params)
 

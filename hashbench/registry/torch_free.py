@@ -1,7 +1,7 @@
-"""The registries for those who only read signatures: without importing torch, which takes longer than all else.
+"""The registries without importing torch, for commands that only read signatures: torch takes longest to import.
 
-Libraries of arrays and networks are stood in for while the entries' modules are imported, as documentation
-tools do. Nothing that was imported in this way stays.
+Libraries for arrays and networks are replaced by stand-ins while the entries' modules are imported, as documentation
+tools do. Nothing that was imported in this way stays loaded.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ HEAVY = ("torch", "torchvision", "scipy", "sklearn", "safetensors", "PIL")
 
 @contextmanager
 def registries(*, whole: bool = False) -> Iterator[ModuleType]:
-    """The module `registry` with all entries, whose functions can be looked at but not called.
+    """The module `registry.entries` with all entries, whose functions can be inspected but not called.
 
     Args:
-        whole: import everything as it is, as for plugins, of which nothing is known.
+        whole: import everything for real, as for plugins, about which nothing is known.
     """
     if whole or "torch" in sys.modules or entry_points(group="hashbench.plugins"):
         yield importlib.import_module("hashbench.registry.entries")
@@ -41,7 +41,7 @@ def registries(*, whole: bool = False) -> Iterator[ModuleType]:
 
 
 def _forget(names: set[str]) -> None:
-    """Remove modules of ours and stand-ins, so that the next import gets the real ones."""
+    """Remove our own modules and the stand-ins, so that the next import loads the real ones."""
     for name in names:
         if name.partition(".")[0] in ("hashbench", *HEAVY):
             del sys.modules[name]
@@ -50,7 +50,7 @@ def _forget(names: set[str]) -> None:
 
 
 class _Kind(ABCMeta):
-    """Makes classes whose every attribute is such a class again."""
+    """Makes classes of which every attribute is such a class in turn."""
 
     def __getattr__(cls, name: str) -> Any:
         return _stand_in(name)
@@ -60,7 +60,7 @@ class _Kind(ABCMeta):
 
 
 class _StandIn(metaclass=_Kind):
-    """Takes any arguments; as a decorator it returns what it decorates."""
+    """Accepts any arguments; as a decorator it returns what it decorates."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         del args, named

@@ -1,1 +1,1 @@
-"""The training loop, recipes, and what adversarial trainings share."""
+"""The training loop, its recipes, and what adversarial trainings share."""

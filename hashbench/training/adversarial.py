@@ -1,4 +1,4 @@
-"""What adversarial trainings share: the inner attack, objectives with guide codes, methods left untouched."""
+"""What adversarial trainings share: the inner attack, guide codes, and methods whose memory is left untouched."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class InnerAttack:
     """The attack inside an adversarial training: constant-step PGD from a random start.
 
     Args:
-        steps: its gradients.
-        step_ratio: size of a step divided by its budget (2/255 of 8/255 in the papers' code).
-        reach: its budget divided by eps.
+        steps: gradient steps.
+        step_ratio: step size divided by the attack's budget (2/255 of 8/255 in the papers' code).
+        reach: the attack's budget divided by eps.
     """
 
     steps: Count = 7
@@ -46,7 +46,7 @@ class InnerAttack:
         """Images around the given ones whose relaxed codes lower the objective, with the model in eval mode.
 
         Args:
-            objective: relaxed codes of the batch -> one value an image, or one value for all.
+            objective: relaxed codes of the batch -> one value per image, or one value for all.
         """
         budget = replace(threat, eps=min(1.0, self.reach * threat.eps))
         noise = 2 * torch.rand(images.shape).to(images.device) - 1
@@ -65,13 +65,13 @@ class InnerAttack:
 
 
 class Guided(nn.Module):
-    """A memory of the codes of the training set, from which guide codes for its images are made.
+    """A memory of the codes of the training set, from which guide codes for its images are computed.
 
     Args:
         codes: the relaxed codes [n, bits] that training starts from.
-        labels: of the training set [n, classes].
-        guide: makes guide codes from the memory.
-        relaxed: keep relaxed codes instead of binary ones.
+        labels: labels of the training set [n, classes].
+        guide: computes guide codes from the memory.
+        relaxed: remember relaxed codes instead of binary ones.
     """
 
     memory: Tensor
@@ -84,7 +84,7 @@ class Guided(nn.Module):
         self.register_buffer("labels", labels.to(codes.device), persistent=False)
 
     def codes(self, labels: Labels) -> GuideCodes:
-        """Guide codes [batch, bits] from the memory as it stands."""
+        """Guide codes [batch, bits] from the current memory."""
         return self.guide(self.memory, self.labels, labels)
 
     def refresh(self, relaxed: Codes, index: Index) -> None:
@@ -113,15 +113,16 @@ def guided_training(
     relaxed: bool = False,
     further: FurtherLoss | None = None,
 ) -> HashModel:
-    """A copy of a model, trained to keep the codes of adversarial images at guide codes.
+    """A copy of a model, trained to keep the codes of adversarial images close to guide codes.
 
-    For each batch: the inner attack leads codes away from their guide codes, the batch's rows of the memory are
-    refreshed, guide codes are made again, and the loss is taken (CgAT, Wang et al., WWW 2023).
+    For each batch: the inner attack drives codes away from their guide codes, the batch's rows of the memory are
+    refreshed, guide codes are recomputed, and the loss is taken (CgAT, Wang et al., WWW 2023).
 
     Args:
-        weight: of the adversarial codes' agreement with their guide codes, beside the hashing loss of clean images.
-        relaxed: make guide codes from relaxed codes.
-        further: a term that is added to the loss.
+        weight: weight of the adversarial codes' agreement with their guide codes, relative to the hashing loss of
+            clean images.
+        relaxed: compute guide codes from relaxed codes.
+        further: another term of the loss.
     """
     student = copy.deepcopy(model)
     guided = Guided(encode(student, train), train.labels, guide, relaxed=relaxed)
@@ -147,7 +148,7 @@ def guided_loss(
 
 @contextmanager
 def untouched(method: Method) -> Iterator[None]:
-    """Run a block that may call a method, and leave what it remembers as it was."""
+    """Run a block that may call a method, and restore the method's memory afterwards."""
     owners = [(module, name) for module in method.modules() for name in module._buffers]
     originals = [module._buffers[name] for module, name in owners]
     for (module, name), buffer in zip(owners, originals, strict=True):

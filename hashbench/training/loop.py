@@ -1,4 +1,4 @@
-"""The one training loop: hashing models and their defenses."""
+"""The training loop of hashing models and of defenses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hashbench.training.recipe import Recipe
 from hashbench.training.resume import Stateful, epochs_left
 from hashbench.types import Images, Index, Labels, Scalar
 
-TRAINING_VERSION = 1  # raised whenever the same training gives other weights than before
+TRAINING_VERSION = 1  # raised whenever the same training gives different weights
 
 BatchLoss = Callable[[Images, Labels, Index], Scalar]
 
@@ -33,19 +33,35 @@ def fit(
 ) -> HashModel:
     """Train a model in place, along with its method's own weights, and return it in eval mode.
 
-    Batches are drawn by the global random state; a last batch of a single image is left out, since
-    batch norm can't use it. The loss of a batch is taken with the model in training mode. Run by the
-    harness, a training is saved after each epoch; killed and started again, it goes on from there and
-    ends with the same weights.
+    Batches are drawn from the global random state; a last batch of a single image is skipped, since batch norm
+    can't use it. The loss of a batch is computed with the model in training mode. When hashbench runs it, a training
+    is saved after each epoch; if it is killed and started again, it resumes there and ends with the same weights.
 
     Args:
+        model: the model to train, in place.
+        train: the training set.
         method: the hashing method whose weights, if it has any, are trained too.
         loss: (images, labels, positions in the training set) -> loss of the batch.
-        state: what the loss carries along from batch to batch beside the model and the method, such as a
-            module with a memory of codes, by names of your own; without it a resumed training would differ.
+        recipe: epochs, batch size, optimiser and learning-rate schedule.
+        name: the name that a progress bar shows.
+        state: what the loss carries from batch to batch besides the model and the method, such as a module with a
+            memory of codes, under names of your choice; without it a resumed training would differ.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
+
+    >>> class Agreement(Method):
+    ...     def forward(self, codes, labels, index):
+    ...         return ((codes - (2 * labels - 1)) ** 2).mean()
+    >>> _ = torch.manual_seed(0)
+    >>> train = ImageSet(torch.rand(8, 1, 2, 2), torch.eye(2).repeat(4, 1))
+    >>> model = HashModel(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), bits=2)
+    >>> method = Agreement()
+    >>> trained = fit(
+    ...     model, train, method, lambda images, labels, index: method(model(images), labels, index), Recipe(epochs=2)
+    ... )
+    >>> trained is model, model.training
+    (True, False)
     """
     device = next(model.parameters()).device
     steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size))

@@ -1,4 +1,4 @@
-"""How a training moves weights: optimiser and learning-rate schedule."""
+"""How a training updates weights: optimiser and learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hashbench.registry.parameters import Count, Later, NonNegative, Positive, S
 OptimiserName = Literal["adam", "sgd"]
 ScheduleName = Literal["one-cycle", "thirds", "halves"]
 
-# Under Adam a longer gradient is cut to this norm: a single large step can saturate the tanh of some bits,
-# which then get no gradient any more (seen on Fashion-MNIST, where one run in two was lost without it).
+# Under Adam a longer gradient is clipped to this norm: a single large step can saturate the tanh of some bits,
+# which then no longer get a gradient (on Fashion-MNIST one run in two failed without it).
 GRADIENT_NORM = 1.0
 DROP = 0.1  # factor of the learning rate at each drop
 
@@ -25,18 +25,23 @@ DROP = 0.1  # factor of the learning rate at each drop
 class Recipe:
     """How long a training runs, its batches, its optimiser and its learning-rate schedule.
 
-    The defaults suit networks that are trained from scratch in few epochs. The papers fine-tune with
-    SGD: hashing models with drops by 0.1 each third of the epochs (`thirds`), adversarial trainings with
-    drops at 1/2 and 3/4 of all steps (`halves`).
+    The defaults suit networks that are trained from scratch for few epochs. The papers fine-tune with SGD: hashing
+    models with the rate multiplied by 0.1 after each third of the epochs (`thirds`), adversarial trainings with the
+    same drop at 1/2 and 3/4 of all steps (`halves`).
 
     Args:
+        epochs: passes over the training set.
         learning_rate: the highest rate of the schedule.
+        batch_size: images per step.
         optimiser: adam, or sgd as in the papers.
         schedule: one-cycle, thirds (x 0.1 each third of the epochs) or halves (x 0.1 at 1/2 and 3/4).
-        momentum: of sgd, or the first beta of adam; one-cycle moves it between 0.85 and 0.95 itself.
-        weight_decay: factor of the weights that is added to their gradients.
-        amp: run networks in bfloat16 where a loss is made, that of an attack inside the training included;
-            weights, outputs and losses stay in single precision.
+        momentum: momentum of sgd, or the first beta of adam; one-cycle varies it between 0.85 and 0.95.
+        weight_decay: the multiple of the weights that is added to their gradients.
+        amp: run networks in bfloat16 wherever a loss is computed, including an attack inside the training; weights,
+            outputs and losses stay in single precision.
+
+    >>> Recipe(epochs=30, optimiser="sgd", schedule="halves").longest_gradient
+    inf
     """
 
     epochs: Count = 20
@@ -50,11 +55,11 @@ class Recipe:
 
     @property
     def longest_gradient(self) -> float:
-        """The norm to which a longer gradient is cut; SGD runs as published, without a cut."""
+        """The norm to which longer gradients are clipped; SGD runs as published, without clipping."""
         return GRADIENT_NORM if self.optimiser == "adam" else math.inf
 
     def build(self, weights: Sequence[nn.Parameter], steps: int) -> tuple[optim.Optimizer, LRScheduler]:
-        """The optimiser of some weights and the schedule to step after each of `steps` batches an epoch."""
+        """The optimiser of some weights, and its schedule, to be stepped after each of `steps` batches per epoch."""
         rate, decay = self.learning_rate, self.weight_decay
         optimiser: optim.Optimizer
         if self.optimiser == "sgd":
@@ -68,11 +73,14 @@ class Recipe:
 
 
 def drop_steps(schedule: Literal["thirds", "halves"], epochs: int, steps: int) -> list[int]:
-    """The steps before which the learning rate falls.
+    """The steps before which the learning rate drops.
 
-    As in the released code, the `thirds` act one epoch late: from epochs 34 and 67 of 100, counted from 0.
-    The released scripts place the `halves` at fractions that are compared for equality, so that a
-    half-integer one never comes; here it comes at the next step.
+    As in the released code, the `thirds` take effect one epoch late: at epochs 34 and 67 of 100, counted from 0. The
+    released scripts compare the `halves` with fractions for equality, so that a drop at half a step never happens;
+    here it happens at the next step.
+
+    >>> drop_steps("thirds", epochs=99, steps=1), drop_steps("halves", epochs=5, steps=1)
+    ([34, 67], [3, 4])
     """
     if schedule == "thirds":
         length = max(1, epochs // 3)

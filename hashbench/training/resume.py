@@ -1,4 +1,4 @@
-"""Where a training stands: saved after each epoch, so that a killed one goes on and ends with the same weights."""
+"""The state of trainings, saved after each epoch: a killed training resumes and ends with the same weights."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ RANDOM = "random"  # the part that holds torch's random states
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A part of a training that gives and takes its state: modules, optimisers and schedules do."""
+    """A part of a training whose state can be saved and loaded, such as a module, an optimiser or a schedule."""
 
     def state_dict(self) -> Any:
-        """Nested dictionaries and lists of tensors, numbers, words and None."""
+        """The state: nested dictionaries and lists of tensors, numbers, strings and None."""
 
     def load_state_dict(self, state_dict: Any, /) -> Any:
-        """Take a state that `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
 
 
 class StoredTraining(Protocol):
@@ -57,14 +57,15 @@ class TrainingStore(Protocol):
 
 @dataclass
 class Savepoint:
-    """Keeps the trainings behind one checkpoint while they run.
+    """Saves the trainings that make one checkpoint while they run.
 
-    A defense may train several times: each gets a number in the order of their beginnings.
+    A defense may train several times: trainings are numbered in the order in which they begin.
 
     Args:
-        key: of the checkpoint that is in the making.
-        passes: images that went through the model so far; a resumed training takes up the count.
-        fresh: begin every training anew, whatever is kept of it.
+        store: where states are saved.
+        key: key of the checkpoint that is being made.
+        passes: images that have gone through the model so far; a resumed training continues the count.
+        fresh: start every training from the beginning, even if a state of it is stored.
     """
 
     store: TrainingStore
@@ -76,16 +77,16 @@ class Savepoint:
 
     @property
     def seconds(self) -> float:
-        """Time spent, before a kill and since."""
+        """Seconds spent on the checkpoint, including those before an interruption."""
         return time.perf_counter() - self.began
 
     def next_name(self) -> str:
-        """The name of the training that begins now."""
+        """The name of the training that begins now; counts it."""
         self.trainings += 1
         return f"{self.key}-{self.trainings}"
 
     def load(self, name: str, parts: Mapping[str, Stateful]) -> int:
-        """Put the parts where they stood; returns the number of finished epochs, 0 where nothing is kept."""
+        """Restore the parts; returns the number of finished epochs, 0 if nothing is stored."""
         kept = None if self.fresh else self.store.training(name)
         if kept is None:
             return 0
@@ -98,7 +99,7 @@ class Savepoint:
         return int(kept.facts["epochs"])
 
     def save(self, name: str, parts: Mapping[str, Stateful], epochs: int) -> None:
-        """Keep the parts as they stand after a number of epochs."""
+        """Save the parts after a number of epochs."""
         state = {label: part.state_dict() for label, part in parts.items()} | {RANDOM: _random_state()}
         tensors: dict[str, Tensor] = {}
         facts = {
@@ -110,7 +111,7 @@ class Savepoint:
         self.store.save_training(name, tensors, facts)
 
     def finish(self) -> None:
-        """Forget the trainings: their checkpoint is stored."""
+        """Delete the saved trainings, once their checkpoint is stored."""
         for number in range(1, self.trainings + 1):
             self.store.drop_training(f"{self.key}-{number}")
 
@@ -120,7 +121,7 @@ _savepoint: ContextVar[Savepoint | None] = ContextVar("savepoint", default=None)
 
 @contextmanager
 def kept_at(savepoint: Savepoint) -> Iterator[None]:
-    """Keep the trainings inside the block at a savepoint, and resume those that it knows."""
+    """Save the trainings inside the block at a savepoint, and resume those that it has saved before."""
     token = _savepoint.set(savepoint)
     try:
         yield
@@ -129,9 +130,12 @@ def kept_at(savepoint: Savepoint) -> Iterator[None]:
 
 
 def epochs_left(parts: Mapping[str, Stateful], epochs: int, name: str) -> Iterator[int]:
-    """The epochs that a training still has to make, shown under a name; each is saved when it is over.
+    """The remaining epochs of a training, shown under a name; the state is saved after each.
 
-    Outside of `kept_at` these are all of them, and nothing is saved.
+    Outside `kept_at` these are all epochs, and nothing is saved.
+
+    >>> list(epochs_left({}, 3, "an example"))
+    [0, 1, 2]
     """
     savepoint = _savepoint.get()
     if savepoint is None:
@@ -144,10 +148,15 @@ def epochs_left(parts: Mapping[str, Stateful], epochs: int, name: str) -> Iterat
 
 
 def flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A nested state as a JSON value; its tensors are put into `tensors` under names of their own.
+    """A nested state as a JSON value; its tensors are added to `tensors` under new names.
 
     Raises:
-        TypeError: the state holds something else than tensors, numbers, words and None.
+        TypeError: the state holds anything but tensors, numbers, strings and None.
+
+    >>> tensors = {}
+    >>> state = flatten({"weight": torch.ones(2), "step": 3}, tensors)
+    >>> list(tensors), unflatten(state, tensors)["step"]
+    (['t0'], 3)
     """
     if isinstance(value, Tensor):
         name = f"t{len(tensors)}"

@@ -1,4 +1,4 @@
-"""Surrogates: models that a transfer attack trains for itself, knowing the victim's data but not its weights."""
+"""Surrogates: models that a transfer attack trains itself, knowing the victim's data but not its weights."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from hashbench.registry.spec import Spec
 from hashbench.training.recipe import Recipe
 from hashbench.training.undefended import clean_training
 
-# What the seeds of the first surrogates were made of; other networks and methods have nothing of the kind.
+# What the seeds of the first surrogates were derived from; it keeps their weights. Other entries have no such part.
 SEEDED = {"cnn": "2b7b9840c0c2e964", "csq": "495c9cc27b6d0d5c"}
 
 
 def surrogate_victim(victim: Victim, *, backbone: str, method: str, bits: int | None, epochs: int) -> Victim:
-    """A victim of one's own: a model trained on the same images, whose training set is its database.
+    """A surrogate victim: a model trained on the same images, with its training set as its database.
 
-    The model is shared by all attacks on a data set that ask for the same one, whatever the defense.
+    All attacks on a data set that use the same surrogate share it, whatever the defense.
 
     Args:
         backbone: a registered backbone, with its default parameters.
         method: a registered hashing method, with its default parameters.
-        bits: code length; the victim's own where it is None.
-        epochs: of its clean training.
+        bits: code length; None for the victim's.
+        epochs: epochs of its clean training.
     """
     train = victim.train
     network, objective = backbones.choose(Spec.parse(backbone)), methods.choose(Spec.parse(method))

@@ -1,4 +1,4 @@
-"""The training of undefended models, which every defense starts from."""
+"""The training of undefended models, from which every defense starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ STANDARD = Recipe()
 
 
 def clean_training(model: HashModel, train: ImageSet, method: Method, *, recipe: Recipe = STANDARD) -> HashModel:
-    """Train a model in place on a hashing method's loss of clean images."""
+    """Train a model in place on a hashing method's loss of clean images, and return it in eval mode.
+
+    Raises:
+        TrainingDiverged: the loss is no longer finite.
+    """
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
         return method(model(images), labels, index)

@@ -186,7 +186,7 @@ def test_the_file_is_checked_before_anything_is_trained(alexnet_file: Path) -> N
         choice.check(ours("resnet18"))
     with pytest.raises(BadParameter, match="file=PATH"):
         defenses.choose(Spec("checkpoint")).check(small_model())
-    with pytest.raises(BadParameter, match="is no file"):
+    with pytest.raises(BadParameter, match="is not a file"):
         defenses.choose(Spec("checkpoint", {"file": "/nowhere"}))
 
 

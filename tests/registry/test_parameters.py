@@ -89,5 +89,5 @@ def test_a_file_counts_by_its_content_and_a_folder_not_at_all(tmp_path: Path) ->
     (tmp_path / "two").write_text("another content")
     assert weights.identify(str(tmp_path / "one")) != weights.identify(str(tmp_path / "two"))
     assert weights.read(str(tmp_path / "one")) == str(tmp_path / "one")
-    with pytest.raises(BadParameter, match="is no file; give default or path of a file"):
+    with pytest.raises(BadParameter, match="is not a file; give default or path of a file"):
         weights.read(str(tmp_path / "three"))
