@@ -43,13 +43,22 @@ from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice, Entry, Registry
-from hashbench.registry.parameters import format_value, parameters
+from hashbench.registry.parameters import Parameter, format_value, parameters
 from hashbench.registry.spec import Spec
 from hashbench.seeds import seeded
 from hashbench.training import loop
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS, BATCH = "2", "16"  # of a defense's training
+# Where the preset `quick` ends before all of an attack was used.
+LONGER = {
+    "pros-gan": {"preset": "quick", "epochs": "3", "batch_size": "8"},
+    "square-hamming": {"steps": "60"},
+    "standard": {"share": "1"},
+    "uap-hamming": {"epochs": "3", "batch_size": "10"},
+}
+# Codes and classes of a method's canary: fewer classes than bits, a power of two of bits, more classes than bits.
+SHAPES = ((BITS, CLASSES), (16, 6), (8, 20))
 # Attacks that train a surrogate by the training loop, whose version is then one that their digits follow.
 WITH_SURROGATE = ("nag", "standard", "transfer")
 
@@ -106,19 +115,25 @@ class Variant:
 
 
 def variants(registry: Registry[Any], name: str) -> list[Variant]:
-    """An entry at its cheapest, and with each other word that a parameter of its own takes, one at a time."""
+    """An entry at its cheapest, and with one parameter of its own changed: each other word, and 0 that is raised."""
     entry = registry[name]
     known = {parameter.name: parameter for parameter in parameters(entry.function)}
     cheap = {word: value for word, value in (("epochs", EPOCHS), ("batch_size", BATCH)) if word in known}
     if "quick" in entry.presets:
-        cheap = {"preset": "quick"}
+        cheap = LONGER.get(name, {"preset": "quick"})
     found = [Variant(registry.choose(Spec(name, cheap)))]
     for own in sorted(inspect.signature(entry.function).parameters.keys() & known.keys()):
-        parameter = known[own]
-        values = parameter.choices or (("true", "false") if parameter.kind is bool else ())
-        others = [value for value in values if str(parameter.read(value)) != str(parameter.default)]
+        others = other_words(known[own])
         found += [Variant(registry.choose(Spec(name, {**cheap, own: value})), f"{own}={value}") for value in others]
     return found
+
+
+def other_words(parameter: Parameter) -> list[str]:
+    """Values that make a parameter's function take another path than its default does."""
+    if parameter.default == 0 and parameter.kind in (int, float):
+        return ["1" if parameter.kind is int else "0.5"]
+    words = parameter.choices or (("true", "false") if parameter.kind is bool else ())
+    return [word for word in words if str(parameter.read(word)) != str(parameter.default)]
 
 
 def of_entry(variant: Variant, kind: str, compute: Callable[[Choice[Any]], Digits], **others: int) -> Canary:
@@ -224,16 +239,19 @@ def _weights_file(choice: Choice[Any]) -> Iterator[Choice[Any]]:
 
 
 def _method_digits(choice: Choice[Any]) -> Digits:
-    """Loss, gradient and memory over three batches, the last of which brings images again."""
+    """Loss, gradients and memory over three batches, the last of which brings images again; then two single images."""
     found: Digits = {}
-    with steady():
-        labels = small_images(24, seed=1).labels
-        method = choice.call(torch.tanh(torch.randn(24, BITS)), labels)
-        for number, index in enumerate((torch.arange(10), torch.arange(10, 20), torch.arange(4, 16))):
-            codes = torch.tanh(torch.randn(len(index), BITS)).requires_grad_()
-            loss = method(codes, labels[index], index)
-            gradients = torch.autograd.grad(loss, [codes, *method.parameters()])
-            found[f"loss of batch {number}"] = [loss.item()]
-            found[f"gradients of batch {number}"] = [projection(gradient) for gradient in gradients]
-        kept = {name: tensor for name, tensor in method.state_dict().items() if tensor.is_floating_point()}
-    return {**found, **of_tensors(kept)}
+    batches = [torch.arange(10), torch.arange(10, 20), torch.arange(4, 16), torch.tensor([2]), torch.tensor([3])]
+    for bits, classes in SHAPES:
+        with steady():
+            labels = (torch.rand(24, classes) < 1.5 / classes).to(torch.get_default_dtype())
+            method = choice.call(torch.tanh(torch.randn(24, bits)), labels)
+            for number, index in enumerate(batches):
+                codes = torch.tanh(torch.randn(len(index), bits)).requires_grad_()
+                loss = method(codes, labels[index], index)
+                gradients = torch.autograd.grad(loss, [codes, *method.parameters()])
+                digits = [loss.item(), *(projection(gradient) for gradient in gradients)]
+                found[f"loss and gradients of batch {number}, {bits} bits"] = digits
+            kept = {name: tensor for name, tensor in method.state_dict().items() if tensor.is_floating_point()}
+        found |= {f"{name}, {bits} bits": digits for name, digits in of_tensors(kept).items()}
+    return found
