@@ -163,7 +163,7 @@ class Bars:
         return int(self.progress.add_task(name, total=total))
 
     def advance(self, handle: int) -> None:
-        """StepRule a bar one step on."""
+        """Move a bar one step on."""
         self.progress.advance(handle)  # type: ignore[arg-type]
 
     def end(self, handle: int) -> None:
