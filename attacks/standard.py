@@ -21,8 +21,15 @@ from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import Images, Labels
 
+MEMBERS = ("apgd-hamming", "soft-ap", "pgd-own", "transfer", "pgd-hamming", "square-hamming")
 
-@attack("standard", paper="ours", presets={"quick": {"share": 0.05}})
+
+@attack(
+    "standard",
+    paper="ours",
+    uses=(*(("attack", name) for name in MEMBERS), ("backbone", "cnn"), ("method", "csq")),
+    presets={"quick": {"share": 0.05}},
+)
 def standard(victim: Victim, threat: Threat, *, share: Share = 1.0, version: Literal[1] = 1) -> Craft:
     """Run the attacks of the set `standard-1` in turn and keep each query's image with the lowest exact AP.
 

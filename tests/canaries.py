@@ -134,7 +134,7 @@ def other_words(parameter: Parameter) -> list[str]:
     if parameter.default == 0 and parameter.kind in (int, float):
         return ["1" if parameter.kind is int else "0.5"]
     words = parameter.choices or (("true", "false") if parameter.kind is bool else ())
-    return [word for word in words if str(parameter.read(word)) != str(parameter.default)]
+    return [word for word in words if str(parameter.read(str(word))) != str(parameter.default)]
 
 
 def of_entry(variant: Variant, kind: str, compute: Callable[[Choice[Any]], Digits], **others: int) -> Canary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hashbench.registry.attack_guard import guarded
 from hashbench.registry.entries import (
@@ -29,6 +29,7 @@ def attack(
     access: Access = "white",
     paper: str = "",
     version: int = 1,
+    uses: Sequence[tuple[str, str]] = (),
     presets: Mapping[str, Mapping[str, Value]] | None = None,
 ) -> Callable[[Attack], Attack]:
     """Register an attack: a function of a victim and a threat that returns a crafting function.
@@ -43,6 +44,7 @@ def attack(
         access: what the attack knows of the victim.
         paper: the publication, for `hashbench list`.
         version: raised whenever the same parameters give different digits; so in all registries.
+        uses: kinds and names of entries that the function calls by itself: ("attack", "soft-ap").
         presets: named sets of parameter values: `paper` for those of the publication, `quick` for the cheapest that
             show that the attack runs.
 
@@ -60,7 +62,7 @@ def attack(
 
     def register(function: Attack) -> Attack:
         prepare = guarded(function, sees_weights=access == "white")
-        attacks.add(Entry(name, prepare, paper, version, goal=goal, access=access, presets=presets or {}))
+        attacks.add(Entry(name, prepare, paper, version, goal=goal, access=access, uses=uses, presets=presets or {}))
         return prepare
 
     return register

@@ -35,6 +35,7 @@ class Entry(Generic[F]):
         transforms: whether a defense puts a transformation before the network.
         check: refuses a model and parameters before anything is trained.
         needs: says what has to be downloaded for the given parameters.
+        uses: kinds and names of other entries that its function calls by itself, not because a parameter names them.
         presets: named sets of parameter values.
         grid: the parameter values that tuning tries.
     """
@@ -49,6 +50,7 @@ class Entry(Generic[F]):
     transforms: bool = False
     check: Callable[..., None] | None = None
     needs: Callable[..., str] | None = None
+    uses: Sequence[tuple[str, str]] = ()
     presets: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     grid: Grid = field(default_factory=dict)
 
@@ -72,6 +74,11 @@ class Entry(Generic[F]):
         if not plugins.is_file_of_user(self.module):
             return self.version
         return f"{self.version}+{code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))}"
+
+    def raised(self, role: str) -> dict[str, Version]:
+        """The versions of the entries that it uses, under names that begin with its role, where they are above 1."""
+        stamps = {f"{role}.uses.{kind}.{name}": stamp_of(kind, name) for kind, name in self.uses}
+        return {place: stamp for place, stamp in stamps.items() if stamp not in (1, None)}
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class Choice(Generic[F]):
         """
         named = {registry.kind: registry for registry in REGISTRIES if registry.kind in self.params}
         inner = {f"{role}.{kind}": registry[str(self.params[kind])].stamp for kind, registry in named.items()}
-        return {role: self.entry.stamp, **inner}
+        return {role: self.entry.stamp, **inner, **self.entry.raised(role)}
 
     def call(self, *args: Any) -> Any:
         """Call the function with its parameters."""
@@ -212,14 +219,20 @@ methods: Registry[MethodFactory] = Registry("method")
 REGISTRIES: tuple[Registry[Any], ...] = (attacks, defenses, methods, backbones, datasets)
 
 
-def stamp_of(kind: str, name: str) -> Version | None:
-    """The stamp of the entry of a kind that has a name; None where nothing has it.
+def entry_of(kind: str, name: str) -> Entry[Any] | None:
+    """The entry of a kind that has a name; None where nothing has it.
 
     Args:
         kind: attack, defense, method, backbone or dataset.
     """
     (registry,) = (registry for registry in REGISTRIES if registry.kind.replace(" ", "") == kind)
-    return next((entry.stamp for entry in registry if entry.name == name), None)
+    return next((entry for entry in registry if entry.name == name), None)
+
+
+def stamp_of(kind: str, name: str) -> Version | None:
+    """The stamp of the entry of a kind that has a name; None where nothing has it."""
+    entry = entry_of(kind, name)
+    return entry.stamp if entry else None
 
 
 def load_plugin(path: Path) -> ModuleType:

@@ -80,7 +80,7 @@ class Parameter:
     default: Value
     optional: bool = False
     bounds: Range | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
     content: ContentFile | None = None
     later: bool = False
 
@@ -93,9 +93,9 @@ class Parameter:
         if self.optional and text.lower() == "none":
             return None
         if self.choices:
-            if text in self.choices:
-                return text
-            raise BadParameter(f"{self.name}={text} is unknown; take one of {_listed(self.choices)}")
+            if text in map(str, self.choices):
+                return next(choice for choice in self.choices if str(choice) == text)
+            raise BadParameter(f"{self.name}={text} is unknown; take one of {_listed(map(str, self.choices))}")
         try:
             value = _READERS[self.kind](text)
         except (ValueError, KeyError, ZeroDivisionError):
@@ -120,7 +120,7 @@ class Parameter:
     @property
     def range(self) -> str:
         """The values it takes, for people to read; empty if its type says enough."""
-        return " | ".join(self.choices) or str(self.bounds or self.content or "")
+        return " | ".join(map(str, self.choices)) or str(self.bounds or self.content or "")
 
     def __str__(self) -> str:
         return f"{self.name}={format_value(self.default)}"
@@ -220,7 +220,7 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
     content = next((e for e in extras if isinstance(e, ContentFile)), None)
     later = any(isinstance(e, Later) for e in extras)
     if get_origin(kinds[0]) is Literal:
-        return Parameter(name, str, default, optional, choices=tuple(map(str, get_args(kinds[0]))))
+        return Parameter(name, str, default, optional, choices=get_args(kinds[0]))
     if default is inspect.Parameter.empty or len(kinds) != 1 or kinds[0] not in _READERS:
         raise PluginError(
             f"{function.__name__}: parameter {name!r} needs a default and one of the types "

@@ -17,7 +17,7 @@ from hashbench.digests import code_digest, digest
 from hashbench.evaluation.judge import PROTOCOL_VERSION
 from hashbench.models.data import RetrievalSplit
 from hashbench.models.helpers import Settings, Tensors, Version, Versions
-from hashbench.registry.entries import Choice, stamp_of
+from hashbench.registry.entries import Choice, entry_of, stamp_of
 from hashbench.registry.plugins import is_file_of_user
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.seeds import derive_seed
@@ -210,15 +210,32 @@ def outdated(
         roles: whose versions are compared.
         exact: compare the code of plugins' files too, not only their versions.
     """
+    versions = of_roles(identity.get("versions", {}), roles)
+    for owner in {role.partition(".")[0] for role in versions} - {"training"}:
+        entry = entry_of(owner, _name_of(owner, identity))
+        versions = {**dict.fromkeys(entry.raised(owner) if entry else (), 1), **versions}
     found = []
-    for role, version in of_roles(identity.get("versions", {}), roles).items():
-        owner, _, kind = role.partition(".")
-        name = str(identity[f"{owner}_params"][kind] if kind else identity[owner]).partition(":")[0]
-        today = TRAINING_VERSION if role == "training" else stamp_of(kind or owner, name)
+    for role, version in versions.items():
+        name = _name_of(role, identity)
+        today = TRAINING_VERSION if role == "training" else stamp_of(_kind_of(role), name)
         if today is not None and (version != today if exact else _number(version) != _number(today)):
-            what = "the training loop" if role == "training" else name
-            found.append(f"{what}, version {_number(version)}; now {_number(today)}")
+            found.append(f"{name}, version {_number(version)}; now {_number(today)}")
     return tuple(found)
+
+
+def _kind_of(role: str) -> str:
+    """The kind of the entry behind `attack`, `attack.backbone` or `attack.uses.backbone.cnn`."""
+    parts = role.split(".")
+    return parts[2] if len(parts) > 2 else parts[-1]
+
+
+def _name_of(role: str, identity: Mapping[str, Any]) -> str:
+    owner, *inner = role.split(".")
+    if role == "training":
+        return "the training loop"
+    if len(inner) > 1:
+        return inner[-1]
+    return str(identity[f"{owner}_params"][inner[0]] if inner else identity[owner]).partition(":")[0]
 
 
 def without_code(versions: Versions) -> Versions:
