@@ -133,7 +133,7 @@ def other_words(parameter: Parameter) -> list[str]:
     """Values that make a parameter's function take another path than its default does."""
     if parameter.default == 0 and parameter.kind in (int, float):
         return ["1" if parameter.kind is int else "0.5"]
-    words = parameter.choices or (("true", "false") if parameter.kind is bool else ())
+    words = [str(word) for word in parameter.choices] or (["true", "false"] if parameter.kind is bool else [])
     return [word for word in words if str(parameter.read(str(word))) != str(parameter.default)]
 
 
