@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from hashbench.boards.leaderboard import title_of
 from hashbench.boards.query_files import QUERIES, read_arrays
 from hashbench.errors import BadInput
 from hashbench.metrics.distance_counts import Counts
+from hashbench.readers import csv_tables
+from hashbench.readers.board_columns import declared
+from hashbench.readers.csv_tables import wrong_values
 from hashbench.threat import format_eps
 
 Row = dict[str, str]
@@ -121,7 +123,7 @@ def read_board(folder: Path) -> LeaderboardFiles:
     """
     paths = [folder / f"{name}.csv" for name in TABLES]
     try:
-        tables = [tuple(read_rows(path)) if path.is_file() else () for path in paths]
+        tables = [_typed_rows(path) if path.exists() else () for path in paths]
     except BadInput as error:
         raise BadInput(f"{folder}: {error}") from None
     results, ranking, sanity, curve, provenance = tables
@@ -148,14 +150,12 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         BadInput: it can't be read, its rows have not as many values as there are columns, or none names a defense.
     """
-    again = "make it again with 'hashbench report'"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, restkey="", strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise BadInput(f"{path.name} is missing or no table; {again}") from None
-    if any("" in row or None in row.values() for row in rows):
-        raise BadInput(f"{path.name} has rows that are longer or shorter than its head; {again}")
-    if rows and "defense" not in rows[0]:
-        raise BadInput(f"{path.name} has no column 'defense'; {again}")
-    return rows
+    return list(csv_tables.read_rows(path, needed=["defense"], inside=path.parent).rows)
+
+
+def _typed_rows(path: Path) -> tuple[Row, ...]:
+    """The rows of a table whose values are all of their columns' types."""
+    table = csv_tables.read_rows(path, needed=["defense"], inside=path.parent)
+    if wrong := wrong_values(table, declared(path.stem, table.header)):
+        raise BadInput(f"{wrong[0]}; make it again with 'hashbench report'")
+    return table.rows

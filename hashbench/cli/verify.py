@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from hashbench.cli import options
-from hashbench.errors import BadInput
+from hashbench.errors import BadInput, HashbenchError
 
 if TYPE_CHECKING:
     from hashbench.verification.board import Findings
+
+LONGEST = 1000  # characters of a line about a foreign file
 
 
 @click.command(epilog="Example: hashbench verify leaderboards --rerun 30 --store runs")
@@ -37,8 +39,10 @@ def verify(
     and perhaps model.safetensors. Checks digests, form, versions and every number that the per-query files
     decide; with --rerun also the models in the store, and APs one by one. Ends with exit code 1 if anything is wrong.
     """
+    from hashbench.readers.folders import shown_path
+    from hashbench.readers.text import printable
     from hashbench.registry import entries
-    from hashbench.verification.board import boards_in, verify_board
+    from hashbench.verification.board import Findings, boards_in, verify_board
     from hashbench.verification.submission import RUN, verify_submission
 
     for path in plugins:
@@ -46,19 +50,21 @@ def verify(
     seed = secrets.randbelow(1 << 32) if seed is None else seed
     failed = False
     for folder in boards_in(paths):
-        found = verify_submission(folder) if (folder / RUN).exists() else verify_board(folder)
-        if count:
-            found.problems += _rerun(folder, found, store, count, seed, device)
+        try:
+            found = verify_submission(folder) if (folder / RUN).exists() else verify_board(folder)
+            if count:
+                found.problems += _rerun(folder, found, store, count, seed, device)
+        except (HashbenchError, MemoryError, RecursionError, OSError) as error:  # the folders behind it get theirs too
+            found = Findings([f"{type(error).__name__}: {error}"])
         failed |= bool(found.problems)
         again = f"; {count} queries of each attacked again, drawn with --seed {seed}" if count else ""
         state = "REFUSED" if found.problems else "verified"
-        click.secho(
-            f"{folder}: {state}, {len(found.cells)} cells made again{again}", fg="red" if found.problems else None
-        )
+        verdict = f"{shown_path(folder)}: {state}, {len(found.cells)} cells recomputed{again}"
+        click.secho(verdict, fg="red" if found.problems else None)
         for line in found.problems:
-            click.echo(f"  problem: {line}")
+            click.echo(f"  problem: {printable(line, LONGEST)}")
         for line in found.warnings:
-            click.echo(f"  warning: {line}")
+            click.echo(f"  warning: {printable(line, LONGEST)}")
     if failed:
         click.get_current_context().exit(1)
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hashbench.errors import BadInput
+from hashbench.readers.weight_files import read_weights
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which people save a state dict
 # What torch.load raises for a file that it did not write, or that is truncated.
@@ -32,10 +31,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         BadInput: the file is damaged, or holds anything but tensors; code in it is not run.
     """
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise BadInput(f"{path} is not an intact safetensors file ({_one_line(error)}); copy it again") from None
+        return read_weights(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # an odd pickle protocol warns; errors are reported below
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -93,7 +93,7 @@ def read_rows(
         _check_header(head, needed, header, name)
         found = list(_rows(reader, head, cells, name))
     except csv.Error as error:
-        raise BadInput(f"{name}, line {reader.line_num} is no CSV ({error}); write the table again") from None
+        raise BadInput(f"{name}, line {reader.line_num} is not CSV ({error}); write the table again") from None
     return Table(name, head, tuple(row for row, _ in found), tuple(line for _, line in found))
 
 

@@ -33,7 +33,7 @@ _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 @dataclass(frozen=True)
 class Listing:
-    """The files below a folder by their names from it, sorted, and a line for each entry that is none or is odd."""
+    """The files below a folder by their names from it, sorted, and a line for each odd entry or one that is no file."""
 
     files: tuple[str, ...]
     odd: tuple[str, ...]
@@ -48,7 +48,7 @@ def open_regular(path: Path, inside: Path | None = None) -> Iterator[BinaryIO]:
             path is the user's own, and links are.
 
     Raises:
-        BadInput: it is not there, can't be read, is no regular file, is behind a link, or lies outside.
+        BadInput: it is not there, can't be read, is not a regular file, is behind a link, or lies outside.
     """
     name = shown_path(path)
     try:
@@ -80,7 +80,7 @@ def read_text(path: Path, limit: int, inside: Path | None = None) -> str:
     """What a regular file holds as UTF-8 text, line breaks as they are.
 
     Raises:
-        BadInput: as of `read_bytes`, it is no UTF-8, or it holds NUL.
+        BadInput: as of `read_bytes`, it is not UTF-8, or it holds NUL.
     """
     return decode(read_bytes(path, limit, inside), shown_path(path))
 
@@ -94,11 +94,11 @@ def decode(content: bytes, name: str) -> str:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{name} is no UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise BadInput(f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     if text.startswith("\ufeff"):
         raise BadInput(f"{name} starts with a byte order mark; save it as UTF-8 without one")
     if "\0" in text:
-        raise BadInput(f"{name} holds the character NUL (place {text.index(chr(0))}); it is no text")
+        raise BadInput(f"{name} holds the character NUL (place {text.index(chr(0))}); it is not text")
     return text
 
 

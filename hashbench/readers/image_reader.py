@@ -87,12 +87,12 @@ def read_picture(path: Path, *, limit: int = LARGEST, inside: Path | None = None
             _check_values(image, name)
             return _colour(image)
     except UnidentifiedImageError:
-        raise BadInput(f"{name} is no image that can be decoded; give {', '.join(FORMATS)}") from None
+        raise BadInput(f"{name} can't be decoded as an image; give {', '.join(FORMATS)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadInput(f"{name} claims more than {PIXELS:,} pixels; scale it down first") from None
     except _UNREADABLE as error:
         why = printable(str(error), 60) or type(error).__name__
-        raise BadInput(f"{name} is no image that can be decoded ({why}); fetch it again") from None
+        raise BadInput(f"{name} can't be decoded as an image ({why}); fetch it again") from None
 
 
 def _check_sides(sides: tuple[int, int], name: str) -> None:

@@ -57,7 +57,7 @@ def read_json(
         )
     except (ValueError, RecursionError) as error:
         where = f" (line {error.lineno}, {error.msg})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadInput(f"{name} is no JSON{where}; write it again") from None
+        raise BadInput(f"{name} is not JSON{where}; write it again") from None
     if "\\ud" in text.lower():
         _refuse_halves(content, name)
     return content
@@ -79,7 +79,7 @@ class _Words:
         self.name = name
 
     def constant(self, text: str) -> Never:
-        raise BadInput(f"{self.name} holds {text}, which is no number; leave out what is not known")
+        raise BadInput(f"{self.name} holds {text}, which is not a number; leave out what is not known")
 
     def fraction(self, text: str) -> float:
         value = float(text)

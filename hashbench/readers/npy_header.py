@@ -54,7 +54,7 @@ def read_header(head: bytes, kinds: str, limit: int, name: str) -> Header:
         name: of file and member, for messages.
 
     Raises:
-        BadInput: it is none, or the array holds Python objects, records or another kind, has an absurd shape or
+        BadInput: it is not one, or the array holds Python objects, records or another kind, has an absurd shape or
             is larger than `limit`.
     """
     text, offset = _header_text(head, name)
@@ -71,7 +71,7 @@ def read_header(head: bytes, kinds: str, limit: int, name: str) -> Header:
 
 
 def check_values(array: NDArray[Any], name: str) -> None:
-    """Refuse booleans that are neither 0 nor 1, and text that is none; numpy takes both as they are.
+    """Refuse booleans that are neither 0 nor 1, and text that is not text; numpy takes both as they are.
 
     Raises:
         BadInput: there is such a value.
@@ -84,12 +84,12 @@ def check_values(array: NDArray[Any], name: str) -> None:
     else:
         return
     if damaged:
-        raise BadInput(f"{name} holds bytes that are no {array.dtype.name} values; write it with numpy.savez")
+        raise BadInput(f"{name} holds bytes that are not {array.dtype.name} values; write it with numpy.savez")
 
 
 def _header_text(head: bytes, name: str) -> tuple[str, int]:
     if not head.startswith(MAGIC) or len(head) < 10:
-        raise BadInput(f"{name} is no array of numpy; write it with numpy.savez")
+        raise BadInput(f"{name} is not an array of numpy; write it with numpy.savez")
     version, width = head[6], 2 if head[6] == 1 else 4
     if version not in (1, 2, 3) or head[7] != 0:
         raise BadInput(f"{name} has version {version}.{head[7]} of numpy's format; 1.0 to 3.0 are read")
@@ -113,7 +113,7 @@ def _pairs(text: str, name: str) -> dict[str, re.Match[str]]:
         if pair and pair.group("structured"):
             raise BadInput(f"{name} holds records of several fields; store plain arrays, one a field")
         if not pair or pair.group(2) in found:
-            raise BadInput(f"{name} has a header that is none ({shown(inner[place:], 40)}); write it with numpy.save")
+            raise BadInput(f"{name} has an unreadable header ({shown(inner[place:], 40)}); write it with numpy.save")
         found[pair.group(2)] = pair
         place = pair.end()
     if len(found) < 3:
@@ -125,14 +125,14 @@ def _dtype(pair: re.Match[str], kinds: str, name: str) -> np.dtype[Any]:
     text = pair.group("text")
     known = _TYPE.fullmatch(text or "")
     if not known:
-        raise BadInput(f"{name} has the type {shown(text)}, which is none of numpy's; store numbers")
+        raise BadInput(f"{name} has the type {shown(text)}, which numpy does not have; store numbers")
     kind = known.group(1)
     if kind == "O":
         raise BadInput(f"{name} holds Python objects, which are never loaded; store plain arrays")
     try:
         dtype = np.dtype(text or "")
     except (TypeError, ValueError):
-        raise BadInput(f"{name} has the type {shown(text)}, which is none of numpy's; store numbers") from None
+        raise BadInput(f"{name} has the type {shown(text)}, which numpy does not have; store numbers") from None
     if dtype.kind not in kinds or not dtype.itemsize or (dtype.kind != "U" and dtype.itemsize > WIDEST):
         raise BadInput(f"{name} holds {shown(text)}; numbers of at most {WIDEST} bytes are read")
     return dtype
@@ -143,7 +143,7 @@ def _shape(text: str | None, name: str) -> tuple[int, ...]:
     if sides[-1] == "":
         sides.pop()
     if text is None or not all(_SIZE.fullmatch(side) for side in sides):
-        raise BadInput(f"{name} has a shape that is none ({shown(text, 40)}); write it with numpy.save")
+        raise BadInput(f"{name} has a shape that can't be read ({shown(text, 40)}); write it with numpy.save")
     shape = tuple(int(side.rstrip("L")) for side in sides)
     if len(shape) > DIMENSIONS or any(side < 0 for side in shape):
         raise BadInput(f"{name} has the shape {_sides(shape)}; up to {DIMENSIONS} sides from 0 are read")

@@ -42,7 +42,7 @@ def read_arrays(
         inside: the foreign folder that the file belongs to, as of `open_regular`.
 
     Raises:
-        BadInput: the file is not there, is no such archive, lies about its sizes, is damaged, encrypted or too large,
+        BadInput: the file is missing, is not such an archive, lies about its sizes, is damaged, encrypted or too large,
             has too many members or odd names, holds Python objects or records, or lacks a wanted array.
     """
     source = shown_path(path)
@@ -97,7 +97,7 @@ def _check_total(total: int, limit: int, source: str) -> None:
 
 def _array_name(member: Member, source: str) -> str:
     if not member.name.endswith(SUFFIX) or member.name == SUFFIX:
-        raise BadInput(f"{source} has {shown(member.name)} in it, which is no array; write it with numpy.savez")
+        raise BadInput(f"{source} has {shown(member.name)} in it, which is not an array; write it with numpy.savez")
     return member.name.removesuffix(SUFFIX)
 
 

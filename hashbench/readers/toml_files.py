@@ -43,7 +43,7 @@ def read_eps(value: str | float) -> float:
     """A budget from a number, or from a text with a number or a fraction: 0.03, "0.03" or "8/255".
 
     Raises:
-        BadInput: it is none, or lies outside of 0 to 1.
+        BadInput: it is not one, or lies outside of 0 to 1.
     """
     if isinstance(value, bool):
         numbers = [math.nan]
@@ -53,7 +53,7 @@ def read_eps(value: str | float) -> float:
     else:
         numbers = [float(value) if abs(value) <= 1 else math.nan]
     if len(numbers) > 2 or not all(map(math.isfinite, numbers)) or (len(numbers) == 2 and not numbers[1]):
-        raise BadInput(f"{shown(value)} is no budget; give a number from 0 to 1, such as 0.03 or '8/255'")
+        raise BadInput(f"{shown(value)} is not a budget; give a number from 0 to 1, such as 0.03 or '8/255'")
     eps = numbers[0] / numbers[1] if len(numbers) == 2 else numbers[0]
     if not 0 <= eps <= 1:
         raise BadInput(f"{shown(value)} is {eps:g}; give a budget from 0 to 1, such as 0.03 or '8/255'")
@@ -146,7 +146,9 @@ def read_toml(path: Path, *, limit: int = LARGEST, inside: Path | None = None) -
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{name} is no TOML file ({printable(str(error), 100)}); see the suites of hashbench") from None
+        raise BadInput(
+            f"{name} is not a TOML file ({printable(str(error), 100)}); see the suites of hashbench"
+        ) from None
 
 
 def _run(table: object, name: str, place: str) -> Mapping[str, Any]:

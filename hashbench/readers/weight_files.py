@@ -39,7 +39,7 @@ def read_weights(path: Path, *, limit: int = LARGEST, inside: Path | None = None
         inside: the foreign folder that the file belongs to, as of `open_regular`.
 
     Raises:
-        BadInput: the file can't be read, is larger than `limit`, or is no safetensors file: a header that is no JSON,
+        BadInput: the file can't be read, is larger than `limit`, or is not a safetensors file: a header not in JSON,
             too long or nested, a tensor of an odd name, type or shape, or whose bytes are not all there or another's.
     """
     name = shown_path(path)
@@ -49,13 +49,13 @@ def read_weights(path: Path, *, limit: int = LARGEST, inside: Path | None = None
         return safetensors.torch.load(content)
     except (SafetensorError, ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
         why = printable(str(error), 100)
-        raise BadInput(f"{name} is no intact safetensors file ({why}); copy it again") from None
+        raise BadInput(f"{name} is not an intact safetensors file ({why}); copy it again") from None
 
 
 def _check(content: bytes, name: str) -> None:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > len(content) - 8:
-        raise BadInput(f"{name} is no intact safetensors file; write it with safetensors.torch.save_file")
+        raise BadInput(f"{name} is not an intact safetensors file; write it with safetensors.torch.save_file")
     if length > HEADER:
         raise BadInput(f"{name} has a header of {length} bytes; {HEADER >> 20} MB is the most that is read")
     header = read_json(content[8 : 8 + length], limit=HEADER, depth=4, name=f"the header of {name}")
@@ -71,7 +71,7 @@ def _check(content: bytes, name: str) -> None:
     whole = all(end == start for (_, end), (start, _) in itertools.pairwise(ends))
     if not whole or ends[-1][1] != len(content) - 8 - length:
         raise BadInput(
-            f"{name} is no intact safetensors file: tensors overlap, leave bytes out or end elsewhere; copy it again"
+            f"{name} is not an intact safetensors file: tensors overlap, leave gaps or end elsewhere; copy it again"
         )
 
 

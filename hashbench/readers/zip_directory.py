@@ -50,7 +50,7 @@ def read_directory(file: BinaryIO, length: int, most: int, source: str) -> list[
         source: its name, for messages.
 
     Raises:
-        BadInput: it is no zip archive, has more members, or one that is encrypted, packed by another method,
+        BadInput: it is not a zip archive, has more members, or one that is encrypted, packed by another method,
             oddly named, named twice, larger than 4 GB, or overlapping another.
     """
     file.seek(max(0, length - _END_FORM.size))

@@ -13,6 +13,8 @@ from typing import Any
 from hashbench.digests import digest
 from hashbench.errors import BadInput, BadParameter, StoreUnusable
 from hashbench.models.data import RetrievalSplit
+from hashbench.readers.board_columns import TUNED
+from hashbench.readers.csv_tables import read_rows, wrong_values
 from hashbench.registry.entries import Choice, defenses
 from hashbench.registry.parameters import format_value
 from hashbench.registry.protocols import Defense
@@ -108,14 +110,14 @@ def read_table(path: Path) -> list[Row]:
         BadInput: the file is not there or is no such table.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"can't read tuned values from {path} ({error}); make them with 'hashbench tune'") from None
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise BadInput(f"{path} is no table of 'hashbench tune'; its columns must be {', '.join(COLUMNS)}")
-    return rows
+        table = read_rows(path, header=COLUMNS)
+        wrong = wrong_values(table, TUNED)
+    except BadInput as error:
+        wrong = [str(error)]
+    if wrong or not table.rows:
+        reason = wrong[0] if wrong else f"{table.name} has no rows"
+        raise BadInput(f"can't read tuned values: {reason}; make them with 'hashbench tune'")
+    return list(table.rows)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def result(defense: str, attack: str, value: float | None, seed: int = 0, **chan
         "dataset": "digits", "split_digest": "d" * 16, "backbone": "cnn", "method": "csq", "training": "clean",
         "bits": 32, "norm": "linf", "eps": 8 / 255, "seed": seed, "defense": defense, "attack": attack,
         "attack_params": {"steps": 5} if attack == "pgd" else {}, "goal": "untargeted", "access": "white",
-        "attacker": "adaptive",
+        "attacker": "adaptive", "schema_version": 1, "protocol_version": 1, "index": "reindexed",
     } | changes  # fmt: skip
     key = f"{defense}-{attack}-{seed}-{len(changes)}"
     host = {"created_utc": "2026-01-01T00:00:00+00:00"}

@@ -113,5 +113,5 @@ def test_says_which_array_a_file_lacks(tmp_path: Path, arrays: dict[str, Any]) -
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(BadInput, match="plain arrays"):
         score_file(path)
-    with pytest.raises(BadInput, match="there is no file"):
+    with pytest.raises(BadInput, match="is not there"):
         score_file(tmp_path / "absent.npz")

@@ -203,7 +203,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_formats_that_start_other_programs_are_not_tried(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "a.eps")
-    assert "no image" in refusal(tmp_path / "a.eps")
+    assert "as an image" in refusal(tmp_path / "a.eps")
 
 
 def test_scans_and_chunks_without_end_are_refused(tmp_path: Path) -> None:

@@ -108,4 +108,4 @@ def test_sizes_are_limited_and_pipes_do_not_wait(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "pipe" in refusal(tmp_path / "pipe")
     torch.save(weights(), tmp_path / "a.pt")
-    assert "no intact safetensors" in refusal(tmp_path / "a.pt")
+    assert "not an intact safetensors" in refusal(tmp_path / "a.pt")

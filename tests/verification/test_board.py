@@ -172,7 +172,7 @@ def test_the_command_says_what_is_wrong_by_its_exit_code(
 ) -> None:
     outcome = hashbench(capsys, monkeypatch, "verify", board.parent)
     assert (outcome.code, outcome.err) == (0, "")
-    assert "verified, 6 cells made again" in outcome.out
+    assert "verified, 6 cells recomputed" in outcome.out
     repeat_row(board)
     outcome = hashbench(capsys, monkeypatch, "verify", board)
     assert outcome.code == 1
@@ -262,7 +262,7 @@ def test_a_submission_is_accepted_and_attacked_again(
     assert verify_submission(submission).problems == []
     outcome = hashbench(capsys, monkeypatch, "verify", submission, "--rerun", "5", "--seed", "1")
     assert outcome.code == 0, outcome.out
-    assert "verified, 1 cells made again; 5 queries of each attacked again, drawn with --seed 1" in outcome.out
+    assert "verified, 1 cells recomputed; 5 queries of each attacked again, drawn with --seed 1" in outcome.out
 
 
 def test_a_submission_is_refused_with_reasons(submission: Path, tmp_path: Path) -> None:
@@ -273,12 +273,13 @@ def test_a_submission_is_refused_with_reasons(submission: Path, tmp_path: Path) 
     (submission / "model.pth").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     problems = "\n".join(verify_submission(submission).problems)
     assert "run.json: map is" in problems
-    assert "model.safetensors is no safetensors file" in problems
+    assert "model.safetensors is not an intact safetensors file" in problems
     assert "model.pth is not part of a submission and was not opened" in problems
     (submission / "run.json").write_text(
         json.dumps({**record, "identity": {**record["identity"], "schema_version": 2}})
     )
     assert any("run.json has schema_version 2" in line for line in verify_submission(submission).problems)
     (submission / "run.json").write_text('{"numbers": NaN}')
-    assert "run.json holds NaN; leave out what is not known" in verify_submission(submission).problems
+    (problem,) = (line for line in verify_submission(submission).problems if line.startswith("run.json"))
+    assert "holds NaN, which is not a number; leave out what is not known" in problem
     assert not (tmp_path / "sprung").exists()
