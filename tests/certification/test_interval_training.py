@@ -18,6 +18,7 @@ from hashbench.certification.refusal import NoCertificate
 from hashbench.codes import encode
 from hashbench.contract import BUDGET
 from hashbench.contract_defenses import check_defense
+from hashbench.data import ImageSet
 from hashbench.defenses.ibp import ibp
 from hashbench.defenses.mtl_ibp import mtl_ibp
 from hashbench.interval_training import (
@@ -33,6 +34,7 @@ from hashbench.interval_training import (
 from hashbench.methods.csq import csq
 from hashbench.model import HashModel
 from hashbench.passes import Passes, counted
+from hashbench.protocols import Method
 from hashbench.recipe import Recipe
 from hashbench.registry import backbones, defenses
 from hashbench.spec import Spec
@@ -89,8 +91,8 @@ def test_a_step_of_ibp_costs_three_passes_and_one_of_mtl_ibp_four_and_its_attack
         assert passes.forwards == (wanted + 2) * images  # the codes of the method's and the guides' memory
 
 
-def victim_method(model: HashModel, train: object) -> nn.Module:
-    return csq(encode(model, train), train.labels)  # type: ignore[arg-type, attr-defined]
+def victim_method(model: HashModel, train: ImageSet) -> Method:
+    return csq(encode(model, train), train.labels)
 
 
 def test_drawn_weights_keep_the_width_of_boxes() -> None:
