@@ -40,10 +40,11 @@ class Worst:
     """The term of a loss that bounds what any attack can do to a batch.
 
     Args:
-        ramp: share of the steps over which eps rises from 0; before them, `warm` is trained clean.
+        ramp: share of the steps over which the box's radius rises from 0.
         widen: the box's final radius divided by eps.
-        start: weights to begin with: `shi` draws all convolutions and linear layers so that boxes keep their
-            size from layer to layer; `clean` keeps those of the clean model.
+        start: weights to begin with: `clean` keeps those of the given model, whose norms hold boxes of radius 0 at
+            the start; `shi` draws all convolutions and linear layers anew so that boxes keep their size from layer
+            to layer, which deep networks and those without norms need.
     """
 
     ramp: Share = 0.5
