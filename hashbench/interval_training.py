@@ -88,10 +88,7 @@ def interval_training(
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
         share = clock.tick()
-        crafted = images[:0]
-        if inner is not None:
-            away = guided.codes(labels)
-            crafted = inner.craft(student, images, lambda codes: agreement(codes, away), threat)
+        crafted = _crafted(student, images, guided.codes(labels), inner, threat)
         with moments(student) as statistics:
             logits = student.logits(torch.cat([images, crafted]))
         clean = torch.tanh(logits[: len(images)])
@@ -105,6 +102,13 @@ def interval_training(
         return value + weight * (1 - alpha) * hinge(guide * logits[len(images) :], guide)
 
     return fit(student, train, method, loss, recipe, name=name, state={"guided": guided, "clock": clock})
+
+
+def _crafted(student: HashModel, images: Images, away: GuideCodes, inner: InnerAttack | None, threat: Threat) -> Images:
+    """Images whose codes are led away from their guide codes; none without an inner attack."""
+    if inner is None:
+        return images[:0]
+    return inner.craft(student, images, lambda codes: agreement(codes, away), threat)
 
 
 def check_network(model: HashModel, **parameters: object) -> None:
@@ -157,7 +161,7 @@ def moments(model: HashModel) -> Iterator[Moments]:
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
-        variance, mean = torch.var_mean(inputs[0], axes, correction=0)
+        variance, mean = torch.var_mean(inputs[0].float(), axes, correction=0)
         found[module] = (mean, variance)
 
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
