@@ -34,8 +34,10 @@ def ibp(
     """Train on the hashing loss of clean images plus the worst logits that interval arithmetic allows.
 
     The bounds hold for every image of the threat, so that what is trained is what a certificate needs. A step costs
-    three passes where one of CgAT costs nine: the same compute lasts for three times the epochs. The initialisation
-    is that of Shi et al. (arXiv 2103.17268).
+    three passes where one of CgAT costs nine: the same compute lasts for three times the epochs. With
+    `start=shi` it begins with the initialisation of Shi et al. (arXiv 2103.17268).
+
+    Where the term weighs too much, all images get one code, which no attack can change: lower the weight then.
 
     Args:
         weight: of the worst-case term.

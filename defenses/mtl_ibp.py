@@ -38,8 +38,10 @@ def mtl_ibp(
     """Train on the hashing loss of clean images, on attacked images and on the worst logits that intervals allow.
 
     Both further terms have one form, so that alpha leads from adversarial training (0) to interval training (1).
-    A step costs four passes and those of the inner attack; the initialisation is that of Shi et al.
-    (arXiv 2103.17268), the interval term that of Gowal et al. (arXiv 1810.12715).
+    A step costs four passes and those of the inner attack; the interval term is that of Gowal et al.
+    (arXiv 1810.12715), the initialisation of `start=shi` that of Shi et al. (arXiv 2103.17268).
+
+    Where the terms weigh too much, all images get one code, which no attack can change: lower the weight then.
 
     Args:
         weight: of both further terms together.

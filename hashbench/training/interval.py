@@ -40,10 +40,11 @@ class Worst:
     """The term of a loss that bounds what any attack can do to a batch.
 
     Args:
-        ramp: share of the steps over which eps rises from 0; before them, `warm` is trained clean.
+        ramp: share of the steps over which the box's radius rises from 0.
         widen: the box's final radius divided by eps.
-        start: weights to begin with: `shi` draws all convolutions and linear layers so that boxes keep their
-            size from layer to layer; `clean` keeps those of the clean model.
+        start: weights to begin with: `clean` keeps those of the given model, whose norms hold boxes of radius 0 at
+            the start; `shi` draws all convolutions and linear layers anew so that boxes keep their size from layer
+            to layer, which deep networks and those without norms need.
     """
 
     ramp: Share = 0.5
@@ -86,9 +87,8 @@ def interval_training(
     clock = Clock(max(1, round(worst.ramp * steps)))
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
-        share, away, crafted = clock.tick(), guided.codes(labels), images[:0]
-        if inner is not None:
-            crafted = inner.craft(student, images, lambda codes: agreement(codes, away), threat)
+        share = clock.tick()
+        crafted = _crafted(student, images, guided.codes(labels), inner, threat)
         with moments(student) as statistics:
             logits = student.logits(torch.cat([images, crafted]))
         clean = torch.tanh(logits[: len(images)])
@@ -100,6 +100,13 @@ def interval_training(
         return value + weight * (1 - alpha) * adversarial
 
     return fit(student, train, method, loss, recipe, name=name, state={"guided": guided, "clock": clock})
+
+
+def _crafted(student: HashModel, images: Images, away: GuideCodes, inner: InnerAttack | None, threat: Threat) -> Images:
+    """Images whose codes are led away from their guide codes; none without an inner attack."""
+    if inner is None:
+        return images[:0]
+    return inner.craft(student, images, lambda codes: agreement(codes, away), threat)
 
 
 def check_network(model: HashModel, **parameters: object) -> None:
@@ -152,7 +159,7 @@ def moments(model: HashModel) -> Iterator[Moments]:
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
-        variance, mean = torch.var_mean(inputs[0], axes, correction=0)
+        variance, mean = torch.var_mean(inputs[0].float(), axes, correction=0)
         found[module] = (mean, variance)
 
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
