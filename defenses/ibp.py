@@ -11,7 +11,7 @@ from hashbench.threat import Threat
 from hashbench.training.interval import Worst, check_network, interval_training
 from hashbench.training.recipe import Recipe
 
-RECIPE = Recipe(epochs=60, learning_rate=0.005)
+RECIPE = Recipe(epochs=60, learning_rate=0.01)
 WORST = Worst()
 
 
@@ -19,7 +19,7 @@ WORST = Worst()
     "ibp",
     paper="Gowal et al., arXiv 1810.12715",
     check=check_network,
-    grid={"learning_rate": (0.005, 0.01), "weight": (0.5, 1.0)},
+    grid={"learning_rate": (0.005, 0.01), "weight": (0.1, 1.0)},
 )
 def ibp(
     model: HashModel,
@@ -29,7 +29,7 @@ def ibp(
     *,
     recipe: Recipe = RECIPE,
     worst: Worst = WORST,
-    weight: NonNegative = 1.0,
+    weight: NonNegative = 0.1,
 ) -> HashModel:
     """Train on the hashing loss of clean images plus the worst logits that interval arithmetic allows.
 

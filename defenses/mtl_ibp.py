@@ -12,7 +12,7 @@ from hashbench.training.adversarial import InnerAttack
 from hashbench.training.interval import Worst, check_network, interval_training
 from hashbench.training.recipe import Recipe
 
-RECIPE = Recipe(epochs=60, learning_rate=0.005)
+RECIPE = Recipe(epochs=26, learning_rate=0.01)
 WORST = Worst()
 INNER = InnerAttack(steps=3)
 
@@ -21,7 +21,7 @@ INNER = InnerAttack(steps=3)
     "mtl-ibp",
     paper="after De Palma et al., ICLR 2024",
     check=check_network,
-    grid={"alpha": (0.25, 0.5), "weight": (1.0, 2.0)},
+    grid={"alpha": (0.25, 0.5), "weight": (0.2, 1.0)},
 )
 def mtl_ibp(
     model: HashModel,
@@ -32,7 +32,7 @@ def mtl_ibp(
     recipe: Recipe = RECIPE,
     worst: Worst = WORST,
     inner: InnerAttack = INNER,
-    weight: NonNegative = 1.0,
+    weight: NonNegative = 0.2,
     alpha: Share = 0.5,
 ) -> HashModel:
     """Train on the hashing loss of clean images, on attacked images and on the worst logits that intervals allow.

@@ -47,7 +47,7 @@ class Worst:
             to layer, which deep networks and those without norms need.
     """
 
-    ramp: Share = 0.5
+    ramp: Share = 0.7
     widen: Positive = 1.0
     start: Literal["clean", "shi"] = "clean"
 

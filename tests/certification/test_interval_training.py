@@ -132,7 +132,7 @@ def test_bits_become_certain_and_the_architecture_stays(name: str) -> None:
     train = random_images(64, seed=1)
     model = HashModel(backbones.choose(Spec.parse("cnn:width=4")).call(8, 1, 8), 8).eval()
     before = copy.deepcopy(model.state_dict())
-    choice = defenses.choose(Spec.parse(f"{name}:epochs=15,batch_size=16,learning_rate=0.01"))
+    choice = defenses.choose(Spec.parse(f"{name}:epochs=15,batch_size=16,weight=1"))
     defended = choice.call(model, train, csq(encode(model, train), train.labels), Threat(0.05))
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert [(k, v.shape) for k, v in defended.state_dict().items()] == [(k, v.shape) for k, v in before.items()]
