@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +10,9 @@ import numpy as np
 from hashbench.boards.query_files import QUERIES, read_arrays
 from hashbench.errors import BadInput
 from hashbench.metrics.distance_counts import Counts
+from hashbench.readers import csv_tables
+from hashbench.readers.board_columns import declared
+from hashbench.readers.csv_tables import Table, with_names, wrong_values
 from hashbench.threat import format_eps
 
 Row = dict[str, str]
@@ -98,7 +100,7 @@ class BoardFiles:
         if not path.is_file():
             return None
         try:
-            arrays = read_arrays(path)
+            arrays = read_arrays(path, self.folder)
             return Counts(arrays["items"].astype(np.int64), arrays["relevant"].astype(np.int64))
         except (BadInput, KeyError) as error:
             raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
@@ -122,7 +124,7 @@ def read_board(folder: Path) -> BoardFiles:
     """
     paths = [folder / f"{name}.csv" for name in TABLES]
     try:
-        tables = [tuple(read_rows(path)) if path.is_file() else () for path in paths]
+        tables = [_typed_rows(path) if path.exists() else () for path in paths]
     except BadInput as error:
         raise BadInput(f"{folder}: {error}") from None
     results, ranking, sanity, curve, provenance = tables
@@ -143,20 +145,27 @@ def number(text: str | None) -> float | None:
         raise BadInput(f"a table has {text!r} where a number belongs; make it again with 'hashbench report'") from None
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a leaderboard's table as text.
+def read_table(path: Path) -> Table:
+    """A leaderboard's table as text: the same reader for pictures, the page and `hashbench verify`.
 
     Raises:
         BadInput: it can't be read, its rows have not as many values as there are columns, or none names a defense.
     """
-    again = "make it again with 'hashbench report'"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, restkey="", strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise BadInput(f"{path.name} is missing or no table; {again}") from None
-    if any("" in row or None in row.values() for row in rows):
-        raise BadInput(f"{path.name} has rows that are longer or shorter than its head; {again}")
-    if rows and "defense" not in rows[0]:
-        raise BadInput(f"{path.name} has no column 'defense'; {again}")
-    return rows
+    return with_names(csv_tables.read_rows(path, needed=["defense"], inside=path.parent))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a leaderboard's table as text.
+
+    Raises:
+        BadInput: as of `read_table`.
+    """
+    return list(read_table(path).rows)
+
+
+def _typed_rows(path: Path) -> tuple[Row, ...]:
+    """The rows of a table whose values are all of their columns' types."""
+    table = read_table(path)
+    if wrong := wrong_values(table, declared(path.stem, table.header)):
+        raise BadInput(f"{wrong[0]}; make it again with 'hashbench report'")
+    return table.rows

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ import numpy as np
 from hashbench.boards.intervals import Reader
 from hashbench.errors import BadInput
 from hashbench.evaluation.judge import Arrays
+from hashbench.readers import npz_files
+from hashbench.readers.folders import list_files, read_text, sha256
+from hashbench.readers.json_files import read_json
+from hashbench.readers.records import record
+from hashbench.readers.text import printable
 from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
 
@@ -48,25 +53,13 @@ def save_queries(folder: Path, results: Iterable[Result], arrays: Reader) -> Non
         path.unlink()
 
 
-def read_arrays(path: Path) -> Arrays:
+def read_arrays(path: Path, inside: Path | None = None) -> Arrays:
     """The arrays of an .npz file that may come from anyone: nothing in it is executed.
 
     Raises:
         BadInput: it is no whole .npz file of plain arrays, or holds more than 512 MB.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > LARGEST:
-            raise BadInput(f"{path.name} unpacks to {size >> 20} MB; {LARGEST >> 20} MB is the most")
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise BadInput(f"{path.name} is missing; write the leaderboard again with 'hashbench report'") from None
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        if "pickle" in str(error):
-            raise BadInput(f"{path.name} holds Python objects, which are never loaded; store plain arrays") from None
-        raise BadInput(f"{path.name} is damaged or no .npz file of plain arrays; write it with numpy.savez") from None
+    return npz_files.read_arrays(path, LARGEST, inside=inside)
 
 
 def read_identity(arrays: Arrays, name: str) -> dict[str, Any]:
@@ -76,8 +69,8 @@ def read_identity(arrays: Arrays, name: str) -> dict[str, Any]:
         BadInput: the file names none that can be read.
     """
     try:
-        found = json.loads(str(arrays[IDENTITY][()]))
-    except (KeyError, ValueError):
+        found = read_json(str(arrays[IDENTITY][()]), name=name)
+    except (KeyError, BadInput):
         found = None
     if not isinstance(found, dict):
         raise BadInput(f"{name} does not say which cell it belongs to; write it again with 'hashbench report'")
@@ -98,24 +91,38 @@ def write_digests(folder: Path) -> None:
 def check_digests(folder: Path) -> list[str]:
     """What differs between the files of a folder and their digests, one line each."""
     try:
-        wanted = dict(json.loads((folder / DIGESTS).read_text())["sha256"])
+        wanted = record(read_json(folder / DIGESTS, limit=16 << 20, inside=folder), _Digests, DIGESTS).sha256
         if (folder / HOST_TABLE).exists():
-            wanted[HOST_TABLE] = (folder / HOST_DIGEST).read_text().split()[0]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+            wanted[HOST_TABLE] = read_text(folder / HOST_DIGEST, 1000, folder).split()[0]
+        listing = list_files(folder)
+    except (BadInput, IndexError):
         return [f"{DIGESTS} or {HOST_DIGEST} can't be read; write the leaderboard again with 'hashbench report'"]
-    problems = [f"{name} is not in {DIGESTS}" for name in covered(folder) if name not in wanted]
+    problems = [*listing.odd, *(f"{name} is not in {DIGESTS}" for name in covered(folder) if name not in wanted)]
     for name, digest in sorted(wanted.items()):
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{name} is missing, but {DIGESTS} has it")
-        elif _digest(path) != digest:
-            problems.append(f"{name} was changed after it was written: its SHA-256 is not that of {DIGESTS}")
+        shown = printable(name)
+        if name not in listing.files:
+            problems.append(f"{shown} is missing, but {DIGESTS} has it")
+            continue
+        try:
+            same = sha256(folder / name, LARGEST, folder) == digest
+        except BadInput as error:
+            problems.append(str(error))
+            continue
+        if not same:
+            problems.append(f"{shown} was changed after it was written: its SHA-256 is not that of {DIGESTS}")
     return problems
+
+
+@dataclass(frozen=True)
+class _Digests:
+    """The content of digests.json."""
+
+    sha256: dict[str, str]
 
 
 def covered(folder: Path) -> list[str]:
     """The files of a folder that digests.json has, by their names from the folder."""
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    names = list_files(folder).files
     apart = (DIGESTS, HOST_TABLE, HOST_DIGEST)
     return sorted(name for name in names if not (name in apart or name.startswith((*ADDED, ".")) or "/." in name))
 

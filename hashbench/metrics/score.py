@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from hashbench.errors import BadInput
 from hashbench.metrics.average_precision import Values, average_precision, chance
 from hashbench.metrics.distance_counts import count
 from hashbench.metrics.packed_codes import Bits
+from hashbench.readers.npz_files import read_arrays
 
+LARGEST = 1 << 30  # bytes of the file, and of its arrays
 ARRAYS = ("query_codes", "query_labels", "database_codes", "database_labels")
 
 
@@ -88,17 +89,8 @@ def score_file(path: Path, at: int | None = None) -> Retrieval:
     Raises:
         BadInput: the file can't be read as such, lacks an array or holds Python objects.
     """
-    if not path.is_file():
-        raise BadInput(f"there is no file {path}; give an .npz file with {', '.join(ARRAYS)}")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            missing = [name for name in ARRAYS if name not in file]
-            if missing:
-                raise BadInput(f"{path} lacks {', '.join(missing)}; it has {', '.join(file.files) or 'nothing'}")
-            arrays = [file[name] for name in ARRAYS]
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError):
-        raise BadInput(f"{path} is no .npz file of plain arrays; write it with numpy.savez") from None
-    return retrieval(arrays[0], arrays[1], arrays[2], arrays[3], at)
+    found = read_arrays(path, LARGEST, wanted=ARRAYS)
+    return retrieval(**found, at=at)
 
 
 def _array(given: Any, name: str) -> NDArray[Any]:

@@ -9,13 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from hashbench.errors import BadInput
 from hashbench.models.data import ImageSource
+from hashbench.readers.image_reader import decode
 from hashbench.types import Images, Index
 
 KEPT = 1 << 27  # bytes of pixels; a set that needs no more is decoded only once
@@ -55,26 +53,6 @@ class ImageFiles:
         if position not in self._kept:
             self._kept[position] = decode(self.paths[position], self.size)
         return self._kept[position]
-
-
-def decode(path: Path, size: int) -> Tensor:
-    """An image file as bytes [3, size, size].
-
-    Raises:
-        BadInput: it is no image that can be decoded.
-    """
-    try:
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise BadInput(f"{path} is no image that can be decoded ({str(error)[:60]}); fetch it again") from None
-    width, height = picture.size
-    shorter = round(size * 256 / 224)
-    scaled = tuple(max(shorter, int(shorter * side / min(width, height))) for side in (width, height))
-    picture = picture.resize((scaled[0], scaled[1]), Image.Resampling.BILINEAR)
-    left, top = (round((side - size) / 2) for side in scaled)
-    picture = picture.crop((left, top, left + size, top + size))
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
 def stream(source: ImageSource, batches: Sequence[Index], device: torch.device) -> Iterator[Images]:

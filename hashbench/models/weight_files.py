@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hashbench.errors import BadInput
+from hashbench.readers.folders import open_regular
+from hashbench.readers.weight_files import read_weights
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which people save a state dict
 # What torch.load raises for a file that it did not write, or not to its end.
@@ -32,13 +32,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         BadInput: the file is damaged, holds other things than tensors, or carries code (which is not run).
     """
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise BadInput(f"{path} is no intact safetensors file ({_one_line(error)}); copy it again") from None
+        return read_weights(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of an odd pickle protocol; what is wrong is said below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"), open_regular(path) as file:  # of an odd pickle protocol
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BadInput(
             f"{path} holds Python objects beside tensors and was not loaded, since they could run code; where the "

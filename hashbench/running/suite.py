@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hashbench.errors import BadInput, UnknownName
+from hashbench.errors import UnknownName
+from hashbench.readers.toml_files import read_suite_tables
 from hashbench.registry.parameters import suggestion
 from hashbench.running.request import Request
 
@@ -49,16 +49,9 @@ def read_suite(name: str) -> Suite:
     path = Path(name).expanduser() if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
         raise UnknownName(f"no suite is named {name!r}{suggestion(name, names())}; or give the path of a .toml file")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"{path} is no TOML file ({error})") from None
-    tables = content.get("run", [])
-    if not isinstance(tables, list) or not tables:
-        raise BadInput(f"{path} has no [[run]] table; each one names a dataset, attacks and defenses")
-    requests = [request for table in tables for request in expand(table, path)]
-    title, paper = (str(content.get(key, "")) for key in ("title", "paper"))
-    return Suite(path.stem, title, paper, tuple(dict.fromkeys(requests)))
+    tables = read_suite_tables(path)
+    requests = [request for table in tables.runs for request in expand(table, path)]
+    return Suite(path.stem, tables.title, tables.paper, tuple(dict.fromkeys(requests)))
 
 
 def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
@@ -66,19 +59,8 @@ def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
 
     Args:
         source: the suite's file, for error messages, and to find a table of tuned values beside it.
-
-    Raises:
-        BadInput: the table has an unknown key or a value of another type.
     """
     known = {**VARIED, **LISTED, **SINGLE}
-    for key, value in table.items():
-        if key not in known:
-            raise BadInput(f"{source}: a run has no key {key!r}{suggestion(key, known)}")
-        wanted = int if key in ("bits", "seed") else str
-        if key in SINGLE and isinstance(value, list):
-            raise BadInput(f"{source}: {key} takes one value; write another [[run]] for another one")
-        if not all(isinstance(item, wanted) for item in _as_list(value)):
-            raise BadInput(f"{source}: {key} = {value!r} is no {wanted.__name__} nor a list of them")
     fixed: dict[str, Any] = {known[key]: tuple(_as_list(table[key])) for key in LISTED if key in table}
     fixed |= {known[key]: table[key] for key in SINGLE if key in table}
     if "tuned" in fixed:

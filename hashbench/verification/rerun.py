@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from hashbench.crafting.gallery_ap import exact_precision
 from hashbench.errors import BadInput, HashbenchError, InvalidCell
@@ -25,6 +23,7 @@ from hashbench.models.codes import batch_size, encode_batch
 from hashbench.models.model import HashModel
 from hashbench.models.weight_files import tensor_digest
 from hashbench.progress import track
+from hashbench.readers import weight_files
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import ADAPTIVE, Cell, Subject, outdated
@@ -199,10 +198,7 @@ def read_weights(path: Path) -> StoredTensors:
     Raises:
         BadInput: it is none.
     """
-    try:
-        return StoredTensors(load_file(path))
-    except (OSError, ValueError, SafetensorError):
-        raise BadInput(f"{path.name} is no safetensors file; write it with safetensors.torch.save_file") from None
+    return StoredTensors(weight_files.read_weights(path, inside=path.parent))
 
 
 def _filled(model: HashModel, weights: StoredTensors) -> HashModel:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from hashbench.boards.query_files import IDENTITY, read_arrays, read_identity
 from hashbench.errors import BadInput, StoreUnusable, UnknownName
 from hashbench.models.weight_files import tensor_digest
+from hashbench.readers.folders import list_files
+from hashbench.readers.json_files import read_record
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.running.checkpoints import model_key
@@ -27,15 +27,16 @@ LARGEST = 1 << 20  # bytes of a run.json
 def verify_submission(folder: Path) -> Findings:
     """Check a row from outside; whatever is wrong is a problem, and nothing in the folder is executed."""
     found = Findings()
-    known = {RUN, QUERIES, WEIGHTS}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.relative_to(folder).as_posix() not in known:
-            found.problems.append(
-                f"{path.name} is not part of a submission and was not opened; send {WEIGHTS} for weights"
-            )
+    listing = list_files(folder)
+    found.problems += listing.odd
+    found.problems += [
+        f"{name} is not part of a submission and was not opened; send {WEIGHTS} for weights"
+        for name in listing.files
+        if name not in (RUN, QUERIES, WEIGHTS)
+    ]
     try:
         result = _read_run(folder / RUN)
-        arrays = read_arrays(folder / QUERIES)
+        arrays = read_arrays(folder / QUERIES, folder)
         if IDENTITY in arrays and read_identity(arrays, QUERIES) != result.identity:
             raise BadInput(f"{QUERIES} belongs to another cell than {RUN}")
         again = make_again(arrays, result.identity, QUERIES)
@@ -84,24 +85,14 @@ def pack(store: Store, digest: str, folder: Path) -> None:
 def _read_run(path: Path) -> Result:
     """The record of a cell, in the form of the store's cell.json."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise BadInput(f"{path.name} is larger than {LARGEST >> 20} MB; it is no record of a cell")
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-        result = Result(**record)
-        parts = (result.identity, result.numbers, result.host)
-        if not all(isinstance(part, dict) for part in parts) or not isinstance(result.key, str):
-            raise TypeError
-    except (OSError, ValueError, TypeError):
-        raise BadInput(f"{path.name} is no record of a cell; take the cell.json of your store") from None
+        result = read_record(path, Result, limit=LARGEST, inside=path.parent)
+    except BadInput as error:
+        raise BadInput(f"{path.name} is no record of a cell ({error}); take the cell.json of your store") from None
     verify_versions(result.identity, path.name)
     check_identity(result.identity, path.name)
     if result.status != "valid":
         raise BadInput(f"{path.name} is of an {result.status} cell; only valid ones are taken")
     return result
-
-
-def _refuse(constant: str) -> None:
-    raise BadInput(f"{RUN} holds {constant}; leave out what is not known")
 
 
 def _check_weights(path: Path, result: Result, found: Findings) -> None:

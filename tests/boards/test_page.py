@@ -60,7 +60,7 @@ def test_a_folder_without_leaderboards_or_with_a_damaged_one_is_one_line(tmp_pat
         write_page(tmp_path)
     folder = make_board(tmp_path, whole=False)
     (folder / "ranking.csv").write_text("defense,map_clean\nnone,much\n")
-    with pytest.raises(BadInput, match="'much' where a number belongs"):
+    with pytest.raises(BadInput, match="map_clean is 'much'; give a finite number"):
         write_page(tmp_path)
     (folder / "ranking.csv").write_text("a,b\n1,2\n")
     with pytest.raises(BadInput, match="has no column 'defense'"):

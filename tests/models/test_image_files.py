@@ -11,7 +11,8 @@ from PIL import Image
 from torchvision import transforms
 
 from hashbench.models import image_files
-from hashbench.models.image_files import ImageFiles, decode, stream
+from hashbench.models.image_files import ImageFiles, stream
+from hashbench.readers.image_reader import decode
 
 
 @pytest.fixture
