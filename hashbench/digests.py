@@ -6,6 +6,7 @@ import ast
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,37 @@ def digest(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+RECORD_DIGEST = "record_digest"  # the field that holds a record's own digest
+
+
+def signed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with the digest of all its other fields, by which damage is seen."""
+    return {**record, RECORD_DIGEST: _of_record(record)}
+
+
+def intact(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A record that was signed, without its digest; None if it is not as it was written.
+
+    Records of older stores have no digest and are taken as they are.
+
+    >>> intact(signed({"a": 1})), intact({**signed({"a": 1}), "a": 2}), intact({"a": 1})
+    ({'a': 1}, None, {'a': 1})
+    """
+    plain = {name: value for name, value in record.items() if name != RECORD_DIGEST}
+    if RECORD_DIGEST not in record:
+        return None if any(map(_is_nearly, plain)) else plain
+    return plain if record[RECORD_DIGEST] == _of_record(plain) else None
+
+
+def _of_record(record: Mapping[str, Any]) -> str:
+    return digest(json.loads(json.dumps(record)))  # as a reader sees it: lists for tuples, texts for all keys
+
+
+def _is_nearly(name: str) -> bool:
+    """Whether a name is that of the digest with one letter turned."""
+    return len(name) == len(RECORD_DIGEST) and sum(a != b for a, b in zip(name, RECORD_DIGEST, strict=True)) == 1
 
 
 def file_digest(path: Path) -> str:

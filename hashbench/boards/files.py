@@ -13,7 +13,7 @@ from hashbench.errors import BadInput
 from hashbench.metrics.distance_counts import Counts
 from hashbench.readers import csv_tables
 from hashbench.readers.board_columns import declared
-from hashbench.readers.csv_tables import wrong_values
+from hashbench.readers.csv_tables import Table, with_names, wrong_values
 from hashbench.threat import format_eps
 
 Row = dict[str, str]
@@ -99,7 +99,7 @@ class LeaderboardFiles:
         if not path.is_file():
             return None
         try:
-            arrays = read_arrays(path)
+            arrays = read_arrays(path, self.folder)
             return Counts(arrays["items"].astype(np.int64), arrays["relevant"].astype(np.int64))
         except (BadInput, KeyError) as error:
             raise BadInput(f"{path} can't be read ({error}); make it again with 'hashbench report'") from None
@@ -144,18 +144,27 @@ def number(text: str | None) -> float | None:
         raise BadInput(f"a table has {text!r} where a number belongs; make it again with 'hashbench report'") from None
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a leaderboard's table as text.
+def read_table(path: Path) -> Table:
+    """A leaderboard's table as text: the same reader for pictures, the page and `hashbench verify`.
 
     Raises:
         BadInput: it can't be read, its rows have not as many values as there are columns, or none names a defense.
     """
-    return list(csv_tables.read_rows(path, needed=["defense"], inside=path.parent).rows)
+    return with_names(csv_tables.read_rows(path, needed=["defense"], inside=path.parent))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a leaderboard's table as text.
+
+    Raises:
+        BadInput: as of `read_table`.
+    """
+    return list(read_table(path).rows)
 
 
 def _typed_rows(path: Path) -> tuple[Row, ...]:
     """The rows of a table whose values are all of their columns' types."""
-    table = csv_tables.read_rows(path, needed=["defense"], inside=path.parent)
+    table = read_table(path)
     if wrong := wrong_values(table, declared(path.stem, table.header)):
         raise BadInput(f"{wrong[0]}; make it again with 'hashbench report'")
     return table.rows

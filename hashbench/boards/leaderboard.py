@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from hashbench.boards.tables import plain, writing
+from hashbench.readers.text import printable
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import column_name, outdated, without_code
 from hashbench.running.store import Result
@@ -48,6 +49,8 @@ HOST = [
 Intervals = Mapping[str, Mapping[str, float]]
 NO_INTERVALS: Intervals = MappingProxyType({})
 PLACES = ("--store", "--out")  # options that name folders
+REASON = 2000  # characters of the reason of an invalid cell
+COMMAND = 20_000  # characters of a command
 BROAD = 6  # attacks that stand beside each other
 
 
@@ -82,7 +85,11 @@ class Leaderboard:
         key = ["defense", "attack", "attacker", "seed"]
         rows = [
             {k: r.identity[k] for k in key}
-            | {"config_digest": r.key, **r.host, "command": without_places(str(r.host.get("command", "")))}
+            | {
+                "config_digest": r.key,
+                **r.host,
+                "command": printable(without_places(str(r.host.get("command", ""))), COMMAND),
+            }
             for r in self.results
         ]
         return pd.DataFrame(rows, columns=[*key, "config_digest", *HOST], dtype=object)
@@ -257,7 +264,7 @@ def check_writable(out: Path) -> None:
 def _row(result: Result, more: Mapping[str, Any]) -> dict[str, Any]:
     identity, numbers = result.identity, result.numbers
     attack = identity["attack_params"]
-    row = {**identity, **numbers, **more, "status": result.status, "reason": result.reason}
+    row = {**identity, **numbers, **more, "status": result.status, "reason": printable(result.reason, REASON)}
     row |= {"steps": attack.get("steps"), "restarts": attack.get("restarts"), "config_digest": result.key}
     row["range_ok"] = True if numbers else None  # an image outside [0, 1] ends its cell
     return {name: plain(row.get(name)) for name in COLUMNS}

@@ -16,10 +16,12 @@ from hashbench.boards.leaderboard import file_name
 from hashbench.boards.pairing import row_command
 from hashbench.boards.tables import writing
 from hashbench.errors import BadInput
+from hashbench.readers.folders import read_bytes
 from hashbench.running.shared_files import replaced
 
 NAME = "index.html"
 RANKED = "ranked"
+LARGEST_PICTURE = 1 << 25  # bytes
 ROW_PICTURES = ("curve", "tradeoff")  # of the table, that each of its rows shows again
 CAPTIONS = {
     "matrix": "mAP of each defense under each attack; * at or below chance",
@@ -228,10 +230,7 @@ def _is_gallery(path: Path, defense: str) -> bool:
 
 
 def _picture(path: Path) -> Picture:
-    try:
-        content = base64.b64encode(path.read_bytes()).decode()
-    except OSError as error:
-        raise BadInput(f"{path} can't be read ({error.strerror}); make it again with 'hashbench report'") from None
+    content = base64.b64encode(read_bytes(path, LARGEST_PICTURE, path.parent)).decode()
     caption = CAPTIONS.get(path.stem) or path.stem.replace("--", ", ")
     return Picture(path.stem, caption, f"data:image/svg+xml;base64,{content}")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hashbench.errors import StoreUnusable
+from hashbench.readers.text import csv_name
 from hashbench.running.shared_files import replaced
 
 DIGITS = 6  # decimals in the files
@@ -52,6 +53,10 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, in place of an earlier one."""
+    """Write a table as CSV, in place of an earlier one; no spreadsheet takes a name in it for a formula."""
+    harmless = {
+        csv_name(str(name)): pd.Series([csv_name(v) if isinstance(v, str) else v for v in column], dtype=object)
+        for name, column in table.items()
+    }
     with replaced(path) as draft:
-        table.to_csv(draft, index=False, lineterminator="\n")
+        pd.DataFrame(harmless, dtype=object).to_csv(draft, index=False, lineterminator="\n")

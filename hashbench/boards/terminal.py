@@ -14,8 +14,10 @@ from hashbench.boards.compare import Comparison, format_p
 from hashbench.boards.leaderboard import Leaderboard, attack_of
 from hashbench.boards.ranking import RANKED, RankingRow
 from hashbench.progress import shown_on
+from hashbench.readers.text import printable
 
 WIDE = 200  # columns of a file or a pipe
+LONGEST = 4000  # characters of a line
 WORST = ("worst case", "rank group")
 
 
@@ -25,7 +27,7 @@ def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None
     numbers = next((r.numbers for r in board.results if r.numbers), None)
     queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
     seeds = ", ".join(map(str, board.seeds))
-    console.print(Text(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
+    console.print(_plain(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
     found = {s.defense: s for s in ranking if s.value is not None}
     console.print(_by_attack(board, found) if board.tall else _by_defense(board, found))
     console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
@@ -36,18 +38,18 @@ def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None
     for result in board.results:
         if result.status != "valid":
             who = f"{result.identity['defense']} under {attack_of(result)}, seed {result.identity['seed']}"
-            console.print(Text(f"invalid: {who}: {result.reason}"), soft_wrap=True)
+            console.print(_plain(f"invalid: {who}: {result.reason}"), soft_wrap=True)
     for ranked in found.values():
         if ranked.status not in (RANKED, "invalid"):
             line = f"not ranked: {_defense_name(ranked.defense)}: {ranked.status}; {ranked.note}"
-            console.print(Text(line), soft_wrap=True)
+            console.print(_plain(line), soft_wrap=True)
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines, each whole however narrow the terminal is."""
     console = _console()
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(_plain(line), soft_wrap=True)
 
 
 def _by_defense(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
@@ -55,12 +57,13 @@ def _by_defense(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
     table = Table()
     table.add_column("defense")
     for attack in board.attacks:
-        table.add_column(_attack_name(board, attack), justify="right")
+        table.add_column(_plain(_attack_name(board, attack)), justify="right")
     for name in WORST if ranking else ():
         table.add_column(name, justify="right")
     for defense in board.defenses:
         squares = [_square(board, defense, attack) for attack in board.attacks]
-        table.add_row(_defense_name(defense), *squares, *(_worst(ranking, defense) if ranking else ()))
+        row = (_defense_name(defense), *squares, *(_worst(ranking, defense) if ranking else ()))
+        table.add_row(*map(_plain, row))
     if board.chance is not None:
         last = (_percent(board.chance), "") if ranking else ()
         table.add_section()
@@ -75,22 +78,29 @@ def print_comparison(comparison: Comparison) -> None:
     table = Table()
     table.add_column("attack")
     for name in (one, other, "difference [95 % interval]", "p (Holm)", "queries"):
-        table.add_column(Text(name), justify="right")
+        table.add_column(_plain(name), justify="right")
     for row in comparison.rows:
         name = f"{row.attack} t-MAP" if row.measure == "t_map" else row.attack
         points = f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
         cells = (_percent(row.first), _percent(row.second), points, format_p(row.p_holm), str(row.queries))
-        table.add_row(*map(Text, (name, *cells)))
+        table.add_row(*map(_plain, (name, *cells)))
     table.add_section()
     table.add_row("clean", *map(_percent, comparison.clean))
     costs = ("?" if cost is None else f"{cost:.1f} x" for cost in comparison.cost)
     table.add_row("training cost", *costs)
     console.print(table)
-    console.print(Text(f"mAP in percent; a positive difference is in favour of {one}, with t-MAP too"), soft_wrap=True)
+    console.print(
+        _plain(f"mAP in percent; a positive difference is in favour of {one}, with t-MAP too"), soft_wrap=True
+    )
     console.print(Text("training cost: forward and backward passes, the undefended model's are 1"), soft_wrap=True)
     left_out = f"; not of both under every attack: {', '.join(map(str, pairing.left_out))}" if pairing.left_out else ""
-    console.print(Text(f"seeds: {', '.join(map(str, pairing.seeds))}{left_out}"), soft_wrap=True)
-    console.print(Text(comparison.sentence), soft_wrap=True)
+    console.print(_plain(f"seeds: {', '.join(map(str, pairing.seeds))}{left_out}"), soft_wrap=True)
+    console.print(_plain(comparison.sentence), soft_wrap=True)
+
+
+def _plain(text: str) -> Text:
+    """A text that may come from anyone: no markup in it counts, and nothing in it moves the cursor."""
+    return Text(printable(text, LONGEST))
 
 
 def _console() -> Console:
@@ -104,17 +114,17 @@ def _by_attack(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
     for name in ("attack", "access"):
         table.add_column(name)
     for defense in board.defenses:
-        table.add_column(_defense_name(defense), justify="right")
+        table.add_column(_plain(_defense_name(defense)), justify="right")
     table.add_column("chance", justify="right")
     for attack in board.attacks:
         squares = (_square(board, defense, attack) for defense in board.defenses)
         chance = _percent(board.chance_of(attack))
-        table.add_row(_attack_name(board, attack), board.access(attack), *squares, chance)
+        table.add_row(*map(_plain, (_attack_name(board, attack), board.access(attack), *squares, chance)))
     if ranking:
         table.add_section()
         rows = zip(*(_worst(ranking, defense) for defense in board.defenses), strict=True)
         for name, row, chance in zip(WORST, rows, (_percent(board.chance), ""), strict=True):
-            table.add_row(name, "", *row, chance)
+            table.add_row(*map(_plain, (name, "", *row, chance)))
     return table
 
 
@@ -135,7 +145,7 @@ def _square(board: Leaderboard, defense: str, attack: str) -> str:
         if not values:
             return "invalid"
         means.append(100 * sum(values) / len(values))
-    return rf"{means[0]:.1f} \[{means[1]:.1f}, {means[2]:.1f}]"
+    return f"{means[0]:.1f} [{means[1]:.1f}, {means[2]:.1f}]"
 
 
 def _worst(ranking: Mapping[str, RankingRow], defense: str) -> tuple[str, str]:
@@ -144,7 +154,7 @@ def _worst(ranking: Mapping[str, RankingRow], defense: str) -> tuple[str, str]:
     if ranked is None or ranked.value is None:
         return "-", "-"
     bounds = (ranked.interval.low, ranked.interval.high) if ranked.interval else None
-    interval = rf" \[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
+    interval = f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
     return f"{100 * ranked.value:.1f}{interval}", str(ranked.group or "-")
 
 

@@ -22,7 +22,7 @@ from hashbench.cli import options
     click.option("--bits", type=click.IntRange(1, 1024), help="Take cells of this code length only."),
     click.option("--eps", metavar="NUMBER", help="Take cells of this budget only."),
     click.option(
-        "--seed", "seeds", type=click.IntRange(0), multiple=True, help="A seed. Repeatable.  [default: all of both]"
+        "--seed", "seeds", type=options.SEED, multiple=True, help="A seed. Repeatable.  [default: all of both]"
     ),
     options.store,
     options.out,

@@ -24,6 +24,7 @@ from hashbench.cli.tune import tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.workers import check_workers, measure, spread
 from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
+from hashbench.readers.text import printable
 
 if TYPE_CHECKING:
     from hashbench.boards.leaderboard import Leaderboard
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hashbench.running.request import Request
     from hashbench.running.store import Store
 
+LONGEST = 2000  # characters of an error's line
 INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
 
 
@@ -58,12 +60,12 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()), LONGEST)}", err=True)
     sys.exit(2)
 
 
 _SEED: dict[str, Any] = {
-    "type": click.IntRange(0), "multiple": True, "default": (0,), "show_default": True,
+    "type": options.SEED, "multiple": True, "default": (0,), "show_default": True,
     "help": "Seed of trainings and attacks. Repeatable.",
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hashbench.running.store import Store
 
 C = TypeVar("C", bound=Callable[..., Any])
+SEED = click.IntRange(0, 2**32 - 1)
 
 
 def options(*given: Callable[[C], C]) -> Callable[[C], C]:

@@ -24,7 +24,7 @@ TRIALS = "tuning"  # the folder inside the store that keeps them apart from what
     options.subject,
     click.option("--attack", default=ATTACK, show_default=True, metavar="NAME", help="The attack that decides."),
     click.option(
-        "--seed", "seeds", type=click.IntRange(0), multiple=True, default=(SEED,), show_default=True,
+        "--seed", "seeds", type=options.SEED, multiple=True, default=(SEED,), show_default=True,
         help="Seed of the trials; take none that a table uses. Repeatable.",
     ),
     click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from torch.nn import functional
 from hashbench.datasets.download import torchvision_folder
 from hashbench.errors import BadParameter, MissingData
 from hashbench.models.data import ImageSet, RetrievalSplit, split_of_tensors
+from hashbench.readers.folders import read_bytes
 from hashbench.registry.decorators import dataset
 from hashbench.registry.parameters import Count
 
+LARGEST = 1 << 26  # bytes of a file, unpacked; the largest has 47 million
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -83,11 +87,13 @@ def _draw(folder: Path, part: str, number: int) -> ImageSet:
 
 def _read(folder: Path, name: str) -> np.ndarray:
     packed, plain = folder / f"{name}.gz", folder / name
+    if not packed.exists() and not plain.exists():
+        raise MissingData(f"{folder} has neither {name}.gz nor {name}; give root= the folder with both parts")
     try:
-        content = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
+        content = read_bytes(packed if packed.exists() else plain, LARGEST)
+        if packed.exists():
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(LARGEST)
         dimensions = np.frombuffer(content, ">i4", count=content[3], offset=4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(dimensions)
-    except FileNotFoundError:
-        raise MissingData(f"{folder} has neither {name}.gz nor {name}; give root= the folder with both parts") from None
-    except (OSError, EOFError, ValueError, IndexError):
+    except (OSError, EOFError, ValueError, IndexError, zlib.error):
         raise MissingData(f"{folder / name} is damaged; fetch Fashion-MNIST again") from None

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ import torch
 from hashbench.errors import BadInput, MissingData
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.image_files import ImageFiles
+from hashbench.readers.folders import read_text
+from hashbench.readers.text import printable, shown
 from hashbench.registry.decorators import dataset
 from hashbench.registry.parameters import Count, Share
 from hashbench.registry.protocols import Dataset
 from hashbench.types import Labels
 
 DATA_VARIABLE = "HASHBENCH_DATA"
+LARGEST = 1 << 29  # bytes of one list
 ROLES = ("database", "train", "test")
 
 
@@ -146,6 +149,10 @@ def read_role(folder: Path, role: str, origin: Origin) -> Role:
     for number, name in enumerate(names, 1):
         if not name.strip():
             raise BadInput(f"{images}, line {number} is empty; each line names an image")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or printable(name, len(name)) != name:
+            raise BadInput(
+                f"{images}, line {number} names {shown(name)}; give plain paths inside the folder, relative to it"
+            )
     rows = [line.split() for line in _lines(labels)]
     if len(names) != len(rows):
         longer, shorter = (images, labels) if len(names) > len(rows) else (labels, images)
@@ -212,10 +219,7 @@ def validation_lines(roles: dict[str, Role]) -> list[int]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} can't be read as text ({error}); fetch it again") from None
+    return read_text(path, LARGEST).splitlines()
 
 
 def _label_matrix(path: Path, rows: list[list[str]], classes: int | None) -> Labels:

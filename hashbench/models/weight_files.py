@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hashbench.errors import BadInput
+from hashbench.readers.folders import open_regular
 from hashbench.readers.weight_files import read_weights
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which people save a state dict
@@ -33,8 +34,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # an odd pickle protocol warns; errors are reported below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"), open_regular(path) as file:  # of an odd pickle protocol
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BadInput(
             f"{path} holds Python objects besides tensors and was not loaded, since they could run code; where the "

@@ -7,12 +7,12 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hashbench.errors import BadInput
 from hashbench.readers.folders import MEGABYTE, read_text, shown_path
-from hashbench.readers.text import NUMBER, printable, shown
+from hashbench.readers.text import NUMBER, csv_name, name_of_csv, printable, shown
 
 LARGEST = 16 * MEGABYTE  # bytes of one file
 CELLS = 2_000_000  # of one table
@@ -95,6 +95,23 @@ def read_rows(
     except csv.Error as error:
         raise BadInput(f"{name}, line {reader.line_num} is not CSV ({error}); write the table again") from None
     return Table(name, head, tuple(row for row, _ in found), tuple(line for _, line in found))
+
+
+def with_names(table: Table) -> Table:
+    """The table with its names as they are, where `text.csv_name` has put an apostrophe before them.
+
+    Raises:
+        BadInput: a cell would be taken for a formula by a spreadsheet.
+    """
+    for row, line in zip(({name: name for name in table.header}, *table.rows), (1, *table.lines), strict=True):
+        for name, cell in row.items():
+            if csv_name(cell) != cell and csv_name(name_of_csv(cell)) != cell:
+                raise BadInput(
+                    f"{table.name}, line {line}: {shown(name)} is {shown(cell)}, which a spreadsheet takes for a "
+                    "formula; write an apostrophe before it"
+                )
+    rows = tuple({name_of_csv(name): name_of_csv(cell) for name, cell in row.items()} for row in table.rows)
+    return replace(table, header=tuple(map(name_of_csv, table.header)), rows=rows)
 
 
 def read_table(

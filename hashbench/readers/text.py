@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from rich.markup import escape
-
 SHOWN = 200  # characters of a foreign text in a message
 INT_BITS = 256  # a longer whole number is shown by its size: Python refuses to write very long ones
 # A spreadsheet takes these for the start of a formula, the full-width forms too; spaces before them do not help.
@@ -51,6 +49,8 @@ def without_markup(text: str, limit: int = SHOWN) -> str:
     Print it with `emoji=False`, or :smile: becomes a picture. Where no markup is wanted, `rich.text.Text` around
     `printable` does better: a backslash at the end stays single there.
     """
+    from rich.markup import escape
+
     return escape(printable(text, limit))
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hashbench.errors import BadParameter
+from hashbench.errors import BadInput, BadParameter
 from hashbench.models.data import RetrievalSplit
+from hashbench.readers import toml_files
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice
-from hashbench.registry.parameters import read_number
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell, Subject, plan
@@ -165,9 +165,9 @@ def read_eps(text: str) -> float:
     """A budget from the command line.
 
     Raises:
-        BadParameter: the text is no number.
+        BadParameter: the text is no number from 0 to 1.
     """
     try:
-        return read_number(text)
-    except (ValueError, ZeroDivisionError):
-        raise BadParameter(f"can't read --eps {text}; write a number such as 0.03 or 8/255") from None
+        return toml_files.read_eps(text)
+    except BadInput as error:
+        raise BadParameter(f"--eps {error}") from None

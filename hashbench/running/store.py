@@ -19,8 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hashbench.errors import StoreUnusable
+from hashbench.digests import intact, signed
+from hashbench.errors import BadInput, StoreUnusable
 from hashbench.evaluation.judge import Arrays
+from hashbench.readers.json_files import read_json
+from hashbench.readers.npz_files import read_arrays
+from hashbench.readers.records import record
 from hashbench.running.shared_files import held
 
 RECORD, ARRAYS = "cell.json", "queries.npz"
@@ -28,6 +32,7 @@ FACTS, WEIGHTS = "model.json", "weights.safetensors"
 MODELS, DATABASES = "models", "databases"  # folders of weights, and of the codes of databases
 _PREFIX = ".writing-"
 ABANDONED = 3600  # seconds
+LARGEST_RECORD, LARGEST_ARRAYS = 1 << 24, 1 << 33  # bytes
 
 T = TypeVar("T")
 
@@ -134,8 +139,7 @@ class Store:
     def _arrays(self, kind: str, result: Result) -> Arrays:
         if not result.arrays_digest:
             return {}
-        with np.load(self.root / kind / result.key / ARRAYS, allow_pickle=False) as file:
-            return dict(file)
+        return read_arrays(self.root / kind / result.key / ARRAYS, LARGEST_ARRAYS)
 
     def _save(self, kind: str, result: Result, arrays: Arrays) -> Result:
         def write(folder: Path) -> Result:
@@ -144,7 +148,7 @@ class Store:
                 np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
                 digest = _file_digest(folder / ARRAYS)
             whole = Result(**{**asdict(result), "arrays_digest": digest})
-            (folder / RECORD).write_text(json.dumps(asdict(whole), indent=1, allow_nan=False) + "\n")
+            _write_record(folder / RECORD, asdict(whole))
             return whole
 
         return _publish(self.root / kind / result.key, write)
@@ -160,10 +164,7 @@ class Store:
 
     def facts(self, key: str) -> dict[str, Any]:
         """What is known of a stored model's training, without its weights; empty where it is not known."""
-        try:
-            return dict(json.loads((self.root / MODELS / key / FACTS).read_text()))
-        except (OSError, ValueError):
-            return {}
+        return _read_record(self.root / MODELS / key / FACTS) or {}
 
     def save_model(self, key: str, weights: StoredTensors, kind: str = MODELS) -> None:
         """Keep a model's weights, in place of those with the same key; `kind` as above."""
@@ -198,6 +199,7 @@ def _is_newer(path: Path, since: float | None) -> bool:
 
 def _publish(target: Path, write: Callable[[Path], T]) -> T:
     """Write a folder under another name and give it its own when it is complete."""
+    draft = None
     try:
         draft = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
         written = write(draft)
@@ -207,37 +209,53 @@ def _publish(target: Path, write: Callable[[Path], T]) -> T:
             target.rename(retired)
             shutil.rmtree(retired, ignore_errors=True)
         draft.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        if draft:
+            shutil.rmtree(draft, ignore_errors=True)
+        why = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise StoreUnusable(
-            f"can't write {target} ({error.strerror}); free some space or choose another folder with --store"
+            f"can't write {target} ({why}); free some space or choose another folder with --store"
         ) from None
     return written
 
 
 def _read_cell(folder: Path) -> Result | None:
     try:
-        result = Result(**json.loads((folder / RECORD).read_text()))
+        result = record(_read_record(folder / RECORD), Result, RECORD)
         if result.arrays_digest and _file_digest(folder / ARRAYS) != result.arrays_digest:
             return None
         return result if result.key == folder.name else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, BadInput):
         return None
 
 
 def _read_weights(folder: Path) -> StoredTensors | None:
     try:
-        facts = json.loads((folder / FACTS).read_text())
-        if facts.pop("weights_digest") != _file_digest(folder / WEIGHTS):
+        facts = _read_record(folder / FACTS)
+        if not facts or facts.pop("weights_digest", "") != _file_digest(folder / WEIGHTS):
             return None
         return StoredTensors(load_file(folder / WEIGHTS), facts)
-    except (OSError, ValueError, KeyError, SafetensorError):
+    except (OSError, ValueError, SafetensorError):
         return None
 
 
 def _write_weights(folder: Path, weights: StoredTensors) -> None:
     save_file({name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}, folder / WEIGHTS)
     facts = {**weights.facts, "weights_digest": _file_digest(folder / WEIGHTS)}
-    (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+    _write_record(folder / FACTS, facts)
+
+
+def _write_record(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(signed(content), indent=1, allow_nan=False) + "\n")
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """A record's fields; None where there is none, or it is not as it was written."""
+    try:
+        content = read_json(path, limit=LARGEST_RECORD)
+    except BadInput:
+        return None
+    return intact(content) if isinstance(content, dict) else None
 
 
 def _file_digest(path: Path) -> str:

@@ -14,7 +14,8 @@ from hashbench.digests import digest
 from hashbench.errors import BadInput, BadParameter, StoreUnusable
 from hashbench.models.data import RetrievalSplit
 from hashbench.readers.board_columns import TUNED
-from hashbench.readers.csv_tables import read_rows, wrong_values
+from hashbench.readers.csv_tables import read_rows, with_names, wrong_values
+from hashbench.readers.text import csv_name
 from hashbench.registry.entries import Choice, defenses
 from hashbench.registry.parameters import format_value
 from hashbench.registry.protocols import Defense
@@ -98,7 +99,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
         with replaced(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(table)
+            writer.writerows({name: csv_name(value) for name, value in row.items()} for row in table)
     except OSError as error:
         raise StoreUnusable(f"can't write {path} ({error.strerror}); choose another file with --out") from None
 
@@ -110,13 +111,12 @@ def read_table(path: Path) -> list[Row]:
         BadInput: the file is not there or is no such table.
     """
     try:
-        table = read_rows(path, header=COLUMNS)
-        wrong = wrong_values(table, TUNED)
+        table = with_names(read_rows(path, header=COLUMNS))
+        wrong = wrong_values(table, TUNED) or ([] if table.rows else [f"{table.name} has no rows"])
     except BadInput as error:
         wrong = [str(error)]
-    if wrong or not table.rows:
-        reason = wrong[0] if wrong else f"{table.name} has no rows"
-        raise BadInput(f"can't read tuned values: {reason}; make them with 'hashbench tune'")
+    if wrong:
+        raise BadInput(f"can't read tuned values ({wrong[0]}); make them with 'hashbench tune'")
     return list(table.rows)
 
 

@@ -36,10 +36,10 @@ pytestmark = pytest.mark.usefixtures("registries")
         (("--defense", "cgat:memory=both"), "memory=both is unknown; take one of codes, relaxed"),
         (("--training", "epochs=0"), "--training: epochs=0 is out of range; take a number at least 1"),
         (("--attack", "pgd-hamming:steps"), "can't read 'steps'"),
-        (("--eps", "8"), "eps=8 is outside [0, 1]"),
-        (("--eps", "-0.1"), "eps=-0.1 is outside [0, 1]"),
-        (("--eps", "much"), "can't read --eps much; write a number such as 0.03 or 8/255"),
-        (("--eps", "nan"), "can't read --eps nan"),
+        (("--eps", "8"), "--eps '8' is 8; give a budget from 0 to 1"),
+        (("--eps", "-0.1"), "--eps '-0.1' is no budget; give a number from 0 to 1"),
+        (("--eps", "much"), "--eps 'much' is no budget; give a number from 0 to 1, such as 0.03 or '8/255'"),
+        (("--eps", "nan"), "--eps 'nan' is no budget"),
         (("--seed", "x"), "'x' is not a valid integer"),
         (("--bits", "0"), "0 is not in the range"),
         (("--defence", "cgat"), "No such option"),
@@ -85,7 +85,7 @@ def test_a_plugin_that_does_not_load_is_one_line(command: Command, content: str,
 
 
 def test_report_needs_a_store(command: Command) -> None:
-    assert "absent is no store" in command("report", "--store", "absent").err
+    assert "absent is not a store" in command("report", "--store", "absent").err
     (Path("empty") / "cells").mkdir(parents=True)
     assert "holds no results yet" in command("report", "--store", "empty").err
 
@@ -119,7 +119,7 @@ def test_score_prints_the_numbers_of_a_file(command: Command) -> None:
     assert lines["n_without_relevant"] == "0"
     assert outcome.out.splitlines()[5] == "query,average_precision,low,high"
     assert len(outcome.out.splitlines()) == 10
-    assert command("score", "absent.npz").err.startswith("error: there is no file absent.npz")
+    assert command("score", "absent.npz").err.startswith("error: absent.npz is not there")
 
 
 def test_alone_it_prints_its_help(command: Command) -> None:
