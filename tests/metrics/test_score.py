@@ -100,7 +100,7 @@ def test_never_executes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     np.savez("bomb.npz", **(arrays | {"query_codes": np.array(Bomb(), dtype=object)}))
     Path("bomb.pkl").write_bytes(pickle.dumps(Bomb()))
     for name in ("bomb.npz", "bomb.pkl"):
-        with pytest.raises(BadInput, match="plain arrays|no directory|contradicts"):
+        with pytest.raises(BadInput, match=r"plain arrays|no directory|contradicts"):
             score_file(Path(name))
     assert not Path("exploded").exists()
 
@@ -111,7 +111,7 @@ def test_says_which_array_a_file_lacks(tmp_path: Path, arrays: dict[str, Any]) -
     with pytest.raises(BadInput, match="lacks query_labels, database_codes, database_labels"):
         score_file(path)
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(BadInput, match="plain arrays|no directory|contradicts"):
+    with pytest.raises(BadInput, match=r"plain arrays|no directory|contradicts"):
         score_file(path)
     with pytest.raises(BadInput, match="is not there"):
         score_file(tmp_path / "absent.npz")

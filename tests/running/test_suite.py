@@ -55,8 +55,8 @@ def test_a_table_becomes_a_request_for_each_combination() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[run]]\ndatasets = 'a'", "there is no key run[0].datasets; did you mean 'dataset'"),
-        ("[[run]]\nbits = '16'", "run[0].bits is '16'; give a whole number"),
+        ("[[run]]\ndatasets = 'a'", r"there is no key run\[0\].datasets; did you mean 'dataset'"),
+        ("[[run]]\nbits = '16'", r"run\[0\].bits is '16'; give a whole number"),
         ("[[run]]\neps = ['1', '2']", "eps takes one value"),
         ("title = 'x'", r"no \[\[run\]\] table"),
         ("[[run", "is no TOML file"),

@@ -85,7 +85,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="can't read tuned values"):
         read_table(path)
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(BadInput, match="can't read tuned values .*other columns than"):
+    with pytest.raises(BadInput, match=r"can't read tuned values .*other columns than"):
         write_table(path, TABLE)
 
 

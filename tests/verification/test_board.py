@@ -14,8 +14,10 @@ from command import QUICK, hashbench, start
 from safetensors.torch import load_file, save_file
 
 from hashbench.boards.query_files import read_arrays, write_digests
+from hashbench.digests import intact, signed
 from hashbench.running.store import Store
-from hashbench.verification.board import Findings, verify_board
+from hashbench.verification.board import verify_board
+from hashbench.verification.findings import Findings
 from hashbench.verification.rerun import disagreement, rerun
 from hashbench.verification.submission import pack, verify_submission
 
@@ -266,19 +268,22 @@ def test_a_submission_is_accepted_and_attacked_again(
 
 
 def test_a_submission_is_refused_with_reasons(submission: Path, tmp_path: Path) -> None:
-    record = json.loads((submission / "run.json").read_text())
+    record = intact(json.loads((submission / "run.json").read_text()))
+    assert record
     changed = {**record, "numbers": {**record["numbers"], "map": record["numbers"]["map"] + 0.03}}
+    (submission / "run.json").write_text(json.dumps({**signed(record), "numbers": changed["numbers"]}))
+    assert any("its own digest is another" in line for line in verify_submission(submission).problems)
     (submission / "run.json").write_text(json.dumps(changed))
     (submission / "model.safetensors").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     (submission / "model.pth").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     problems = "\n".join(verify_submission(submission).problems)
     assert "run.json: map is" in problems
-    assert "model.safetensors is no safetensors file" in problems
+    assert "model.safetensors is no intact safetensors file" in problems
     assert "model.pth is not part of a submission and was not opened" in problems
     (submission / "run.json").write_text(
         json.dumps({**record, "identity": {**record["identity"], "schema_version": 2}})
     )
     assert any("run.json has schema_version 2" in line for line in verify_submission(submission).problems)
     (submission / "run.json").write_text('{"numbers": NaN}')
-    assert "run.json holds NaN; leave out what is not known" in verify_submission(submission).problems
+    assert any("run.json holds NaN" in line for line in verify_submission(submission).problems)
     assert not (tmp_path / "sprung").exists()
