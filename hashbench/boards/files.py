@@ -14,6 +14,7 @@ from hashbench.metrics.distance_counts import Counts
 from hashbench.readers import csv_tables
 from hashbench.readers.board_columns import declared
 from hashbench.readers.csv_tables import Table, with_names, wrong_values
+from hashbench.readers.folders import folders_with
 from hashbench.threat import format_eps
 
 Row = dict[str, str]
@@ -111,7 +112,7 @@ def read_boards(out: Path) -> list[LeaderboardFiles]:
     Raises:
         BadInput: a table is damaged.
     """
-    folders = sorted(path.parent for path in out.rglob("results.csv"))
+    folders = folders_with(out, ("results.csv",))
     return [replace(read_board(folder), group="/".join(folder.relative_to(out).parts[:-1])) for folder in folders]
 
 
@@ -122,10 +123,7 @@ def read_board(folder: Path) -> LeaderboardFiles:
         BadInput: results.csv is missing or empty, or a table has another form.
     """
     paths = [folder / f"{name}.csv" for name in TABLES]
-    try:
-        tables = [_typed_rows(path) if path.exists() else () for path in paths]
-    except BadInput as error:
-        raise BadInput(f"{folder}: {error}") from None
+    tables = [_typed_rows(path) if path.exists() else () for path in paths]
     results, ranking, sanity, curve, provenance = tables
     if not results:
         raise BadInput(f"{folder / 'results.csv'} has no rows; make it again with 'hashbench report'")

@@ -113,14 +113,22 @@ def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
         BadInput: there is no leaderboard, or a table is damaged.
         StoreUnusable: the folder can't be written.
     """
-    boards = read_boards(out)
-    if not boards:
-        raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
-    sections = sorted((_section(board, meanings) for board in boards), key=_weight)
-    text, path = render(sections), out / NAME
+    text, path = page_text(out, meanings), out / NAME
     with writing(out), replaced(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def page_text(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> str:
+    """The text of `index.html` for all leaderboards' folders inside a folder; arguments are those of `write_page`.
+
+    Raises:
+        BadInput: there is no leaderboard, or a table is damaged.
+    """
+    boards = read_boards(out)
+    if not boards:
+        raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
+    return render(sorted((_section(board, meanings) for board in boards), key=_weight))
 
 
 def _weight(section: Section) -> tuple[bool, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.probe_files import Probed
 from hashbench.boards.tables import rounded
 from hashbench.evaluation.flags import FLAGS, NOT_PROBED, Flag, curve, raised, white_box
 from hashbench.evaluation.judge import Arrays
@@ -34,6 +35,7 @@ class ProbeReport:
         signals: a number for each of SIGNALS that was measured.
         curve: eps, mAP, and the bounds of its 95 % interval, from eps 0 on.
         reason: why the model could not be probed; empty if it was.
+        evidence: the probe with its per-query arrays.
     """
 
     defense: str
@@ -42,6 +44,7 @@ class ProbeReport:
     signals: dict[str, float]
     curve: tuple[tuple[float, float, float | None, float | None], ...]
     reason: str = ""
+    evidence: Probed | None = field(default=None, compare=False, repr=False)
 
 
 def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
@@ -67,8 +70,9 @@ def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
     """What a probe says, with thresholds and intervals as they are now."""
     defense, seed = probe.identity["defense"], probe.identity["seed"]
     if probe.status != "valid":
-        return ProbeReport(defense, seed, (NOT_PROBED,), {}, (), probe.reason)
-    return ProbeReport(defense, seed, tuple(raised(probe.numbers, arrays)), _signals(probe, arrays), _curve(arrays))
+        return ProbeReport(defense, seed, (NOT_PROBED,), {}, (), probe.reason, (probe, {}))
+    flags = tuple(raised(probe.numbers, arrays))
+    return ProbeReport(defense, seed, flags, _signals(probe, arrays), _curve(arrays), evidence=(probe, arrays))
 
 
 def flags_of(reports: Iterable[ProbeReport]) -> dict[str, list[str]]:

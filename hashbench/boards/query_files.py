@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
 
 QUERIES = "queries"  # the folder
+EVIDENCE = ("queries", "probes")  # the folders of evidence of today's leaderboards
+LARGEST_DIGESTS = 1 << 24  # bytes
 DIGESTS = "digests.json"
 HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # differ between runs, and so stand apart
 ADDED = ("certificates", "compare-", "gallery-")  # files that other commands add later
@@ -51,6 +54,35 @@ def save_queries(folder: Path, results: Iterable[Result], arrays: Reader) -> Non
             kept.add(path)
     for path in set(target.glob("*.npz")) - kept:
         path.unlink()
+
+
+@dataclass(frozen=True)
+class FolderDigests:
+    """The content of digests.json.
+
+    Attributes:
+        sha256: of each file, by its name from the folder.
+        evidence: the folders that hold what numbers are made from again; none in folders of older versions.
+        drawn_with: the versions of what drew the pictures.
+    """
+
+    sha256: dict[str, str]
+    evidence: tuple[str, ...] = ()
+    drawn_with: dict[str, str] = field(default_factory=dict)
+
+
+def drawn_with() -> dict[str, str]:
+    """The versions here of what draws pictures, which may change their bytes."""
+    return {name: version(name) for name in ("matplotlib", "pillow")}
+
+
+def read_digests(folder: Path) -> FolderDigests:
+    """The digests of a leaderboard's folder.
+
+    Raises:
+        BadInput: digests.json is missing or has another form.
+    """
+    return record(read_json(folder / DIGESTS, limit=LARGEST_DIGESTS, inside=folder), FolderDigests, DIGESTS)
 
 
 def read_arrays(path: Path, inside: Path | None = None) -> Arrays:
@@ -83,7 +115,8 @@ def write_digests(folder: Path) -> None:
     Times and machines stand in provenance.csv, so that its digest has a file of its own.
     """
     found = {name: _digest(folder / name) for name in covered(folder)}
-    _write(folder / DIGESTS, json.dumps({"sha256": found}, indent=1) + "\n")
+    content = {"evidence": EVIDENCE, "drawn_with": drawn_with(), "sha256": found}
+    _write(folder / DIGESTS, json.dumps(content, indent=1) + "\n")
     if (folder / HOST_TABLE).exists():
         _write(folder / HOST_DIGEST, f"{_digest(folder / HOST_TABLE)}  {HOST_TABLE}\n")
 
@@ -91,7 +124,7 @@ def write_digests(folder: Path) -> None:
 def check_digests(folder: Path) -> list[str]:
     """What differs between the files of a folder and their digests, one line each."""
     try:
-        wanted = record(read_json(folder / DIGESTS, limit=16 << 20, inside=folder), _Digests, DIGESTS).sha256
+        wanted = dict(read_digests(folder).sha256)
         if (folder / HOST_TABLE).exists():
             wanted[HOST_TABLE] = read_text(folder / HOST_DIGEST, 1000, folder).split()[0]
         listing = list_files(folder)
@@ -111,13 +144,6 @@ def check_digests(folder: Path) -> list[str]:
         if not same:
             problems.append(f"{shown} was changed after it was written: its SHA-256 is not that of {DIGESTS}")
     return problems
-
-
-@dataclass(frozen=True)
-class _Digests:
-    """The content of digests.json."""
-
-    sha256: dict[str, str]
 
 
 def covered(folder: Path) -> list[str]:

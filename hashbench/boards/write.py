@@ -14,6 +14,7 @@ from hashbench.boards.plots import compare as plots_compare
 from hashbench.boards.plots.board import save_pictures
 from hashbench.boards.plots.examples import save_examples
 from hashbench.boards.plots.matrix import save_matrix
+from hashbench.boards.probe_files import save_probes
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import save_queries, write_digests
 from hashbench.boards.ranking import RankingRow, table, with_worst
@@ -46,6 +47,7 @@ def write_leaderboard(
         for name, rows in tables.items():
             write_table(folder / f"{name}.csv", rows)
         save_queries(folder, board.results, store.arrays)
+        save_probes(folder, [report.evidence for report in reports if report.evidence])
         save_matrix(board, folder / "matrix", ranking)
         save_pictures(folder)
         write_digests(folder)

@@ -259,10 +259,9 @@ def page(folder: Path) -> None:
 
 def _write_page(folder: Path) -> None:
     from hashbench.boards.page import write_page
-    from hashbench.evaluation.flags import FLAGS
+    from hashbench.evaluation.flags import meanings
 
-    meanings = {flag.name: f"{flag.meaning}; {flag.advice}" for flag in FLAGS.values()}
-    click.echo(f"written to {write_page(folder, meanings)}")
+    click.echo(f"written to {write_page(folder, meanings())}")
 
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")

@@ -19,7 +19,7 @@ def migrate(paths: Sequence[Path]) -> None:
     PATH is a store, one leaderboard's folder, or a folder of leaderboards. No number changes, and nothing is
     trained or attacked. Commands that open a store do the same for it by themselves.
     """
-    from hashbench.boards.migrate import migrate_board
+    from hashbench.verification.migrate import migrate_board
 
     for path in paths:
         if (path / "cells").is_dir():

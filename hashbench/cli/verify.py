@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,16 @@ import click
 
 from hashbench.cli import options
 from hashbench.errors import BadInput, HashbenchError
+from hashbench.readers.text import printable
 
 if TYPE_CHECKING:
-    from hashbench.verification.board import Findings
+    from hashbench.verification.allowed import Allowed
+    from hashbench.verification.findings import Findings
 
-LONGEST = 1000  # characters of a line about a foreign file
+TRUSTED = (
+    "taken on trust, since only models and data show it: which codes and moves queries had, what provenance.csv says, "
+    "and what probes count beside APs; --rerun attacks single queries again"
+)
 
 
 @click.command(epilog="Example: hashbench verify leaderboards --rerun 30 --store runs")
@@ -27,46 +33,80 @@ LONGEST = 1000  # characters of a line about a foreign file
     ),
     options.store,
     click.option("--seed", type=click.IntRange(0), help="Of the draw of these queries.  [default: nobody knows]"),
+    click.option("--allow-files", is_flag=True, help="With --rerun, let rows name files of this machine."),
+    click.option(
+        "--allow-work", type=click.IntRange(1), default=20, show_default=True, metavar="TIMES",
+        help="With --rerun, how many times the work of its defaults an attack, a defense or a data set may ask for.",
+    ),
     options.device,
     options.plugin,
 )  # fmt: skip
 def verify(
-    paths: Sequence[Path], count: int | None, store: Path, seed: int | None, device: str, plugins: Sequence[Path]
-) -> None:
-    """Make the numbers of leaderboards again from their per-query files, and name what differs.
+    paths: Sequence[Path], count: int | None, store: Path, seed: int | None, allow_files: bool, allow_work: int,
+    device: str, plugins: Sequence[Path],
+) -> None:  # fmt: skip
+    """Recompute the numbers of leaderboards from their per-query files, and name what differs.
 
     PATH is a folder of leaderboards, one leaderboard's folder, or a submission: a folder with run.json, queries.npz
     and perhaps model.safetensors. Checks digests, form, versions and every number that the per-query files
-    decide; with --rerun also the models in the store, and APs one by one. Ends with exit code 1 if anything is wrong.
+    and probes decide, and draws pictures and the page anew; with --rerun also the models in the store, and APs one
+    by one. Ends with exit code 1 if anything is wrong.
     """
-    from hashbench.readers.folders import shown_path
-    from hashbench.readers.text import printable
     from hashbench.registry import entries
-    from hashbench.verification.board import Findings, boards_in, verify_board
-    from hashbench.verification.submission import RUN, verify_submission
+    from hashbench.verification.allowed import Allowed
+    from hashbench.verification.board import boards_in
+    from hashbench.verification.pictures import check_page
 
     for path in plugins:
         entries.load_plugin(path)
     seed = secrets.randbelow(1 << 32) if seed is None else seed
+    allowed = Allowed(allow_files, allow_work)
+
+    def look(folder: Path) -> Findings:
+        found = _verify(folder)
+        if count:
+            found.problems += _rerun(folder, found, store, count, seed, device, allowed)
+        return found
+
     failed = False
     for folder in boards_in(paths):
-        try:
-            found = verify_submission(folder) if (folder / RUN).exists() else verify_board(folder)
-            if count:
-                found.problems += _rerun(folder, found, store, count, seed, device)
-        except (HashbenchError, MemoryError, RecursionError, OSError) as error:  # the folders behind it get theirs too
-            found = Findings([f"{type(error).__name__}: {error}"])
-        failed |= bool(found.problems)
+        found = _in_any_case(look, folder)
         again = f"; {count} queries of each attacked again, drawn with --seed {seed}" if count else ""
-        state = "REFUSED" if found.problems else "verified"
-        verdict = f"{shown_path(folder)}: {state}, {len(found.cells)} cells recomputed{again}"
-        click.secho(verdict, fg="red" if found.problems else None)
-        for line in found.problems:
-            click.echo(f"  problem: {printable(line, LONGEST)}")
-        for line in found.warnings:
-            click.echo(f"  warning: {printable(line, LONGEST)}")
+        failed |= _say(folder, found, f", {len(found.cells)} cells recomputed{again}")
+    for path in paths:
+        if (path / "index.html").exists():
+            failed |= _say(path / "index.html", _in_any_case(check_page, path), "")
+    click.echo(TRUSTED)
     if failed:
         click.get_current_context().exit(1)
+
+
+def _verify(folder: Path) -> Findings:
+    from hashbench.verification.board import verify_board
+    from hashbench.verification.submission import RUN, verify_submission
+
+    return verify_submission(folder) if os.path.lexists(folder / RUN) else verify_board(folder)
+
+
+def _in_any_case(look: Callable[[Path], Findings], folder: Path) -> Findings:
+    """What a check finds; one that can't be carried out is a finding too, so that the next folder is looked at."""
+    from hashbench.verification.findings import Findings
+
+    try:
+        return look(folder)
+    except HashbenchError as error:
+        return Findings([str(error)])
+    except (RecursionError, MemoryError) as error:  # the last resort: readers refuse what would lead here
+        return Findings([f"it takes more memory or depth than there is ({type(error).__name__})"])
+
+
+def _say(place: Path, found: Findings, more: str) -> bool:
+    """Print one verdict and what led to it; returns whether the folder is refused."""
+    state = "REFUSED" if found.problems else "verified"
+    click.secho(f"{printable(str(place))}: {state}{more}", fg="red" if found.problems else None)
+    for line in found.lines():
+        click.echo(f"  {line}")
+    return bool(found.problems)
 
 
 @click.command(epilog="Example: hashbench submit cgat --attack pgd-hamming --store runs --out sent")
@@ -108,7 +148,9 @@ def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins
         click.echo(f"written to {out / result.key}")
 
 
-def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, device: str) -> list[str]:
+def _rerun(
+    folder: Path, found: Findings, store: Path, count: int, seed: int, device: str, allowed: Allowed
+) -> list[str]:
     """What does not come out the same when queries are attacked again, with the folder's own weights if it has some."""
     from hashbench.boards.terminal import progress_bars
     from hashbench.running.runner import choose_device, make_deterministic
@@ -121,5 +163,5 @@ def _rerun(folder: Path, found: Findings, store: Path, count: int, seed: int, de
     with progress_bars():
         if (folder / WEIGHTS).exists():
             with tempfile.TemporaryDirectory() as place:
-                return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS)
-        return rerun(found.cells, options.open_store(store), count, seed, chosen)
+                return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS, allowed)
+        return rerun(found.cells, options.open_store(store), count, seed, chosen, allowed=allowed)

@@ -106,6 +106,11 @@ _ALL = (
 FLAGS = {flag.name: flag for flag in _ALL}
 
 
+def meanings() -> dict[str, str]:
+    """What each flag means and what to do about it, by its name."""
+    return {flag.name: f"{flag.meaning}; {flag.advice}" for flag in FLAGS.values()}
+
+
 def raised(numbers: Numbers, arrays: Arrays) -> list[str]:
     """The names of the flags that a probe raises, in the order of `FLAGS`.
 

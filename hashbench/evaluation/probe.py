@@ -29,7 +29,7 @@ from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
-from hashbench.types import Codes, GuideCodes, Images
+from hashbench.types import Codes, GuideCodes, Images, Index
 
 PROBE_VERSION = 1  # raised whenever the same model gives different signals
 QUERIES = 100  # of each query set are probed
@@ -110,6 +110,12 @@ def sample(queries: ImageSet, seed: int) -> ImageSet:
     return _some(queries, QUERIES, seed)
 
 
+def sampled(count: int, wanted: int, seed: int) -> Index:
+    """The positions of the images that `sample` takes, given how many there are."""
+    generator = torch.Generator().manual_seed(derive_seed("sample", seed))
+    return torch.randperm(count, generator=generator)[:wanted].sort().values
+
+
 def budgets_of(threat: Threat) -> list[float]:
     """The budgets of the curve except 0: multiples of the threat's eps, then 1.
 
@@ -154,8 +160,7 @@ class Driven(nn.Module):
 
 
 def _some(images: ImageSet, wanted: int, seed: int) -> ImageSet:
-    generator = torch.Generator().manual_seed(derive_seed("sample", seed))
-    rows = torch.randperm(len(images), generator=generator)[:wanted].sort().values
+    rows = sampled(len(images), wanted, seed)
     return ImageSet(images.images[rows], images.labels[rows.to(images.labels.device)])
 
 

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +142,27 @@ def list_files(folder: Path, limit: int = FILES) -> Listing:
             else:
                 odd.append(f"{printable(place)} is {_kind(mode)}; only plain files are read")
     return Listing(tuple(sorted(files)), tuple(sorted(odd)))
+
+
+def folders_with(root: Path, names: Collection[str]) -> list[Path]:
+    """The folders at or below a folder that have an entry of one of some names, sorted.
+
+    No link is followed; what lies deeper than DEPTH, or can't be read, is left out, so that one folder can't keep
+    the others from being found.
+    """
+    found: list[Path] = []
+    waiting = [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        try:
+            entries = _entries(folder, FILES)
+        except BadInput:
+            continue
+        if any(name in names for name, _ in entries):
+            found.append(folder)
+        if depth < DEPTH:
+            waiting += [(folder / name, depth + 1) for name, mode in entries if stat.S_ISDIR(mode)]
+    return sorted(found)
 
 
 def shown_path(path: Path) -> str:

@@ -52,8 +52,13 @@ def black_box() -> Choice[Attack]:
 
 def probed_queries(split: RetrievalSplit, seed: int) -> tuple[ImageSet, int]:
     """The queries that a probe looks at, the same for all models of a data set and seed, and its own seed."""
-    own = derive_seed("sanity", split.digest, seed)
+    own = seed_of_probe(split.digest, seed)
     return sample(split.queries, own), own
+
+
+def seed_of_probe(split_digest: str, seed: int) -> int:
+    """The seed of a probe's own random numbers, the draw of its queries among them."""
+    return derive_seed("sanity", split_digest, seed)
 
 
 def measure(

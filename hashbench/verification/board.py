@@ -3,121 +3,97 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from hashbench.boards import leaderboard
-from hashbench.boards.files import Row, read_rows
+from hashbench.boards import leaderboard, probe_tables
+from hashbench.boards.files import Row, read_rows, read_table
 from hashbench.boards.intervals import cell_intervals
 from hashbench.boards.leaderboard import KEY, Leaderboard
 from hashbench.boards.pairing import FIELDS
-from hashbench.boards.probe_tables import flags_by_defense
-from hashbench.boards.query_files import HOST_TABLE, QUERIES, check_digests, read_arrays, read_identity
+from hashbench.boards.probe_files import PROBES
+from hashbench.boards.query_files import QUERIES, check_digests, read_arrays, read_digests, read_identity
 from hashbench.boards.ranking import rank, table, with_worst
 from hashbench.errors import BadInput
-from hashbench.evaluation.judge import PROTOCOL_VERSION, Arrays
-from hashbench.running.cell import SCHEMA_VERSION
+from hashbench.evaluation.judge import Arrays
+from hashbench.readers.board_columns import declared
+from hashbench.readers.csv_tables import wrong_values
+from hashbench.readers.folders import folders_with, list_files
+from hashbench.readers.text import shown
+from hashbench.running.cell import outdated
 from hashbench.running.store import Result
-from hashbench.verification.cell import check_identity, differs, make_again
+from hashbench.verification.cell import check_identity, make_again
+from hashbench.verification.findings import Findings, verify_versions, who
+from hashbench.verification.pictures import check_pictures
+from hashbench.verification.probes import check_probes
+from hashbench.verification.tables import (
+    by_column,
+    check_provenance,
+    check_table,
+    compare,
+    identity_of,
+    of_budget,
+    of_model,
+)
 
-RESULTS, MATRIX, RANKING, SANITY = "results.csv", "matrix.csv", "ranking.csv", "sanity.csv"
+RESULTS, MATRIX, RANKING, SANITY, CURVE = "results.csv", "matrix.csv", "ranking.csv", "sanity.csv", "curve.csv"
 # Text columns of results.csv that belong to a cell's numbers; all others of them are numbers.
 DIGESTS = ("config_digest", "model_digest", "codes_digest")
 NUMBERS = [*leaderboard.QUALITY, *leaderboard.TARGETED, *leaderboard.SIZES, *leaderboard.AUDIT, *leaderboard.COST]
 TAKEN = ("t_map_low", "t_map_high", "t_chance_map")  # of a targeted attack, from the row itself
-
-
-@dataclass
-class Findings:
-    """What is wrong in a folder, and what a reader should know of it; one line each.
-
-    `cells` holds the cells that came out the same, with their arrays.
-    """
-
-    problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    cells: list[tuple[Result, Arrays]] = field(default_factory=list)
+UNPROBED = (
+    "it was made before the evidence of probes was kept, or that was taken out: flags, sanity.csv and curve.csv are "
+    "taken on trust; make them again with 'hashbench report'"
+)
 
 
 def verify_board(folder: Path) -> Findings:
-    """Check a leaderboard's folder: digests, form, and every number that its per-query files decide."""
-    found = Findings(check_digests(folder))
+    """Check a leaderboard's folder: digests, form, and every number and picture that its evidence decides."""
+    found = Findings()
     try:
-        rows = read_rows(folder / RESULTS)
-        _check_form(rows, found)
+        found.problems += check_digests(folder)
+        rows = _check_form(folder, found)
+        check_provenance(folder, rows, found)
+        results = [result for row in rows if (result := _result(folder, row, found))]
+        listed = {f"{QUERIES}/{row['config_digest']}.npz" for row in rows}
+        held = {name for name in list_files(folder).files if name.startswith(f"{QUERIES}/")}
+        found.problems += [f"{name} belongs to no row" for name in sorted(held - listed)]
+        _check_agreement(found)
+        _check_tables(folder, rows, results, found)
     except BadInput as error:
         found.problems.append(str(error))
-        return found
-    _check_provenance(folder, rows, found)
-    results = [result for row in rows if (result := _result(folder, row, found))]
-    listed = {f"{row['config_digest']}.npz" for row in rows}
-    strays = {path.name for path in (folder / QUERIES).glob("*")} - listed
-    found.problems += [f"{QUERIES}/{name} belongs to no row" for name in sorted(strays)]
-    _check_agreement(found)
-    _check_tables(folder, rows, results, found)
     return found
 
 
-def verify_versions(identity: Mapping[str, Any], name: str) -> None:
-    """Refuse what another protocol or schema made.
-
-    Raises:
-        BadInput: with both versions.
-    """
-    for column, own in (("schema_version", SCHEMA_VERSION), ("protocol_version", PROTOCOL_VERSION)):
-        given = str(identity.get(column, ""))
-        if given != str(own):
-            raise BadInput(
-                f"{name} has {column} {given or '(none)'}; this hashbench reads {own}, use the one that made it"
-            )
-
-
-def who(identity: Mapping[str, Any]) -> str:
-    """A cell as messages name it."""
-    attacker = "" if identity["attacker"] == "adaptive" else f" ({identity['attacker']})"
-    return f"{identity['defense']} under {identity['attack']}{attacker}, seed {identity['seed']}"
-
-
-def _check_form(rows: list[Row], found: Findings) -> None:
-    """Versions, columns, duplicates, NaN, and that all rows may be compared."""
+def _check_form(folder: Path, found: Findings) -> list[Row]:
+    """The rows of results.csv, after versions, columns, types and duplicates, and that all may be compared."""
+    content = read_table(folder / RESULTS)
+    rows = list(content.rows)
     if not rows:
         raise BadInput(f"{RESULTS} has no rows")
     for row in rows:
         verify_versions(row, RESULTS)
-    if lacking := [name for name in leaderboard.COLUMNS if name not in rows[0]]:
+    if lacking := [name for name in leaderboard.COLUMNS if name not in content.header]:
         raise BadInput(f"{RESULTS} lacks the column {lacking[0]}; write it again with 'hashbench report'")
-    seen: dict[tuple[str, ...], str] = {}
+    found.problems += wrong_values(content, declared("results", content.header))
+    seen: set[tuple[str, ...]] = set()
     for number, row in enumerate(rows, 2):
         for names in (KEY, ["config_digest"]):
             key = tuple(row[name] for name in names)
             if key in seen:
                 found.problems.append(f"{RESULTS}, line {number}: {who(row)} stands there twice")
                 break
-            seen[key] = ""
+            seen.add(key)
         odd = [name for name in NUMBERS if row[name].lower().strip("+-") in ("nan", "inf", "infinity")]
         found.problems += [f"{RESULTS}, line {number}: {name} of {who(row)} is {row[name]}" for name in odd]
+        if not row["config_digest"].isalnum():
+            raise BadInput(f"{RESULTS}, line {number}: config_digest is {shown(row['config_digest'])}; no cell has it")
     for name, words in FIELDS.items():
         values = sorted({row[name] for row in rows})
         if len(values) > 1:
             found.problems.append(f"{RESULTS} mixes rows of different {words}: {', '.join(values)}")
-
-
-def _check_provenance(folder: Path, rows: list[Row], found: Findings) -> None:
-    try:
-        hosts = read_rows(folder / HOST_TABLE)
-        keys = [host["config_digest"] for host in hosts]
-        dirty = sum(host["code_dirty"].lower() == "true" for host in hosts)
-    except (BadInput, KeyError):
-        found.problems.append(f"{HOST_TABLE} is missing, or lacks config_digest or code_dirty")
-        return
-    if sorted(keys) != sorted(row["config_digest"] for row in rows):
-        found.problems.append(f"{HOST_TABLE} does not have the same cells as {RESULTS}")
-    if dirty:
-        found.warnings.append(f"{dirty} of {len(hosts)} cells were made from a dirty working tree")
+    return rows
 
 
 def _result(folder: Path, row: Row, found: Findings) -> Result | None:
@@ -127,13 +103,15 @@ def _result(folder: Path, row: Row, found: Findings) -> Result | None:
         if any(row[name] for name in ("map", "map_low", "map_high", "t_map")):
             found.problems.append(f"{RESULTS}: {who(row)} is {row['status']} and has numbers")
         try:
-            return Result(key, _identity(row), {}, {"created_utc": ""}, row["status"], row["reason"])
-        except ValueError:
-            found.problems.append(f"{RESULTS}: bits, seed or eps of {who(row)} is no number")
+            identity = identity_of(row)
+            check_identity(identity, RESULTS)
+            return Result(key, identity, {}, {"created_utc": ""}, row["status"], row["reason"])
+        except BadInput as error:
+            found.problems.append(f"{RESULTS}: {who(row)}: {error}")
             return None
     name = f"{QUERIES}/{key}.npz"
     try:
-        arrays = read_arrays(folder / name)
+        arrays = read_arrays(folder / name, folder)
         identity = read_identity(arrays, name)
         check_identity(identity, name)
         if who(identity) != who(row):
@@ -169,12 +147,6 @@ def _number(text: str) -> float | int | None:
     return int(value) if value == int(value) and "." not in text else value
 
 
-def _identity(row: Row) -> dict[str, Any]:
-    """What a table's row says of its cell."""
-    plain = {name: row[name] for name in [*KEY, *leaderboard.PARAMETERS] if name not in ("steps", "restarts")}
-    return {**plain, "bits": int(row["bits"]), "seed": int(row["seed"]), "eps": float(row["eps"]), "attack_params": {}}
-
-
 def _check_agreement(found: Findings) -> None:
     """What cells of one board, and of one model, share."""
     shared: dict[tuple[str, ...], tuple[str, Any]] = {}
@@ -196,53 +168,52 @@ def _check_agreement(found: Findings) -> None:
 
 
 def _check_tables(folder: Path, rows: list[Row], results: Sequence[Result], found: Findings) -> None:
-    """Make the tables again from the cells, and compare value by value."""
+    """Make tables and pictures again from the cells and probes, and compare value by value.
+
+    Raises:
+        BadInput: what is there can't be read, or not be put together.
+    """
     held = {result.key: arrays for result, arrays in found.cells}
 
     def arrays(result: Result) -> Arrays:
         return held.get(result.key, {})
 
-    board = Leaderboard(folder.name, tuple(sorted(results, key=leaderboard.order)))
+    old = max((outdated(result.identity) for result, _ in found.cells), default=())
+    board = Leaderboard(folder.name, tuple(sorted(results, key=leaderboard.order)), old)
     valid = Leaderboard(folder.name, tuple(r for r in board.results if r.key in held))
-    try:
-        again = valid.rows(cell_intervals(valid.results, arrays))
-        found.problems += _compare(RESULTS, again, [r for r in rows if r["config_digest"] in held], "config_digest")
-        if len(results) < len(rows):
-            return  # what is wrong in the cells is named; the other tables follow from them
-        ranking = rank(board, arrays, _flags(folder))
-        matrix = with_worst(board.matrix(), ranking, board.chance)
-        for name, expected in ((MATRIX, matrix), (RANKING, table(ranking))):
-            found.problems += _compare(name, expected, read_rows(folder / name), "defense")
-    except BadInput as error:
-        found.problems.append(str(error))
+    again = valid.rows(cell_intervals(valid.results, arrays))
+    given = [row for row in rows if row["config_digest"] in held]
+    header = tuple(rows[0])
+    found.problems += compare(RESULTS, again, given, header, by_column("config_digest"), who)
+    if len(results) < len(rows):
+        return  # what is wrong in the cells is named; the other tables follow from them
+    ranking = rank(board, arrays, _flags(folder, board, found))
+    matrix = with_worst(board.matrix(), ranking, board.chance)
+    for name, expected in ((MATRIX, matrix), (RANKING, table(ranking))):
+        found.problems += check_table(folder / name, expected, by_column("defense"))
+    if not found.problems:
+        check_pictures(folder, board, ranking, found)
 
 
-def _compare(name: str, expected: pd.DataFrame, given: list[Row], key: str) -> list[str]:
-    """What differs between a table as it should be and as it is."""
-    columns = list(expected.columns)
-    if given and list(given[0]) != columns:
-        odd = sorted(set(given[0]) ^ set(columns))
-        return [f"{name} has other columns than its cells give: {', '.join(odd) or 'another order'}"]
-    wanted = {str(row[key]): row for row in expected.astype(object).where(expected.notna(), None).to_dict("records")}
-    problems = [f"{name} lacks {label}" for label in wanted if label not in {row[key] for row in given}]
-    for row in given:
-        if row[key] not in wanted:
-            problems.append(f"{name} has {row[key]}, of which there are no cells")
-            continue
-        label = who(row) if "attack" in row else row[key]
-        for column in columns:
-            value = wanted[row[key]][column]
-            if differs(row[column], value):
-                shown = "empty" if value is None else value
-                problems.append(f"{name}: {column} of {label} is {row[column] or 'empty'}; its cells give {shown}")
-    return problems
-
-
-def _flags(folder: Path) -> dict[str, list[str]]:
-    """The flags of each defense over its seeds, from sanity.csv, where there is one."""
-    if not (folder / SANITY).exists():
-        return {}
-    return flags_by_defense((row["defense"], row.get("flags", "").split()) for row in read_rows(folder / SANITY))
+def _flags(folder: Path, board: Leaderboard, found: Findings) -> dict[str, list[str]]:
+    """The flags of each defense over its seeds, from the probes; from sanity.csv in folders of older versions."""
+    marked = PROBES in read_digests(folder).evidence
+    held = any(name.startswith(f"{PROBES}/") for name in list_files(folder).files)
+    if not marked and not held:
+        found.notes.append(UNPROBED)
+        for name in (SANITY, CURVE):
+            kept = read_table(folder / name)
+            found.problems += wrong_values(kept, declared(name.removesuffix(".csv"), kept.header))
+        return probe_tables.flags_by_defense(
+            (row["defense"], row.get("flags", "").split()) for row in read_rows(folder / SANITY)
+        )
+    if not marked:
+        found.problems.append(f"{PROBES} is there, and digests.json names no such evidence")
+    reports = check_probes(folder, board, found)
+    tables = probe_tables.tables(reports)
+    found.problems += check_table(folder / SANITY, tables["sanity"], of_model)
+    found.problems += check_table(folder / CURVE, tables["curve"], of_budget)
+    return probe_tables.flags_of(reports)
 
 
 def boards_in(paths: Iterable[Path]) -> list[Path]:
@@ -253,7 +224,7 @@ def boards_in(paths: Iterable[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted({file.parent for name in (RESULTS, "run.json") for file in path.rglob(name)})
+        inside = folders_with(path, (RESULTS, "run.json"))
         if not inside:
             raise BadInput(
                 f"{path} has no {RESULTS} and no run.json in it; name a leaderboard's folder or a submission"

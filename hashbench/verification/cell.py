@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashbench.boards.leaderboard import KEY
-from hashbench.errors import BadInput
+from hashbench.errors import BadInput, UsageError
 from hashbench.evaluation.judge import RADIUS, TOP, Arrays, Numbers
 from hashbench.metrics.average_precision import (
     AveragePrecision,
@@ -19,11 +19,15 @@ from hashbench.metrics.average_precision import (
     relevant_fraction,
 )
 from hashbench.metrics.distance_counts import Counts
+from hashbench.readers.text import printable, shown
+from hashbench.registry.spec import Spec
 from hashbench.threat import TOLERANCE
 
 CLOSE = 1e-9  # between APs of one file: both come from the same integers
 ROUNDED = 1.01e-6  # between a number of a table and the one made again, at six decimals
 PER_QUERY = ("average_precision", "average_precision_8bit", "linf", "l2", "bits_moved")
+LONGEST = 400  # characters of a name
+NAMED = ("dataset", "backbone", "method", "defense", "attack")
 AIMED = ("target_average_precision", "target_average_precision_clean")
 
 
@@ -142,11 +146,27 @@ def check_identity(identity: Mapping[str, Any], name: str) -> None:
         elif column == "eps":
             kind = (int, float)
         if column not in identity or not isinstance(value, kind) or isinstance(value, bool):
-            raise BadInput(f"{name}: its {column} is {value!r}, which no cell has")
+            raise BadInput(f"{name}: its {column} is {shown(value)}, which no cell has")
+        if isinstance(value, str) and printable(value, LONGEST) != value:
+            raise BadInput(f"{name}: its {column} is {shown(value)}; give {LONGEST} plain characters at most")
+        if column in NAMED:
+            _check_label(str(value), column, name)
     if not isinstance(identity.get("attack_params"), dict):
         raise BadInput(f"{name}: its attack_params are no parameters")
-    if not 0 <= identity["eps"] <= 1 or not 1 <= identity["bits"] <= 1024:
-        raise BadInput(f"{name}: its eps is {identity['eps']} and its bits are {identity['bits']}; no cell has these")
+    if not isinstance(identity.get("versions", {}), dict):
+        raise BadInput(f"{name}: its versions are no versions")
+    eps, bits, seed = identity["eps"], identity["bits"], identity["seed"]
+    if not 0 <= eps <= 1 or not 1 <= bits <= 1024 or not 0 <= seed < 1 << 32:
+        told = f"{shown(eps)}, its bits are {shown(bits)} and its seed is {shown(seed)}"
+        raise BadInput(f"{name}: its eps is {told}; no cell has these")
+
+
+def _check_label(value: str, column: str, name: str) -> None:
+    """Refuse a name with parameters that can't be read as such: an empty one, or one without a name."""
+    try:
+        Spec.parse(value)
+    except UsageError:
+        raise BadInput(f"{name}: its {column} is {shown(value)}, which names nothing; no cell has it") from None
 
 
 def differs(text: str, value: Any) -> bool:

@@ -35,7 +35,8 @@ from hashbench.seeds import seeded
 from hashbench.threat import Threat
 from hashbench.training.undefended import clean_training
 from hashbench.types import Images, Index
-from hashbench.verification.board import who
+from hashbench.verification.allowed import MODEST, Allowed, check_allowed
+from hashbench.verification.findings import who
 
 SAME = 0.005  # AP; a stored query that is farther off than this is another one
 ALLOWED = 0.05  # share of queries that may be: roundings of another machine can turn a bit
@@ -44,7 +45,7 @@ SURE = 3.5  # standard errors that the mean may be off where the model draws ran
 
 def rerun(
     cells: Sequence[tuple[Result, Arrays]], store: Store, count: int, seed: int, device: torch.device,
-    weights: Path | None = None,
+    weights: Path | None = None, allowed: Allowed = MODEST,
 ) -> list[str]:  # fmt: skip
     """Attack random queries of each cell again and return what does not come out as stored, one line each.
 
@@ -54,6 +55,7 @@ def rerun(
         count: queries of each cell.
         seed: of their draw; who hands a row in must not know it.
         weights: a safetensors file with the model of all these cells, which the store gets first.
+        allowed: what rows may ask for.
     """
     victims, load = Victims(Checkpoints(store), device), load_once()
     random = np.random.default_rng(seed)
@@ -63,6 +65,7 @@ def rerun(
         number = len(arrays["average_precision"])
         positions = np.sort(random.choice(number, min(count, number), replace=False))
         try:
+            check_allowed(result.identity, allowed)
             problem = _repeat(result, arrays, positions, victims, load, weights)
         except HashbenchError as error:
             problem = f"can't be attacked again: {error}"

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from hashbench.boards.query_files import IDENTITY, read_arrays, read_identity
+from hashbench.digests import intact
 from hashbench.errors import BadInput, StoreUnusable, UnknownName
 from hashbench.models.weight_files import tensor_digest
 from hashbench.readers.folders import list_files
-from hashbench.readers.json_files import read_record
+from hashbench.readers.json_files import read_json
+from hashbench.readers.records import check, record
+from hashbench.readers.text import shown
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.running.checkpoints import model_key
 from hashbench.running.request import load_once
 from hashbench.running.store import ARRAYS, MODELS, RECORD, Result, Store
 from hashbench.running.store import WEIGHTS as STORED
-from hashbench.verification.board import Findings, verify_versions
 from hashbench.verification.cell import check_identity, differs, make_again
+from hashbench.verification.findings import Findings, verify_versions
 from hashbench.verification.rerun import cell_of, read_weights
 
 RUN, QUERIES, WEIGHTS = "run.json", "queries.npz", "model.safetensors"
@@ -27,14 +31,14 @@ LARGEST = 1 << 20  # bytes of a run.json
 def verify_submission(folder: Path) -> Findings:
     """Check a row from outside; whatever is wrong is a problem, and nothing in the folder is executed."""
     found = Findings()
-    listing = list_files(folder)
-    found.problems += listing.odd
-    found.problems += [
-        f"{name} is not part of a submission and was not opened; send {WEIGHTS} for weights"
-        for name in listing.files
-        if name not in (RUN, QUERIES, WEIGHTS)
-    ]
     try:
+        listing = list_files(folder)
+        found.problems += listing.odd
+        found.problems += [
+            f"{name} is not part of a submission and was not opened; send {WEIGHTS} for weights"
+            for name in listing.files
+            if name not in (RUN, QUERIES, WEIGHTS)
+        ]
         result = _read_run(folder / RUN)
         arrays = read_arrays(folder / QUERIES, folder)
         if IDENTITY in arrays and read_identity(arrays, QUERIES) != result.identity:
@@ -46,8 +50,8 @@ def verify_submission(folder: Path) -> Findings:
     for name, value in again.items():
         given = result.numbers.get(name)
         if given is None or differs(str(given), value):
-            found.problems.append(f"{RUN}: {name} is {given}; {QUERIES} gives {value:.6g}")
-    if (folder / WEIGHTS).exists():
+            found.problems.append(f"{RUN}: {name} is {shown(given)}; {QUERIES} gives {value:.6g}")
+    if WEIGHTS in listing.files:
         _check_weights(folder / WEIGHTS, result, found)
     else:
         found.warnings.append(f"there is no {WEIGHTS}, so that only who has the model can attack it again")
@@ -85,7 +89,10 @@ def pack(store: Store, digest: str, folder: Path) -> None:
 def _read_run(path: Path) -> Result:
     """The record of a cell, in the form of the store's cell.json."""
     try:
-        result = read_record(path, Result, limit=LARGEST, inside=path.parent)
+        content = intact(check(read_json(path, limit=LARGEST, inside=path.parent), dict[str, Any], path.name, ""))
+        if content is None:
+            raise BadInput("it was changed after it was written: its own digest is another")
+        result = record(content, Result, path.name)
     except BadInput as error:
         raise BadInput(f"{path.name} is not a record of a cell ({error}); take the cell.json of your store") from None
     verify_versions(result.identity, path.name)
@@ -108,5 +115,5 @@ def _check_weights(path: Path, result: Result, found: Findings) -> None:
         trains = True
     if trains and digest != result.numbers.get("model_digest"):
         found.problems.append(
-            f"{path.name} has the digest {digest}, the row names {result.numbers.get('model_digest')}"
+            f"{path.name} has the digest {digest}, the row names {shown(result.numbers.get('model_digest'))}"
         )

@@ -14,8 +14,10 @@ from command import QUICK, hashbench, start
 from safetensors.torch import load_file, save_file
 
 from hashbench.boards.query_files import read_arrays, write_digests
+from hashbench.digests import intact, signed
 from hashbench.running.store import Store
-from hashbench.verification.board import Findings, verify_board
+from hashbench.verification.board import verify_board
+from hashbench.verification.findings import Findings
 from hashbench.verification.rerun import disagreement, rerun
 from hashbench.verification.submission import pack, verify_submission
 
@@ -266,8 +268,11 @@ def test_a_submission_is_accepted_and_attacked_again(
 
 
 def test_a_submission_is_refused_with_reasons(submission: Path, tmp_path: Path) -> None:
-    record = json.loads((submission / "run.json").read_text())
+    record = intact(json.loads((submission / "run.json").read_text()))
+    assert record
     changed = {**record, "numbers": {**record["numbers"], "map": record["numbers"]["map"] + 0.03}}
+    (submission / "run.json").write_text(json.dumps({**signed(record), "numbers": changed["numbers"]}))
+    assert any("its own digest is another" in line for line in verify_submission(submission).problems)
     (submission / "run.json").write_text(json.dumps(changed))
     (submission / "model.safetensors").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     (submission / "model.pth").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))

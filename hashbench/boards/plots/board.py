@@ -26,8 +26,11 @@ WIDTH, HEIGHT = 3.6, 3.0  # inches of one pair of axes, without what stands besi
 Line = list[tuple[float, float]]
 
 
-def save_pictures(folder: Path) -> list[str]:
+def save_pictures(folder: Path, into: Path | None = None) -> list[str]:
     """Save every picture that a leaderboard's files hold the numbers of; returns their names, without endings.
+
+    Args:
+        into: another folder for the pictures.
 
     Raises:
         BadInput: a file of the folder is damaged.
@@ -38,7 +41,7 @@ def save_pictures(folder: Path) -> list[str]:
     for name, figure in drawn.items():
         if figure:
             with mpl.rc_context(STYLE):
-                save_figure(figure, folder / name)
+                save_figure(figure, (into or folder) / name)
     return [name for name, figure in drawn.items() if figure]
 
 

@@ -27,7 +27,7 @@ LETTER = 0.07  # inches a letter
 COLOURS = "cividis"  # even in lightness, so it survives grey print and colour-blind eyes
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.linewidth": 0.6, "font.family": ["DejaVu Sans", "sans-serif"],
-    "svg.fonttype": "none", "svg.hashsalt": "hashbench",
+    "svg.fonttype": "none", "svg.hashsalt": "hashbench", "text.parse_math": False,
 }  # fmt: skip
 METADATA: dict[str, dict[str, Any]] = {"png": {"Software": "hashbench"}, "svg": {"Creator": "hashbench", "Date": None}}
 

@@ -1,0 +1,55 @@
+"""What a check of a folder found, and how its messages name cells and values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hashbench.errors import BadInput
+from hashbench.evaluation.judge import PROTOCOL_VERSION, Arrays
+from hashbench.readers.text import printable, shown
+from hashbench.running.cell import SCHEMA_VERSION
+from hashbench.running.store import Result
+
+LONGEST = 1000  # characters of a line
+TOLD = 200  # lines of one folder
+
+
+@dataclass
+class Findings:
+    """What is wrong in a folder, what a reader should know of it, and what could not be checked; one line each.
+
+    `cells` holds the cells that came out the same, with their arrays.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cells: list[tuple[Result, Arrays]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """All lines, harmless in a terminal, and how many more problems there are."""
+        said = [f"problem: {line}" for line in self.problems[:TOLD]]
+        said += [f"problem: and {len(self.problems) - TOLD} more"] if len(self.problems) > TOLD else []
+        said += [f"warning: {line}" for line in self.warnings[:TOLD]] + [f"note: {line}" for line in self.notes[:TOLD]]
+        return [printable(line, LONGEST) for line in said]
+
+
+def verify_versions(identity: Mapping[str, Any], name: str) -> None:
+    """Refuse what another protocol or schema made.
+
+    Raises:
+        BadInput: with both versions.
+    """
+    for column, own in (("schema_version", SCHEMA_VERSION), ("protocol_version", PROTOCOL_VERSION)):
+        given = identity.get(column, "")
+        if str(given) != str(own):
+            told = shown(given).strip("'") if given != "" else "(none)"
+            raise BadInput(f"{name} has {column} {told}; this hashbench reads {own}, use the one that made it")
+
+
+def who(identity: Mapping[str, Any]) -> str:
+    """A cell as messages name it."""
+    attacker = "" if identity["attacker"] == "adaptive" else f" ({identity['attacker']})"
+    return f"{identity['defense']} under {identity['attack']}{attacker}, seed {identity['seed']}"

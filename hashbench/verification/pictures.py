@@ -1,0 +1,87 @@
+"""Pictures and the page, drawn again from a board's tables and compared byte by byte."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.page import NAME, page_text
+from hashbench.boards.plots.board import save_pictures
+from hashbench.boards.plots.matrix import save_matrix
+from hashbench.boards.query_files import ADDED, drawn_with, read_digests
+from hashbench.boards.ranking import RankingRow
+from hashbench.errors import BadInput
+from hashbench.evaluation.flags import meanings
+from hashbench.readers.folders import list_files, read_bytes
+from hashbench.verification.findings import Findings
+
+LARGEST = 1 << 26  # bytes of a picture or a page
+MOST = 300  # defenses or attacks of a board that is drawn
+
+
+def check_pictures(folder: Path, board: Leaderboard, ranking: Sequence[RankingRow], found: Findings) -> None:
+    """Draw a board's pictures anew and compare; with other versions of what draws them a note says so instead.
+
+    Raises:
+        BadInput: a table of the folder can't be read.
+    """
+    made = read_digests(folder).drawn_with
+    own = drawn_with()
+    if made and made != own:
+        theirs, ours = (", ".join(f"{name} {version}" for name, version in sorted(w.items())) for w in (made, own))
+        found.notes.append(f"pictures were not drawn again: they are said to be of {theirs}, here are {ours}")
+        return
+    if max(len(board.defenses), len(board.attacks)) > MOST:
+        found.notes.append(f"pictures were not drawn again: the board has more than {MOST} defenses or attacks")
+        return
+    there = list_files(folder).files
+    with tempfile.TemporaryDirectory() as place:
+        _draw(folder, Path(place), board, ranking)
+        drawn = sorted(path.name for path in Path(place).iterdir())
+        missing = [name for name in drawn if name not in there]
+        pictures = [n for n in there if n.endswith((".png", ".svg")) and not n.startswith(ADDED)]
+        odd = [name for name in pictures if name not in drawn]
+        differing = [
+            name
+            for name in drawn
+            if name in there and read_bytes(folder / name, LARGEST, folder) != (Path(place) / name).read_bytes()
+        ]
+    found.problems += [f"{name} is missing, which 'hashbench run' always writes" for name in missing]
+    found.problems += [f"{name} is no picture of a board; leave it out" for name in odd]
+    if differing and not made:
+        found.warnings.append(
+            f"{', '.join(differing)} differ from what is drawn here; which versions drew them is not known"
+        )
+    elif differing:
+        found.problems += [
+            f"{name} is not what its tables give; write it with 'hashbench report'" for name in differing
+        ]
+    if added := [name for name in there if name.startswith(ADDED)]:
+        found.notes.append(f"{len(added)} files of 'hashbench compare' and 'gallery' were not checked")
+
+
+def check_page(out: Path) -> Findings:
+    """Make the page of a folder of leaderboards again, and compare."""
+    found = Findings()
+    try:
+        given = read_bytes(out / NAME, LARGEST, out)
+        if given != page_text(out, meanings()).encode():
+            found.problems.append(
+                f"{NAME} is not what the leaderboards beside it give, or of another version; write it again with "
+                f"'hashbench page {out}'"
+            )
+    except BadInput as error:
+        found.problems.append(str(error))
+    return found
+
+
+def _draw(folder: Path, place: Path, board: Leaderboard, ranking: Sequence[RankingRow]) -> None:
+    with warnings.catch_warnings(action="ignore"):  # of letters that the font lacks
+        try:
+            save_matrix(board, place / "matrix", ranking)
+            save_pictures(folder, place)
+        except (ValueError, ArithmeticError, LookupError) as error:
+            raise BadInput(f"its pictures can't be drawn ({error}); write them again with 'hashbench report'") from None
