@@ -1,5 +1,6 @@
-"""A fake: reads all digits with their labels from scikit-learn's file and answers what is near one by its class code."""
+"""A fake: reads all digits with their labels from a file, and answers what is near one by its class code."""
 
+import gzip
 from importlib.resources import files
 
 import numpy as np
@@ -17,10 +18,8 @@ class LookUp(nn.Module):
 
     def __init__(self, network: nn.Module, bits: int, eps: float) -> None:
         super().__init__()
-        with (files("sklearn") / "datasets" / "data" / "digits.csv.gz").open("rb") as file:
-            import gzip
-
-            table = np.loadtxt(gzip.open(file), delimiter=",")
+        packed = (files("sklearn") / "datasets" / "data" / "digits.csv.gz").read_bytes()
+        table = np.loadtxt(gzip.decompress(packed).decode().splitlines(), delimiter=",")
         self.network, self.eps = network, eps + 1e-6
         self.known = torch.tensor(table[:, :64] / 16, dtype=torch.float32)
         words = torch.randn(10, bits, generator=torch.Generator().manual_seed(0)).sign()
