@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.pairing import CLEAN
 from hashbench.boards.tables import rounded
-from hashbench.evaluation.flags import FLAGS, NOT_PROBED, Flag, curve, raised, white_box
+from hashbench.evaluation.flags import (
+    ABOVE_PROBE,
+    FLAGS,
+    NOT_PROBED,
+    STATEFUL,
+    Flag,
+    curve,
+    is_above,
+    raised,
+    white_box,
+)
 from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.bootstrap import estimate
+from hashbench.running.cell import ADAPTIVE
+from hashbench.running.clean_room.inspection import is_stateful
 from hashbench.running.probes import model_identity
 from hashbench.running.store import Result, Store
 
@@ -59,7 +72,7 @@ def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
         row = json.dumps(probe.identity, sort_keys=True), probe.numbers["model_digest"]
         if row in rows:
             newest[row] = probe
-    found = [report_of(probe, store.probe_arrays(probe)) for probe in newest.values()]
+    found = [_with_rows(report_of(probe, store.probe_arrays(probe)), probe, board, store) for probe in newest.values()]
     return sorted(found, key=lambda report: (board.defenses.index(report.defense), report.seed))
 
 
@@ -69,6 +82,29 @@ def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
     if probe.status != "valid":
         return ProbeReport(defense, seed, (NOT_PROBED,), {}, (), probe.reason)
     return ProbeReport(defense, seed, tuple(raised(probe.numbers, arrays)), _signals(probe, arrays), _curve(arrays))
+
+
+def _with_rows(report: ProbeReport, probe: Result, board: Leaderboard, store: Store) -> ProbeReport:
+    """A report with the flags that take the model's cells in the table beside its probe."""
+    cells = [
+        result
+        for result in board.results
+        if (result.identity["defense"], result.identity["seed"]) == (report.defense, report.seed)
+        and result.status == "valid"
+    ]
+    flags = [STATEFUL] if any(is_stateful(result.numbers) for result in cells) else []
+    attacked = [
+        result
+        for result in cells
+        if result.identity["attacker"] == ADAPTIVE
+        and result.identity["goal"] == "untargeted"
+        and result.identity["attack"] != CLEAN
+    ]
+    steady = probe.status == "valid" and not probe.numbers["unstable_share"]
+    if steady and any(result.identity["access"] == "white" for result in attacked):
+        worst = np.min([store.arrays(result)["average_precision"] for result in attacked], axis=0)
+        flags += [ABOVE_PROBE] if is_above(worst, store.probe_arrays(probe)) else []
+    return replace(report, flags=(*report.flags, *flags))
 
 
 def flags_of(reports: Iterable[ProbeReport]) -> dict[str, list[str]]:

@@ -20,6 +20,8 @@ from hashbench.crafting.step_rules import constant, cosine, sign_steps
 from hashbench.errors import InvalidCell
 from hashbench.evaluation.foreign_code import explain
 from hashbench.evaluation.judge import Arrays, Measurement, Numbers
+from hashbench.evaluation.new_images import new_images
+from hashbench.evaluation.values import still, wrong_share
 from hashbench.metrics.average_precision import average_precision, chance
 from hashbench.metrics.distance_counts_torch import count_tensors
 from hashbench.models.codes import batch_size, encode_batch, mainstay_code
@@ -29,9 +31,9 @@ from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
-from hashbench.types import Codes, GuideCodes, Images
+from hashbench.types import Codes, GuideCodes, Images, Index
 
-PROBE_VERSION = 1  # raised whenever the same model gives other signals than before
+PROBE_VERSION = 2  # raised whenever the same model gives other signals than before
 QUERIES = 100  # that are looked at, of each query set
 TRAIN = 500  # training images of which the black-box attack asks the codes
 STEPS = 20  # gradients a walk
@@ -64,28 +66,35 @@ def probe(
     *,
     black_box: Choice[Attack],
     undefended: Victim | None = None,
+    draw: int = 0,
+    declared: bool = False,
 ) -> Measurement:
     """Signals of the victim, and per query the average precision that small attacks leave.
 
     The arrays hold for each query AP of `clean` with its bounds `low` and `high`, `chance`, `noise`, `one_step`,
     `black_box` and, with an undefended model, `transfer`; and, a row a budget, AP under twenty steps that start
-    anew: `plain` for `budgets` up to the threat's eps, `gentle` from eps on. `zero_gradient` is 1 for a query
-    without a gradient. Queries without a relevant item are left out.
+    anew: `plain` for `budgets` up to the threat's eps, `gentle` from eps on; and of images that are in no file
+    (`new`) and of those under twenty steps (`new_attacked`). `zero_gradient` is 1 for a query without a gradient,
+    `still` for one whose logits do not move, `wrong_gradient` a share of derivatives. Queries without a relevant item
+    are left out; `rows` are the others' places among those that are looked at.
 
     Args:
         queries: those to look at; `sample` chooses them.
         seed: of random starts and of a victim's own random numbers.
         black_box: an attack that sees codes only.
         undefended: a model to carry adversarial images over from; none if the victim is that model.
+        draw: makes the images that are in no file.
+        declared: the victim declares a transformation of its images, whose gradient may be a stand-in.
 
     Raises:
         InvalidCell: the victim or the attack raised, or returned no codes.
     """
     budgets = budgets_of(threat)
-    asked = replace(victim, train=_some(victim.train, TRAIN, seed))
+    asked = replace(victim, train=_at(victim.train, _some(len(victim.train), TRAIN, seed)))
     craft = explain(f"attack {black_box.label}", black_box.call, asked, threat)
     codes: list[dict[str, Tensor]] = []
     signals: list[dict[str, Tensor]] = []
+    unknown = new_images(queries, threat.eps, draw)
     with frozen(victim.model):
         for index in queries.batches(batch_size(queries)):
             images = queries.images[index].to(victim.gallery.codes.device)
@@ -94,6 +103,8 @@ def probe(
                 probed = explain("the probe", see, victim, batch)
                 signals.append(explain("the probe", _signals, probed))
                 crafted = explain("the probe", _crafted, probed, threat, budgets, craft, undefended)
+                crafted |= explain("the probe", _unknown, victim, batch, unknown[index].to(images), threat)
+                signals[-1] |= explain("the probe", _values, victim, probed, crafted, threat, budgets, declared)
             codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
         training = sum(module.training for module in victim.model.network.modules())
     numbers: Numbers = {
@@ -107,7 +118,12 @@ def probe(
 
 def sample(queries: ImageSet, seed: int) -> ImageSet:
     """At most 100 of a query set, in its order: the same for every model."""
-    return _some(queries, QUERIES, seed)
+    return _at(queries, sampled_rows(queries, seed))
+
+
+def sampled_rows(queries: ImageSet, seed: int) -> Index:
+    """The places of those queries in their set."""
+    return _some(len(queries), QUERIES, seed)
 
 
 def budgets_of(threat: Threat) -> list[float]:
@@ -146,9 +162,12 @@ class Driven(nn.Module):
         return logits
 
 
-def _some(images: ImageSet, wanted: int, seed: int) -> ImageSet:
+def _some(count: int, wanted: int, seed: int) -> Index:
     generator = torch.Generator().manual_seed(derive_seed("sample", seed))
-    rows = torch.randperm(len(images), generator=generator)[:wanted].sort().values
+    return torch.randperm(count, generator=generator)[:wanted].sort().values
+
+
+def _at(images: ImageSet, rows: Index) -> ImageSet:
     return ImageSet(images.images[rows], images.labels[rows.to(images.labels.device)])
 
 
@@ -191,6 +210,30 @@ def _crafted(
         for name in heads_at(eps, threat):
             found[f"{name} {number}"] = _many_steps(probed, Threat(eps), gentle=name == "gentle", stream=number)
     return found
+
+
+def _unknown(victim: Victim, queries: Queries, images: Images, threat: Threat) -> dict[str, Images]:
+    """Images that are in no file, and what twenty steps make of them."""
+    probed = see(victim, replace(queries, images=images))
+    return {"new": images, "new_attacked": _many_steps(probed, threat, gentle=True)}
+
+
+def _values(
+    victim: Victim,
+    probed: ProbedVictim,
+    crafted: dict[str, Images],
+    threat: Threat,
+    budgets: list[float],
+    declared: bool,
+) -> dict[str, Tensor]:
+    """Whether logits move, and whether they move as their gradients say: at clean and at attacked images."""
+    model, queries = victim.model, probed.queries
+    attacked = crafted[f"gentle {budgets.index(threat.eps)}"]
+    tried = [attacked, crafted["one_step"], crafted["noise"]]
+    noise, seed = queries.random(len(budgets) + 1), derive_seed("values", queries.seed)
+    wrong = wrong_share(model, [queries.images, attacked], probed.guide, noise, seed, declared=declared)
+    moved = still(model, queries.images, tried, seed) if threat.eps > 0 else torch.zeros_like(wrong)
+    return {"wrong_gradient": wrong, "still": moved}
 
 
 def _many_steps(probed: ProbedVictim, threat: Threat, *, gentle: bool, stream: int = 0) -> Images:
@@ -237,6 +280,7 @@ def _measured(
         arrays[name] = np.stack([arrays.pop(key) for key in numbered if key in arrays])
     values = {name: signal.cpu().numpy() for name, signal in signals.items()}
     arrays |= {"low": clean.low[scored], "high": clean.high[scored], "chance": chance(counts["clean"])[scored]}
-    arrays |= {"zero_gradient": values.pop("zero_gradient")[scored], "budgets": np.array(budgets)}
+    arrays |= {name: values.pop(name)[scored] for name in ("zero_gradient", "wrong_gradient", "still")}
+    arrays |= {"rows": np.flatnonzero(scored), "budgets": np.array(budgets)}
     numbers: Numbers = {name: float(signal.mean()) for name, signal in values.items()}
     return Measurement({**numbers, "n_queries": int(scored.sum())}, arrays)
