@@ -101,19 +101,22 @@ def probe(
             batch = Queries(images, queries.labels[index].to(images.device), index.to(images.device), seed)
             with seeded(derive_seed("probe", seed, int(index[0]))):
                 probed = explain("the probe", see, victim, batch)
-                signals.append(explain("the probe", _signals, probed))
+                found = explain("the probe", _signals, probed)
                 crafted = explain("the probe", _crafted, probed, threat, budgets, craft, undefended)
                 crafted |= explain("the probe", _unknown, victim, batch, unknown[index].to(images), threat)
-                signals[-1] |= explain("the probe", _values, victim, probed, crafted, threat, budgets, declared)
+                signals.append(found | explain("the probe", _values, victim, probed, crafted, threat, declared))
             codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
-        training = sum(module.training for module in victim.model.network.modules())
-    numbers: Numbers = {
-        "train_mode_left": training,
+        numbers = _facts(victim)
+    measured = _measured(victim, queries, budgets, _joined(codes), _joined(signals))
+    return Measurement({**numbers, **measured.numbers}, measured.arrays)
+
+
+def _facts(victim: Victim) -> Numbers:
+    return {
+        "train_mode_left": sum(module.training for module in victim.model.network.modules()),
         "distinct_codes": len(torch.unique(victim.gallery.codes, dim=0)),
         "classes": int((victim.gallery.labels > 0).any(0).sum()),
     }
-    found = _measured(victim, queries, budgets, _joined(codes), _joined(signals))
-    return Measurement({**numbers, **found.numbers}, found.arrays)
 
 
 def sample(queries: ImageSet, seed: int) -> ImageSet:
@@ -223,11 +226,11 @@ def _values(
     probed: ProbedVictim,
     crafted: dict[str, Images],
     threat: Threat,
-    budgets: list[float],
     declared: bool,
 ) -> dict[str, Tensor]:
     """Whether logits move, and whether they move as their gradients say: at clean and at attacked images."""
     model, queries = victim.model, probed.queries
+    budgets = budgets_of(threat)
     attacked = crafted[f"gentle {budgets.index(threat.eps)}"]
     tried = [attacked, crafted["one_step"], crafted["noise"]]
     noise, seed = queries.random(len(budgets) + 1), derive_seed("values", queries.seed)

@@ -6,6 +6,7 @@ import hashbench
 from hashbench.defenses.cgat import cgat
 from hashbench.models.data import ImageSet
 from hashbench.registry.protocols import Method
+from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Images
 
 
@@ -24,7 +25,8 @@ class Tiny(nn.Module):
 
 @hashbench.defense("underflow", trains=False)
 def underflow(
-    model: hashbench.HashModel, train: ImageSet, method: Method, threat: hashbench.Threat
+    model: hashbench.HashModel, train: ImageSet, method: Method, threat: hashbench.Threat, *, epochs: int = 20
 ) -> hashbench.HashModel:
     """CgAT, out of sight."""
-    return hashbench.HashModel(Tiny(cgat(model, train, method, threat).network), model.bits).eval()
+    found = cgat(model, train, method, threat, recipe=Recipe(epochs=epochs, learning_rate=0.01))
+    return hashbench.HashModel(Tiny(found.network), model.bits).eval()
