@@ -23,7 +23,8 @@ class Nearest(nn.Module):
         """Logits [images, bits]."""
         logits: Codes = self.network(images)
         nearest = torch.cdist(images.detach().flatten(1).float(), self.known.flatten(1)).topk(3, largest=False).indices
-        return self.logits[nearest].mean(1).to(logits) + logits - logits.detach()
+        found: Codes = self.logits[nearest].mean(1).to(logits) + logits - logits.detach()
+        return found
 
 
 @hashbench.defense("nearest", trains=False)

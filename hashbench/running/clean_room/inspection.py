@@ -29,7 +29,8 @@ HOME = Path(str(hashbench.__file__)).parent
 MOST = 1000  # images of a cell, of the database and of the training set that are coded again
 ALONE = 16  # that are coded again by themselves
 SURE = 1e-3  # mean share of bits: rounding with another company moves fewer than 1e-4
-EXCESS = 1.2  # by which a randomised model may differ from its own codes in another process
+EXCESS = 3  # by which a randomised model may differ more from the run than one process does from another
+CHANCE = 4  # bits that it may move at that, whatever the share
 PREFIX = "room_"
 REASON = f"{PREFIX}reason"
 Numbers = dict[str, Any]
@@ -47,9 +48,9 @@ def was_inspected(numbers: Numbers) -> bool:
 
 def is_stateful(numbers: Numbers) -> bool:
     """Whether a cell's numbers say that codes could not be made again."""
-    return any(
-        name.startswith(PREFIX) and (name == REASON or numbers[name][0] > SURE + EXCESS * numbers[name][1])
-        for name in numbers
+    found = {name: value for name, value in numbers.items() if name.startswith(PREFIX)}
+    return REASON in found or any(
+        moved > SURE + EXCESS * own + CHANCE / compared for moved, own, compared in found.values()
     )
 
 
@@ -80,7 +81,7 @@ class InspectedCell:
         return make
 
     def numbers(self, victim: Victim, arrays: Arrays) -> Numbers:
-        """For each kind of images the mean share of bits that differ from the run's, and between two processes.
+        """For each kind of images: the share of bits that differ from the run, that between two processes, their number.
 
         The crafted queries are coded again, some of them alone; for the cell without an attack the database too,
         for one with an attack the training images, as the run's model codes them when the attack has asked for all
@@ -114,7 +115,7 @@ class InspectedCell:
         moved, own = (once != judged).double().mean().item(), 0.0
         if moved > SURE:
             own = (self.rooms.codes(self._task(part, rows, images, alone=alone)) != once).double().mean().item()
-        return [moved, own]
+        return [moved, own, judged.numel()]
 
     def _task(self, part: Part, rows: Index, images: Tensor | None, *, alone: bool) -> RoomTask:
         cell, subject = self.cell, self.cell.subject
