@@ -235,7 +235,7 @@ def _differences(arrays: Arrays) -> dict[str, Floats]:
     found |= {name: white - arrays[name] for name in ("black_box", "transfer") if name in arrays}
     found |= {name: arrays[name] for name in ("still", "wrong_gradient") if name in arrays}
     if "new" in arrays:  # from version 2 of the probe on
-        found |= {"new": clean - arrays["new"], "new_attacked": arrays["gentle"][0] - arrays["new_attacked"]}
+        found |= {"new": arrays["noise"] - arrays["new"], "new_attacked": arrays["gentle"][0] - arrays["new_attacked"]}
     bounded = arrays["gentle"][:-1] if arrays["budgets"][-1] == 1 else arrays["gentle"]
     for name, walks in (("plain", arrays["plain"]), ("gentle", bounded)):
         for more in range(len(walks)):

@@ -76,7 +76,7 @@ def probe(
     anew: `plain` for `budgets` up to the threat's eps, `gentle` from eps on; and of images that are in no file
     (`new`) and of those under twenty steps (`new_attacked`). `zero_gradient` is 1 for a query without a gradient,
     `still` for one whose logits do not move, `wrong_gradient` a share of derivatives. Queries without a relevant item
-    are left out; `rows` are the others' places among those that are looked at.
+    are left out; `rows` are the places of the others.
 
     Args:
         queries: those to look at; `sample` chooses them.
@@ -107,8 +107,7 @@ def probe(
                 signals.append(found | explain("the probe", _values, victim, probed, crafted, threat, declared))
             codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
         numbers = _facts(victim)
-    measured = _measured(victim, queries, budgets, _joined(codes), _joined(signals))
-    return Measurement({**numbers, **measured.numbers}, measured.arrays)
+    return _measured(victim, queries, numbers, budgets, _joined(codes), _joined(signals))
 
 
 def _facts(victim: Victim) -> Numbers:
@@ -269,7 +268,12 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _measured(
-    victim: Victim, queries: ImageSet, budgets: list[float], codes: dict[str, Tensor], signals: dict[str, Tensor]
+    victim: Victim,
+    queries: ImageSet,
+    numbers: Numbers,
+    budgets: list[float],
+    codes: dict[str, Tensor],
+    signals: dict[str, Tensor],
 ) -> Measurement:
     labels, gallery = queries.labels.to(victim.gallery.codes.device), victim.gallery
     counts = {name: count_tensors(found, labels, gallery.codes, gallery.labels) for name, found in codes.items()}
@@ -285,5 +289,5 @@ def _measured(
     arrays |= {"low": clean.low[scored], "high": clean.high[scored], "chance": chance(counts["clean"])[scored]}
     arrays |= {name: values.pop(name)[scored] for name in ("zero_gradient", "wrong_gradient", "still")}
     arrays |= {"rows": np.flatnonzero(scored), "budgets": np.array(budgets)}
-    numbers: Numbers = {name: float(signal.mean()) for name, signal in values.items()}
+    numbers = numbers | {name: float(signal.mean()) for name, signal in values.items()}
     return Measurement({**numbers, "n_queries": int(scored.sum())}, arrays)

@@ -81,7 +81,7 @@ class InspectedCell:
         return make
 
     def numbers(self, victim: Victim, arrays: Arrays) -> Numbers:
-        """For each kind of images: the share of bits that differ from the run, that between two processes, their number.
+        """For each kind of images: bits that differ from the run (a share), from process to process, and all.
 
         The crafted queries are coded again, some of them alone; for the cell without an attack the database too,
         for one with an attack the training images, as the run's model codes them when the attack has asked for all
