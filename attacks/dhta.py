@@ -1,7 +1,7 @@
 """DHTA: deep hashing targeted attack (Bai et al., ECCV 2020)."""
 
 from hashbench.crafting.objectives import disagreement
-from hashbench.crafting.search import annealed, guided, plain, sign_search
+from hashbench.crafting.search import Walk, annealed, guided, plain, sign_search
 from hashbench.models.codes import anchor_code
 from hashbench.models.data import Queries, Victim
 from hashbench.registry.decorators import attack
@@ -25,6 +25,7 @@ def dhta(
     steps: Count = 50,
     step_ratio: Share = 0.5,
     anneal: bool = True,
+    walk: Walk = "cosine",
 ) -> Craft:
     """Drive each query's code to the majority code of database items with the target labels.
 
@@ -36,6 +37,7 @@ def dhta(
         anchors: database items that vote (9 in the paper).
         steps: gradient steps per query.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
+        walk: cosine, or official: steps of one size and the last iterate, as in the released code.
         anneal: scale the logits inside the tanh from 0.1 to 1 over the steps.
     """
 
@@ -45,6 +47,8 @@ def dhta(
         objective = guided(
             victim.model, anchor, anchor, loss=disagreement, score=disagreement, alpha=annealed if anneal else plain
         )
-        return sign_search(queries, [objective], threat, steps=steps, step_ratio=step_ratio, random_start=False)
+        return sign_search(
+            queries, [objective], threat, steps=steps, step_ratio=step_ratio, random_start=False, walk=walk
+        )
 
     return craft

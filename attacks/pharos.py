@@ -1,6 +1,6 @@
 """The guided attack of SAAT (Yuan et al., TIFS 2023) and PgA (Wang et al., arXiv 2303.12658)."""
 
-from hashbench.crafting.search import alternating, masked, sign_search
+from hashbench.crafting.search import Walk, alternating, masked, sign_search
 from hashbench.models.codes import encode, mainstay_code
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
@@ -23,6 +23,7 @@ def pharos(
     steps: Count = 50,
     restarts: Count = 3,
     step_ratio: Share = 0.5,
+    walk: Walk = "cosine",
 ) -> Craft:
     """Drive each query's code away from its weighted guide code, bit by bit.
 
@@ -33,12 +34,13 @@ def pharos(
         steps: gradient steps per restart.
         restarts: random starts, alternating between the annealed and the plain tanh.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
+        walk: cosine, or official: steps of one size and the last iterate, as in the released code.
     """
     memory = binarize(encode(victim.model, victim.train))
 
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         objectives = [masked(victim.model, guide, alpha=alpha) for alpha in alternating(restarts)]
-        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
+        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio, walk=walk)
 
     return craft

@@ -4,7 +4,7 @@ import torch
 
 from hashbench.crafting.objectives import disagreement
 from hashbench.crafting.prototype_networks import CodeNet, code_net_loss, train_prototypes
-from hashbench.crafting.search import alternating, guided, sign_search
+from hashbench.crafting.search import Walk, alternating, guided, sign_search
 from hashbench.models.codes import encode
 from hashbench.models.data import Queries, Victim
 from hashbench.models.helpers import Tensors
@@ -34,6 +34,7 @@ def tha(
     net_steps: Count = 300,
     batch_size: Count = 32,
     learning_rate: Positive = 1e-3,
+    walk: Walk = "cosine",
 ) -> Craft:
     """Drive each query's code to the code that a prototype network gives its target labels.
 
@@ -44,6 +45,7 @@ def tha(
         steps: gradient steps per restart.
         restarts: alternate between annealed and plain tanh; one starts from the clean image, several from noise.
         step_ratio: first step divided by eps; it falls to zero along a cosine.
+        walk: cosine, or official: steps of one size and the last iterate, as in the released code.
         net_steps: batches that the prototype network is trained on.
         batch_size: label sets per batch.
         learning_rate: learning rate of the prototype network.
@@ -57,7 +59,9 @@ def tha(
             guided(victim.model, guide, guide, loss=disagreement, score=disagreement, alpha=alpha)
             for alpha in alternating(restarts)
         ]
-        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio, random_start=restarts > 1)
+        return sign_search(
+            queries, objectives, threat, steps=steps, step_ratio=step_ratio, random_start=restarts > 1, walk=walk
+        )
 
     return craft
 

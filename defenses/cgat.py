@@ -12,7 +12,7 @@ from hashbench.registry.decorators import defense
 from hashbench.registry.parameters import NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training.adversarial import InnerAttack, guided_training
+from hashbench.training.adversarial import Batches, InnerAttack, guided_training
 from hashbench.training.recipe import Recipe
 
 RECIPE = Recipe(learning_rate=0.01)
@@ -31,6 +31,7 @@ def cgat(
     weight: NonNegative = 1.0,
     weights: Literal["binary", "jaccard"] = "binary",
     memory: Literal["codes", "relaxed"] = "codes",
+    batches: Batches = "joint",
 ) -> HashModel:
     """Train on hashing loss of clean images plus distance of adversarial codes to their center codes.
 
@@ -43,6 +44,7 @@ def cgat(
             paper, or 1 each (binary), as in the released code, which computes the similarity but keeps only its sign.
         memory: compute centers from binary codes, as in the paper, or from relaxed ones, as the released code does
             because its two memories share their storage.
+        batches: clean and adversarial images go through batch norm together, or apart, as in the released code.
     """
     return guided_training(
         model,
@@ -55,4 +57,5 @@ def cgat(
         weight=weight,
         name="cgat",
         relaxed=memory == "relaxed",
+        batches=batches,
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from hashbench.models.codes import mainstay_code
 from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel, binarize
 from hashbench.registry.decorators import defense
-from hashbench.registry.parameters import NonNegative
+from hashbench.registry.parameters import Later, NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training.adversarial import Guided, InnerAttack, guided_training
+from hashbench.training.adversarial import Batches, Guided, InnerAttack, guided_training
 from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Labels, Scalar
 
@@ -28,6 +30,8 @@ def saat(
     inner: InnerAttack = INNER,
     weight: NonNegative = 1.0,
     quantisation: NonNegative = 1e-4,
+    memory: Annotated[Literal["codes", "relaxed"], Later()] = "codes",
+    batches: Batches = "joint",
 ) -> HashModel:
     """Train on hashing loss of clean images plus distance of adversarial codes to their mainstay codes.
 
@@ -38,6 +42,9 @@ def saat(
     Args:
         weight: weight of the adversarial codes' agreement with their mainstay codes (lambda).
         quantisation: weight of the adversarial codes' mean squared distance to their signs (mu).
+        memory: compute mainstay codes from binary codes, as in the paper, or from relaxed ones, as the released code
+            does because its two memories share their storage.
+        batches: clean and adversarial images go through batch norm together, or apart, as in the released code.
     """
 
     def further(attacked: Codes, labels: Labels, guided: Guided) -> Scalar:
@@ -53,5 +60,7 @@ def saat(
         inner=inner,
         weight=weight,
         name="saat",
+        relaxed=memory == "relaxed",
         further=further,
+        batches=batches,
     )

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.pairing import CLEAN
 from hashbench.boards.probe_files import Probed
 from hashbench.boards.tables import rounded
-from hashbench.evaluation.flags import FLAGS, NOT_PROBED, Flag, curve, raised, white_box
+from hashbench.evaluation.flags import (
+    ABOVE_PROBE,
+    FLAGS,
+    NOT_PROBED,
+    STATEFUL,
+    Flag,
+    curve,
+    is_above,
+    raised,
+    white_box,
+)
 from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.bootstrap import estimate
+from hashbench.running.cell import ADAPTIVE
+from hashbench.running.clean_room.inspection import is_stateful
 from hashbench.running.probes import model_identity
 from hashbench.running.store import Result, Store
 
@@ -22,7 +35,9 @@ SIGNALS = (
     "n_queries", "map_clean", "chance_map", "tie_width", "distinct_codes", "classes", "train_mode_left",
     "batch_change", "unstable_share", "zero_gradient_share", "saturated_share", "map_plain", "map_gentle",
     "map_one_step", "map_white_box", "map_black_box", "map_transfer", "map_noise", "map_unbounded",
+    "wrong_gradient_share", "still_share",
 )  # fmt: skip
+DRAWN = ("map_new", "map_new_attacked")  # on images that each run draws anew, so that tables would not repeat
 CURVE = ("eps", "map", "ci_low", "ci_high")
 
 
@@ -32,7 +47,7 @@ class ProbeReport:
 
     Attributes:
         flags: names of `flags.FLAGS`, in their order.
-        signals: a number for each of SIGNALS that was measured.
+        signals: a number for each of SIGNALS and DRAWN that was measured.
         curve: eps, mAP, and the bounds of its 95 % interval, from eps 0 on.
         reason: why the model could not be probed; empty if it was.
         evidence: the probe with its per-query arrays.
@@ -62,8 +77,17 @@ def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
         row = json.dumps(probe.identity, sort_keys=True), probe.numbers["model_digest"]
         if row in rows:
             newest[row] = probe
-    found = [report_of(probe, store.probe_arrays(probe)) for probe in newest.values()]
+    found = []
+    for probe in newest.values():
+        arrays = store.probe_arrays(probe)
+        own = [r for r in board.results if r.status == "valid" and model_of(r) == model_of(probe)]
+        found.append(with_table(report_of(probe, arrays), [(r, store.arrays(r)) for r in own]))
     return sorted(found, key=lambda report: (board.defenses.index(report.defense), report.seed))
+
+
+def model_of(result: Result) -> tuple[str, int]:
+    """The defense and the seed of a cell or a probe."""
+    return result.identity["defense"], result.identity["seed"]
 
 
 def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
@@ -73,6 +97,28 @@ def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
         return ProbeReport(defense, seed, (NOT_PROBED,), {}, (), probe.reason, (probe, {}))
     flags = tuple(raised(probe.numbers, arrays))
     return ProbeReport(defense, seed, flags, _signals(probe, arrays), _curve(arrays), evidence=(probe, arrays))
+
+
+def with_table(report: ProbeReport, cells: Sequence[tuple[Result, Arrays]]) -> ProbeReport:
+    """A report with the flags that compare a model's probe with its cells in the table.
+
+    Args:
+        cells: the model's valid cells, with their per-query arrays.
+    """
+    flags = [STATEFUL] if any(is_stateful(result.numbers) for result, _ in cells) else []
+    attacked = [
+        (result, arrays["average_precision"])
+        for result, arrays in cells
+        if result.identity["attacker"] == ADAPTIVE
+        and result.identity["goal"] == "untargeted"
+        and result.identity["attack"] != CLEAN
+    ]
+    probe, held = report.evidence or (None, {})
+    steady = probe is not None and probe.status == "valid" and not probe.numbers["unstable_share"]
+    if steady and any(result.identity["access"] == "white" for result, _ in attacked):
+        worst = np.min([precisions for _, precisions in attacked], axis=0)
+        flags += [ABOVE_PROBE] if is_above(worst, held) else []
+    return replace(report, flags=(*report.flags, *flags))
 
 
 def flags_of(reports: Iterable[ProbeReport]) -> dict[str, list[str]]:
@@ -152,9 +198,12 @@ def _signals(probe: Result, arrays: Arrays) -> dict[str, float]:
         "map_noise": arrays["noise"],
         "map_unbounded": curve(arrays)[1][-1],
     }
-    levels |= {f"map_{name}": arrays[name] for name in ("black_box", "transfer") if name in arrays}
+    levels |= {
+        f"map_{name}": arrays[name] for name in ("black_box", "transfer", "new", "new_attacked") if name in arrays
+    }
+    levels |= {f"{name}_share": arrays[name] for name in ("still", "wrong_gradient") if name in arrays}
     means = {name: float(values.mean()) for name, values in levels.items()}
-    return {name: (probe.numbers | means)[name] for name in SIGNALS if name in probe.numbers | means}
+    return {name: (probe.numbers | means)[name] for name in (*SIGNALS, *DRAWN) if name in probe.numbers | means}
 
 
 def _curve(arrays: Arrays) -> tuple[tuple[float, float, float | None, float | None], ...]:

@@ -28,6 +28,7 @@ REFERENCE, STANDARD = "cgat", "standard"
 # not the true one.
 DISQUALIFYING = ("collapsed_codes", *(flag.name for flag in FLAGS.values() if flag.masking))
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
+UNRANKED = "unranked"  # measured without a versioned attack set
 COLUMNS = [
     "rank", "defense", "seeds", "map_clean", "map_worst", "ci_low", "ci_high", "worst_attack", "attack_set",
     "attack_set_digest", "attacks", "delta_vs_cgat", "delta_ci_low", "delta_ci_high", "p_holm", "rank_group",
@@ -71,8 +72,8 @@ def rank(board: Leaderboard, arrays: Reader, flags: Flags = NO_FLAGS) -> tuple[R
     """The ranking of a board's defenses, the highest worst case first.
 
     Only untargeted attacks of adaptive attackers count, and all of them: a defense that lacks one that
-    another has is not ranked. Neither is one with an invalid cell, at or below chance, or with a flag that
-    puts its number in doubt.
+    another has is not ranked. Neither is one with an invalid cell, at or below chance, with a flag that
+    puts its number in doubt, or without the versioned attack set.
 
     Args:
         arrays: gives the per-query arrays of a cell.
@@ -182,6 +183,8 @@ def _verdict(
     value, chance = row.value, row.chance
     if value is not None and chance is not None and value <= chance:
         return BELOW_CHANCE, f"a model that gives one code to everything scores {100 * chance:.1f}"
+    if STANDARD not in row.attacks:
+        return UNRANKED, f"run it with --attack {STANDARD}"
     left_out = sorted({seed for _, seed in own} - set(row.seeds))
     return RANKED, f"left out, not all attacks: seed {' '.join(map(str, left_out))}" if left_out else ""
 

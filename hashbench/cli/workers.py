@@ -65,7 +65,9 @@ def measure(
 
     if workers is None and scheduler is None:
         torch.set_num_threads(threads)
-        return list(run(cells, store, choose_device(device), fresh=fresh, command=command, probing=True))
+        return list(
+            run(cells, store, choose_device(device), fresh=fresh, command=command, probing=True, plugins=plugins)
+        )
     from hashbench.running import cluster
 
     job = cluster.Job(

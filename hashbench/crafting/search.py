@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -10,12 +11,14 @@ from torch import Tensor
 from hashbench.crafting.autopgd import auto_pgd
 from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, better, iterate
 from hashbench.crafting.objectives import clipped_agreement, masked_agreement
-from hashbench.crafting.step_rules import StepRule, cosine, sign_steps
+from hashbench.crafting.step_rules import StepRule, constant, cosine, sign_steps
 from hashbench.models.data import Queries
 from hashbench.models.model import HashModel
+from hashbench.registry.parameters import Later
 from hashbench.threat import Threat
 from hashbench.types import Codes, GuideCodes, Images, Index, Scores
 
+Walk = Annotated[Literal["cosine", "official"], Later()]
 CodeLoss = Callable[[Codes, GuideCodes], Scores]
 
 # alpha in tanh(alpha * logits) for each tenth of the steps: DHTA's schedule, rescaled to any number of steps.
@@ -112,6 +115,7 @@ def search(
     steps: int,
     step_rule: Callable[[Images], StepRule],
     random_start: bool = True,
+    keep_best: bool = True,
 ) -> Images:
     """Each query's best image over some restarts; a query that is done skips the remaining ones.
 
@@ -120,10 +124,14 @@ def search(
         steps: gradient steps per restart.
         step_rule: makes the step rule of a restart from the images that it starts at.
         random_start: start from uniform noise, new for each restart, instead of the clean images.
+        keep_best: of each restart take the best iterate instead of the last.
     """
 
     def run(start: Images, objective: Objective, rows: Index) -> tuple[Images, Scores]:
-        return iterate(start, queries.images, objective, threat, steps=steps, step_rule=step_rule(start), rows=rows)
+        return iterate(
+            start, queries.images, objective, threat, steps=steps, step_rule=step_rule(start), rows=rows,
+            keep_best=keep_best,
+        )  # fmt: skip
 
     return best_of(queries, objectives, threat, run, random_start=random_start)
 
@@ -136,10 +144,20 @@ def sign_search(
     steps: int,
     step_ratio: float,
     random_start: bool = True,
+    walk: Walk = "cosine",
 ) -> Images:
-    """`search` by signed steps that fall from `step_ratio` times eps to zero along a cosine."""
-    rule = sign_steps(cosine(threat.eps * step_ratio))
-    return search(queries, objectives, threat, steps=steps, step_rule=lambda start: rule, random_start=random_start)
+    """`search` by signed steps of `step_ratio` eps.
+
+    Args:
+        walk: cosine, steps fall to zero along a cosine and each restart's best iterate counts; or official, steps of
+            one size and the last iterate, as the released code of DHTA's, THA's and SAAT's attacks has it.
+    """
+    official = walk == "official"
+    rule = sign_steps((constant if official else cosine)(threat.eps * step_ratio))
+    return search(
+        queries, objectives, threat, steps=steps, step_rule=lambda start: rule, random_start=random_start,
+        keep_best=not official,
+    )  # fmt: skip
 
 
 def auto_pgd_search(queries: Queries, objectives: Sequence[Objective], threat: Threat, *, steps: int) -> Images:

@@ -15,13 +15,17 @@ NO_GRADIENT_SHARE = 0.05  # of queries; 0 on sound models, 0.6 to 1 on masked on
 SATURATED_SHARE = 0.9  # of relaxed bits; sound models on easy data reach 0.99, so SATURATED_GAIN is required too
 SATURATED_GAIN = 0.2  # mAP that a gentle tanh takes off; at most 0.02 on sound models, about 0.5 behind a steep tanh
 NOISE_SHARE = 0.9  # of the white-box attack's harm; at most 0.05 on sound models
-ABOVE_CHANCE = 0.1  # clean mAP above chance; any model that learned something exceeds it
-CODES_A_CLASS = 0.5  # database codes per class; easy data have one code per class in all
+ABOVE_CHANCE = 0.1  # clean mAP; a model that learned anything is above
+STILL_SHARE = 0.05  # of queries; 0 on sound models, 1 behind a look-up
+WRONG_SHARE = 0.1  # of derivatives; 0 on sound models, 0.4 and more where gradients are another function's
+FALL = 0.2  # mAP that images in no file take off; at most 0.03 on sound models, 0.75 behind a look-up
+ATTACKED_FALL = 0.4  # likewise under attack; at most 0.25 on sound models, which have less of a margin there
+CODES_A_CLASS = 0.5  # database codes for each class; easy data have one code a class, all told
 TIE_WIDTH = 0.2  # mean span of AP over the orders of tied items; 0.01 to 0.09 on sound models
 BATCH_CHANGE = 1e-3  # mean change of relaxed codes with the batch; rounding changes them by less than 1e-5
 
 
-NOT_PROBED = "not_probed"
+NOT_PROBED, STATEFUL, ABOVE_PROBE = "not_probed", "stateful", "table_above_probe"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ _ALL = (
         True,
     ),
     Flag(
+        "outputs_do_not_move",
+        "logits do not move within eps, or are too small for 32-bit floats",
+        "look for look-ups and roundings before the code, and scale the logits to about 1",
+        True,
+    ),
+    Flag(
         "more_steps_do_worse",
         "one step does more harm than twenty",
         "look for gradients that are right only near clean images; rank by an adaptive attack",
@@ -92,9 +102,33 @@ _ALL = (
         True,
     ),
     Flag(
+        "only_known_images",
+        "slightly turned, shifted or mixed queries fare far worse than those of the data set",
+        "find what knows the images of the data set",
+        True,
+    ),
+    Flag(
+        "gradient_disagrees",
+        "logits do not change as their gradient says, or are others where a gradient is asked for",
+        "return the function's own gradient, or mark the part without one by straight_through",
+        True,
+    ),
+    Flag(
         "noise_as_strong",
         "random noise does as much harm as the attack",
         "use a stronger attack; if it does no more harm, the model breaks under any noise",
+    ),
+    Flag(
+        STATEFUL,
+        "a process that has seen nothing of the evaluation gives other codes, or none",
+        "make a code of its image and the weights alone, and let a process of its own load the plugin",
+        True,
+    ),
+    Flag(
+        ABOVE_PROBE,
+        "the probe's small attacks do more harm than all of the table's on the same queries",
+        "run it with --attack standard, and find what misleads the attacks of the table",
+        True,
     ),
     Flag(
         NOT_PROBED,
@@ -141,13 +175,31 @@ def _hindered(numbers: Numbers, sure: dict[str, float]) -> list[str]:
     alarms = {
         "zero_gradient": sure["zero_gradient"] > NO_GRADIENT_SHARE,
         "saturated": numbers["saturated_share"] > SATURATED_SHARE and sure["gentle"] > SATURATED_GAIN,
+        "outputs_do_not_move": sure.get("still", -1) > STILL_SHARE,
         "more_steps_do_worse": sure["one_step"] > MARGIN,
         "more_budget_does_worse": max((sure[name] for name in sure if name.startswith("budget")), default=-1) > MARGIN,
         "black_box_beats_white_box": max(sure["black_box"], sure.get("transfer", -1)) > MARGIN,
         "unbounded_not_broken": sure["unbounded"] > MARGIN,
+        "only_known_images": sure.get("new", -1) > FALL or sure.get("new_attacked", -1) > ATTACKED_FALL,
+        "gradient_disagrees": sure.get("wrong_gradient", -1) > WRONG_SHARE,
         "noise_as_strong": sure["noise_harm"] > MARGIN and sure["noise_share"] > 0,
     }
     return [name for name, alarm in alarms.items() if alarm][:1]
+
+
+def is_above(table: Floats, arrays: Arrays) -> bool:
+    """Whether a table's worst case is above what the probe's white-box attacks and its transfer leave.
+
+    Args:
+        table: AP [queries of the set] that the table's attacks leave at the lowest.
+        arrays: of the probe; one of version 1 does not say which queries it looked at.
+    """
+    if "rows" not in arrays:
+        return False
+    reached = np.minimum(white_box(arrays), arrays.get("transfer", np.inf))
+    above = table[arrays["rows"]] - reached
+    known = above[~np.isnan(above)]
+    return _lower_bounds({"above": known})["above"] > MARGIN
 
 
 def white_box(arrays: Arrays) -> Floats:
@@ -186,6 +238,9 @@ def _differences(arrays: Arrays) -> dict[str, Floats]:
         "noise_share": (clean - arrays["noise"]) - NOISE_SHARE * (clean - white),
     }
     found |= {name: white - arrays[name] for name in ("black_box", "transfer") if name in arrays}
+    found |= {name: arrays[name] for name in ("still", "wrong_gradient") if name in arrays}
+    if "new" in arrays:  # from version 2 of the probe on
+        found |= {"new": arrays["noise"] - arrays["new"], "new_attacked": arrays["gentle"][0] - arrays["new_attacked"]}
     bounded = arrays["gentle"][:-1] if arrays["budgets"][-1] == 1 else arrays["gentle"]
     for name, walks in (("plain", arrays["plain"]), ("gentle", bounded)):
         for more in range(len(walks)):

@@ -20,6 +20,8 @@ from hashbench.crafting.step_rules import constant, cosine, sign_steps
 from hashbench.errors import InvalidCell
 from hashbench.evaluation.foreign_code import explain
 from hashbench.evaluation.judge import Arrays, Measurement, Numbers
+from hashbench.evaluation.new_images import new_images
+from hashbench.evaluation.values import still, wrong_share
 from hashbench.metrics.average_precision import average_precision, chance
 from hashbench.metrics.distance_counts_torch import count_tensors
 from hashbench.models.codes import batch_size, encode_batch, mainstay_code
@@ -31,10 +33,10 @@ from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
 from hashbench.types import Codes, GuideCodes, Images, Index
 
-PROBE_VERSION = 1  # raised whenever the same model gives different signals
-QUERIES = 100  # of each query set are probed
-TRAIN = 500  # training images whose codes the black-box attack queries
-STEPS = 20  # gradient steps of each attack
+PROBE_VERSION = 2  # raised whenever the same model gives other signals than before
+QUERIES = 100  # that are looked at, of each query set
+TRAIN = 500  # training images of which the black-box attack asks the codes
+STEPS = 20  # gradients a walk
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)  # budgets of the curve, as multiples of the threat's eps
 UNBOUNDED = 1.0  # any image is within it
 NO_GRADIENT = 1e-10  # gradients with a smaller maximum count as zero; 32-bit floats vanish at about 1e-45
@@ -64,50 +66,65 @@ def probe(
     *,
     black_box: Choice[Attack],
     undefended: Victim | None = None,
+    draw: int = 0,
+    declared: bool = False,
 ) -> Measurement:
     """Signals of the victim, and per query the average precision that small attacks leave.
 
-    The arrays hold for each query the AP of `clean` with its bounds `low` and `high`, `chance`, `noise`, `one_step`,
-    `black_box` and, with an undefended model, `transfer`; and, one row per budget, the AP under twenty steps from a
-    new random start: `plain` for `budgets` up to the threat's eps, `gentle` from eps on. `zero_gradient` is 1 for a
-    query without a gradient. Queries without a relevant item are left out.
+    The arrays hold for each query AP of `clean` with its bounds `low` and `high`, `chance`, `noise`, `one_step`,
+    `black_box` and, with an undefended model, `transfer`; and, a row a budget, AP under twenty steps that start
+    anew: `plain` for `budgets` up to the threat's eps, `gentle` from eps on; and of images that are in no file
+    (`new`) and of those under twenty steps (`new_attacked`). `zero_gradient` is 1 for a query without a gradient,
+    `still` for one whose logits do not move, `wrong_gradient` a share of derivatives. Queries without a relevant item
+    are left out; `rows` are the places of the others.
 
     Args:
         queries: the queries to probe; `sample` chooses them.
         seed: seed of random starts and of a victim's own random numbers.
         black_box: an attack that sees codes only.
-        undefended: a model to transfer adversarial images from; None if the victim is that model.
+        undefended: a model to carry adversarial images over from; none if the victim is that model.
+        draw: makes the images that are in no file.
+        declared: the victim declares a transformation of its images, whose gradient may be a stand-in.
 
     Raises:
         InvalidCell: the victim or the attack raised an exception, or no probed query has a relevant item.
     """
     budgets = budgets_of(threat)
-    asked = replace(victim, train=_some(victim.train, TRAIN, seed))
+    asked = replace(victim, train=_at(victim.train, sampled(len(victim.train), TRAIN, seed)))
     craft = explain(f"attack {black_box.label}", black_box.call, asked, threat)
-    codes: list[dict[str, Tensor]] = []
-    signals: list[dict[str, Tensor]] = []
+    codes, signals = list[dict[str, Tensor]](), list[dict[str, Tensor]]()
+    unknown = new_images(queries, threat.eps, draw)
     with frozen(victim.model):
         for index in queries.batches(batch_size(queries)):
             images = queries.images[index].to(victim.gallery.codes.device)
             batch = Queries(images, queries.labels[index].to(images.device), index.to(images.device), seed)
             with seeded(derive_seed("probe", seed, int(index[0]))):
                 probed = explain("the probe", see, victim, batch)
-                signals.append(explain("the probe", _signals, probed))
+                found = explain("the probe", _signals, probed)
                 crafted = explain("the probe", _crafted, probed, threat, budgets, craft, undefended)
+                crafted |= explain("the probe", _unknown, victim, batch, unknown[index].to(images), threat)
+                signals.append(found | explain("the probe", _values, victim, probed, crafted, threat, declared))
             codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
-        training = sum(module.training for module in victim.model.network.modules())
-    numbers: Numbers = {
-        "train_mode_left": training,
+        numbers = _facts(victim)
+    return _measured(victim, queries, numbers, budgets, _joined(codes), _joined(signals))
+
+
+def _facts(victim: Victim) -> Numbers:
+    return {
+        "train_mode_left": sum(module.training for module in victim.model.network.modules()),
         "distinct_codes": len(torch.unique(victim.gallery.codes, dim=0)),
         "classes": int((victim.gallery.labels > 0).any(0).sum()),
     }
-    found = _measured(victim, queries, budgets, _joined(codes), _joined(signals))
-    return Measurement({**numbers, **found.numbers}, found.arrays)
 
 
 def sample(queries: ImageSet, seed: int) -> ImageSet:
     """At most 100 queries of a set, in their order; the same ones for every model."""
-    return _some(queries, QUERIES, seed)
+    return _at(queries, sampled_rows(queries, seed))
+
+
+def sampled_rows(queries: ImageSet, seed: int) -> Index:
+    """The positions of those queries in their set."""
+    return sampled(len(queries), QUERIES, seed)
 
 
 def sampled(count: int, wanted: int, seed: int) -> Index:
@@ -159,8 +176,7 @@ class Driven(nn.Module):
         return logits
 
 
-def _some(images: ImageSet, wanted: int, seed: int) -> ImageSet:
-    rows = sampled(len(images), wanted, seed)
+def _at(images: ImageSet, rows: Index) -> ImageSet:
     return ImageSet(images.images[rows], images.labels[rows.to(images.labels.device)])
 
 
@@ -205,6 +221,30 @@ def _crafted(
     return found
 
 
+def _unknown(victim: Victim, queries: Queries, images: Images, threat: Threat) -> dict[str, Images]:
+    """Images that are in no file, and what twenty steps make of them."""
+    probed = see(victim, replace(queries, images=images))
+    return {"new": images, "new_attacked": _many_steps(probed, threat, gentle=True)}
+
+
+def _values(
+    victim: Victim,
+    probed: ProbedVictim,
+    crafted: dict[str, Images],
+    threat: Threat,
+    declared: bool,
+) -> dict[str, Tensor]:
+    """Whether logits move, and whether they move as their gradients say: at clean and at attacked images."""
+    model, queries = victim.model, probed.queries
+    budgets = budgets_of(threat)
+    attacked = crafted[f"gentle {budgets.index(threat.eps)}"]
+    tried = [attacked, crafted["one_step"], crafted["noise"]]
+    noise, seed = queries.random(len(budgets) + 1), derive_seed("values", queries.seed)
+    wrong = wrong_share(model, [queries.images, attacked], probed.guide, noise, seed, declared=declared)
+    moved = still(model, queries.images, tried, seed) if threat.eps > 0 else torch.zeros_like(wrong)
+    return {"wrong_gradient": wrong, "still": moved}
+
+
 def _many_steps(probed: ProbedVictim, threat: Threat, *, gentle: bool, stream: int = 0) -> Images:
     """Twenty steps from a random start by the masked objective, each image's best iterate."""
     queries = probed.queries
@@ -235,7 +275,12 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _measured(
-    victim: Victim, queries: ImageSet, budgets: list[float], codes: dict[str, Tensor], signals: dict[str, Tensor]
+    victim: Victim,
+    queries: ImageSet,
+    numbers: Numbers,
+    budgets: list[float],
+    codes: dict[str, Tensor],
+    signals: dict[str, Tensor],
 ) -> Measurement:
     labels, gallery = queries.labels.to(victim.gallery.codes.device), victim.gallery
     counts = {name: count_tensors(found, labels, gallery.codes, gallery.labels) for name, found in codes.items()}
@@ -249,6 +294,7 @@ def _measured(
         arrays[name] = np.stack([arrays.pop(key) for key in numbered if key in arrays])
     values = {name: signal.cpu().numpy() for name, signal in signals.items()}
     arrays |= {"low": clean.low[scored], "high": clean.high[scored], "chance": chance(counts["clean"])[scored]}
-    arrays |= {"zero_gradient": values.pop("zero_gradient")[scored], "budgets": np.array(budgets)}
-    numbers: Numbers = {name: float(signal.mean()) for name, signal in values.items()}
+    arrays |= {name: values.pop(name)[scored] for name in ("zero_gradient", "wrong_gradient", "still")}
+    arrays |= {"rows": np.flatnonzero(scored), "budgets": np.array(budgets)}
+    numbers = numbers | {name: float(signal.mean()) for name, signal in values.items()}
     return Measurement({**numbers, "n_queries": int(scored.sum())}, arrays)

@@ -75,6 +75,20 @@ def innermost(model: HashModel) -> nn.Module:
     return model.network.network if isinstance(model.network, Transformed) else model.network
 
 
+def is_straight_through(outputs: Tensor) -> bool:
+    """Whether a gradient of these outputs goes through `straight_through` on its way."""
+    waiting, known = [outputs.grad_fn], set[Any]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in known:
+            continue
+        if node.name() == f"{_StraightThrough.__name__}Backward":
+            return True
+        known.add(node)
+        waiting += [before for before, _ in node.next_functions]
+    return False
+
+
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, images: Images, transform: Transform) -> Images:

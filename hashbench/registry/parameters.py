@@ -220,7 +220,7 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
     content = next((e for e in extras if isinstance(e, ContentFile)), None)
     later = any(isinstance(e, Later) for e in extras)
     if get_origin(kinds[0]) is Literal:
-        return Parameter(name, str, default, optional, choices=get_args(kinds[0]))
+        return Parameter(name, str, default, optional, choices=get_args(kinds[0]), later=later)
     if default is inspect.Parameter.empty or len(kinds) != 1 or kinds[0] not in _READERS:
         raise PluginError(
             f"{function.__name__}: parameter {name!r} needs a default and one of the types "

@@ -262,7 +262,7 @@ def _plugin(path: Path) -> None:
 def _runner(job: Job) -> Runner:
     device = choose_device(_own_device(job.device))
     make_deterministic(device)
-    return Runner(Store(job.store), device, job.since, job.command)
+    return Runner(Store(job.store), device, job.since, job.command, job.plugins)
 
 
 def _own_device(name: str) -> str:

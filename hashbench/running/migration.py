@@ -129,7 +129,7 @@ def code_keys(identity: Mapping[str, Any]) -> CodeKeys | None:
 
 def _carry_result(store: Store, kind: str, result: Result, carried: Carried) -> None:
     identity = versioned(result.identity, result.key)
-    key = cell_key(identity) if kind == "cells" else key_of_probe(identity)
+    key = cell_key(identity) if kind == "cells" else key_of_probe(identity, version=1)
     numbers = {**result.numbers, "config_digest": key} if "config_digest" in result.numbers else result.numbers
     moved = Result(key, identity, numbers, result.host, result.status, result.reason)
     if kind == "cells":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from hashbench.digests import digest
 from hashbench.errors import InvalidCell
 from hashbench.evaluation.judge import Arrays
-from hashbench.evaluation.probe import PROBE_VERSION, probe, sample
+from hashbench.evaluation.probe import PROBE_VERSION, probe, sample, sampled_rows
 from hashbench.models.data import ImageSet, RetrievalSplit, Victim
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice
@@ -33,10 +34,10 @@ def probe_key(cell: Cell) -> str:
     return key_of_probe(model_identity(cell.identity))
 
 
-def key_of_probe(identity: Mapping[str, Any]) -> str:
-    """The key of the probe with an identity, as `model_identity` gives it."""
+def key_of_probe(identity: Mapping[str, Any], version: int = PROBE_VERSION) -> str:
+    """The key of the probe with an identity, as `model_identity` gives it, by a version of the probe."""
     named = {name: value for name, value in identity.items() if name != "tuned"}
-    return digest(["probe", named, PROBE_VERSION, BLACK_BOX, black_box().versions("attack")])
+    return digest(["probe", named, version, BLACK_BOX, black_box().versions("attack")])
 
 
 def model_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,12 +76,21 @@ def measure(
         undefended: the victim without its defense; none if it has none.
         facts: what is known of the model; its `model_digest` ties the probe to its weights.
         host: times, costs and the machine.
+
+    Returns:
+        The probe, and its per-query arrays; `rows` are the queries' places in their set. The seed of images that
+        are in no file is drawn anew each time, and kept.
     """
     queries, seed = probed_queries(split, cell.seed)
-    identity, began = model_identity(cell.identity), time.perf_counter()
+    identity, began, draw = model_identity(cell.identity), time.perf_counter(), secrets.randbits(32)
     try:
-        found = probe(victim, queries, cell.threat, seed, black_box=black_box(), undefended=undefended)
+        found = probe(
+            victim, queries, cell.threat, seed, black_box=black_box(), undefended=undefended, draw=draw,
+            declared=cell.defense.entry.transforms,
+        )  # fmt: skip
     except InvalidCell as failure:
         return Result(probe_key(cell), identity, facts, host, "invalid", str(failure)), {}
     host = {"probe_seconds": time.perf_counter() - began, **host}
-    return Result(probe_key(cell), identity, {**found.numbers, **facts}, host), found.arrays
+    places = sampled_rows(split.queries, seed).numpy()
+    arrays = {**found.arrays, "rows": places[found.arrays["rows"]]}
+    return Result(probe_key(cell), identity, {**found.numbers, "new_images_seed": draw, **facts}, host), arrays

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,8 @@ from hashbench.evaluation.judge import judge_crafted
 from hashbench.progress import track
 from hashbench.running.cell import Cell
 from hashbench.running.checkpoints import Checkpoints
+from hashbench.running.clean_room.inspection import InspectedCell, needs_room, some, was_inspected
+from hashbench.running.clean_room.rooms import CleanRooms
 from hashbench.running.probes import measure, one_a_model, probe_key
 from hashbench.running.provenance import host_facts
 from hashbench.running.store import Result, Store
@@ -28,16 +31,18 @@ def run(
     fresh: bool = False,
     command: str = "",
     probing: bool = False,
+    plugins: Sequence[Path] = (),
 ) -> Iterator[Result]:
     """Measure cells in their order and yield each result as soon as it is stored.
 
     Stored cells and models are taken as they are, unless `fresh`. A cell whose attack or defense fails
     comes out invalid, with the reason, and the others go on. Every number depends on the cell alone:
     each training and each attack is seeded by what it is, not by when it runs. With `probing`, each
-    defended model is probed after the cells, for tables to read from the store.
+    defended model is probed after the cells, for tables to read from the store. Models with code of
+    `plugins` are also made again in processes of their own, to see whether they give the same codes there.
     """
     make_deterministic(device)
-    runner = Runner(store, device, store.clock() if fresh else None, command)
+    runner = Runner(store, device, store.clock() if fresh else None, command, tuple(plugins))
     valid = []
     for cell in track(cells, "total"):
         result = runner.result(cell)
@@ -79,12 +84,15 @@ class Runner:
     Args:
         since: the store's time at the start of a fresh run, which makes again what is older.
         command: what results name as the command that made them.
+        plugins: files that processes of their own load before they make a model again.
     """
 
     store: Store
     device: torch.device
     since: float | None = None
     command: str = ""
+    plugins: tuple[Path, ...] = ()
+    rooms: CleanRooms = field(default_factory=CleanRooms)
 
     def __post_init__(self) -> None:
         self.victims = Victims(Checkpoints(self.store, self.since), self.device)
@@ -104,6 +112,8 @@ class Runner:
     def stored(self, cell: Cell) -> Result | None:
         """A cell's result from the store, with the trials that its defense was chosen by now; None if it has none."""
         stored = self.store.cell(cell.key, self.since)
+        if stored and stored.status == "valid" and needs_room(cell) and not was_inspected(stored.numbers):
+            return None
         return stored and replace(stored, identity=cell.identity)
 
     def probe(self, cell: Cell) -> Result | None:
@@ -132,10 +142,13 @@ class Runner:
             if isinstance(model, InvalidCell):
                 raise model
             attack = self.victims.prepare(cell, model)
+            watched = self._watched(cell)
             found = judge_crafted(
-                attack.craft, model.victim, attack.queries, cell.attack_seed, targets=attack.targets,
-                seen=attack.seen, name=f"attack {cell.attack.label}",
+                watched.noting(attack.craft) if watched else attack.craft, model.victim, attack.queries,
+                cell.attack_seed, targets=attack.targets, seen=attack.seen, name=f"attack {cell.attack.label}",
             )  # fmt: skip
+            seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": model.train_seconds}
+            again = watched.numbers(model.victim, found.arrays) if watched else {}
         except InvalidCell as failure:
             facts = host_facts(self.device, self.command)
             result = Result(cell.key, cell.identity, {}, facts, "invalid", str(failure))
@@ -143,10 +156,17 @@ class Runner:
         numbers = {
             **found.numbers,
             **model.facts,
+            **again,
             "helper_forwards": attack.helpers.passes.forwards / len(attack.queries),
             "helper_backwards": attack.helpers.passes.backwards / len(attack.queries),
             "config_digest": cell.key,
         }
-        seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": model.train_seconds}
         host = {**seconds, **host_facts(self.device, self.command)}
         return self.store.save_cell(Result(cell.key, cell.identity, numbers, host), found.arrays)
+
+    def _watched(self, cell: Cell) -> InspectedCell | None:
+        """What keeps some of a cell's crafted queries for a process of its own, where the model needs one."""
+        if not needs_room(cell):
+            return None
+        rows = some(len(cell.subject.split.queries))
+        return InspectedCell(cell, self.rooms, self.store.root, self.plugins, self.device, rows)

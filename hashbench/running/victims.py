@@ -109,6 +109,14 @@ class Victims:
             self.last_undefended[cell.clean_key] = victim
         return self.last_undefended[cell.clean_key]
 
+    def model(self, cell: Cell) -> HashModel:
+        """The defended model of a cell alone, trained or loaded, without the codes of its database.
+
+        Raises:
+            InvalidCell: it can't be made.
+        """
+        return self._defended(cell)
+
     def train(self, cell: Cell, key: str) -> InvalidCell | None:
         """Train the undefended or the defended model of a cell, named by its key; returns why it can't be trained."""
         try:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,15 @@ from hashbench.models.batch_norm_folding import folded
 from hashbench.models.codes import encode
 from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel, binarize, frozen
-from hashbench.registry.parameters import Count, Positive, Share
+from hashbench.registry.parameters import Count, Later, Positive, Share
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.loop import fit
 from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scalar, Scores
+
+Mode = Annotated[Literal["eval", "train"], Later()]
+Batches = Annotated[Literal["joint", "apart"], Later()]
 
 # Codes [n, bits], their labels [n, classes], labels of a batch -> a guide code for each of the batch.
 Guide = Callable[[Codes, Labels, Labels], GuideCodes]
@@ -36,14 +40,17 @@ class InnerAttack:
         steps: gradient steps.
         step_ratio: step size divided by the attack's budget (2/255 of 8/255 in the papers' code).
         reach: the attack's budget divided by eps.
+        mode: of the model while it is attacked: eval, or train as in the released code of CgAT, ATRDH and SAAT, where
+            batch norm uses and updates the statistics of the attacked batch, and dropout is on.
     """
 
     steps: Count = 7
     step_ratio: Share = 0.25
     reach: Positive = 1.0
+    mode: Mode = "eval"
 
     def craft(self, model: HashModel, images: Images, objective: Callable[[Codes], Scores], threat: Threat) -> Images:
-        """Images around the given ones whose relaxed codes lower the objective, with the model in eval mode.
+        """Images around the given ones whose relaxed codes lower the objective.
 
         Args:
             objective: relaxed codes of the batch -> one value per image, or one value for all.
@@ -51,16 +58,18 @@ class InnerAttack:
         budget = replace(threat, eps=min(1.0, self.reach * threat.eps))
         noise = 2 * torch.rand(images.shape).to(images.device) - 1
         start = budget.project(images + budget.eps * noise, images)
-        with frozen(model), folded(model):
-            crafted, _ = descend(
-                start,
-                images,
-                lambda candidates: objective(model(candidates)).expand(len(candidates)),
-                budget,
-                steps=self.steps,
-                step_size=constant(self.step_ratio * budget.eps),
-                keep_best=False,
-            )
+        with frozen(model):
+            model.train(self.mode == "train")
+            with folded(model):
+                crafted, _ = descend(
+                    start,
+                    images,
+                    lambda candidates: objective(model(candidates)).expand(len(candidates)),
+                    budget,
+                    steps=self.steps,
+                    step_size=constant(self.step_ratio * budget.eps),
+                    keep_best=False,
+                )
         return crafted
 
 
@@ -112,6 +121,7 @@ def guided_training(
     name: str,
     relaxed: bool = False,
     further: FurtherLoss | None = None,
+    batches: Batches = "joint",
 ) -> HashModel:
     """A copy of a model, trained to keep the codes of adversarial images close to guide codes.
 
@@ -123,6 +133,8 @@ def guided_training(
             clean images.
         relaxed: compute guide codes from relaxed codes.
         further: another term of the loss.
+        batches: pass clean and adversarial images through the model as one batch, or apart, as the released code of
+            CgAT and SAAT does: batch norm then uses the statistics of each.
     """
     student = copy.deepcopy(model)
     guided = Guided(encode(student, train), train.labels, guide, relaxed=relaxed)
@@ -130,7 +142,10 @@ def guided_training(
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
         away = guided.codes(labels)
         adversarial = inner.craft(student, images, lambda codes: agreement(codes, away), threat)
-        clean, attacked = student(torch.cat([images, adversarial])).chunk(2)
+        if batches == "joint":
+            clean, attacked = student(torch.cat([images, adversarial])).chunk(2)
+        else:
+            clean, attacked = student(images), student(adversarial)
         value = guided_loss(method, guided, clean, attacked, labels, index, weight)
         return value + further(attacked, labels, guided) if further else value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from hashbench.boards.intervals import cell_intervals
 from hashbench.boards.leaderboard import KEY, Leaderboard
 from hashbench.boards.pairing import FIELDS
 from hashbench.boards.probe_files import PROBES
+from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import QUERIES, check_digests, read_arrays, read_digests, read_identity
 from hashbench.boards.ranking import rank, table, with_worst
 from hashbench.errors import BadInput
+from hashbench.evaluation.flags import STATEFUL
 from hashbench.evaluation.judge import Arrays
 from hashbench.readers.board_columns import declared
 from hashbench.readers.csv_tables import wrong_values
@@ -209,11 +212,20 @@ def _flags(folder: Path, board: Leaderboard, found: Findings) -> dict[str, list[
         )
     if not marked:
         found.problems.append(f"{PROBES} is there, and digests.json names no such evidence")
-    reports = check_probes(folder, board, found)
+    reports = [_with_stateful(report, read_rows(folder / SANITY)) for report in check_probes(folder, board, found)]
     tables = probe_tables.tables(reports)
     found.problems += check_table(folder / SANITY, tables["sanity"], of_model)
     found.problems += check_table(folder / CURVE, tables["curve"], of_budget)
     return probe_tables.flags_of(reports)
+
+
+def _with_stateful(report: ProbeReport, rows: Iterable[Row]) -> ProbeReport:
+    """A report with the flag `stateful` where the table has it: it takes the model to raise it, and costs the rank."""
+    given = any(
+        (row["defense"], row.get("seed")) == (report.defense, str(report.seed)) and STATEFUL in row.get("flags", "")
+        for row in rows
+    )
+    return replace(report, flags=(*report.flags, STATEFUL)) if given and STATEFUL not in report.flags else report
 
 
 def boards_in(paths: Iterable[Path]) -> list[Path]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.probe_files import PROBES, Probed, read_probe
-from hashbench.boards.probe_tables import ProbeReport, report_of
+from hashbench.boards.probe_tables import ProbeReport, report_of, with_table
 from hashbench.errors import BadInput
 from hashbench.evaluation import probe
 from hashbench.evaluation.judge import Arrays
@@ -26,6 +26,7 @@ from hashbench.threat import Threat
 from hashbench.verification.findings import Findings
 
 PER_QUERY = ("clean", "low", "high", "chance", "noise", "one_step", "black_box", "zero_gradient")
+SINCE_2 = ("still", "wrong_gradient", "new", "new_attacked")  # of probes since version 2; `rows` are integers
 SHARES = ("unstable_share", "saturated_share")
 SAME = 0.005  # AP; farther apart, a query has other codes
 ALLOWED = 0.05  # share of queries that may be: another batch can turn a bit by rounding
@@ -49,7 +50,7 @@ def check_probes(folder: Path, board: Leaderboard, found: Findings) -> list[Prob
             model = _check_probe(name, probed, cells)
             if model in reports:
                 raise BadInput(f"{name} is the second probe of {model[0]}, seed {model[1]}")
-            reports[model] = report_of(*probed)
+            reports[model] = with_table(report_of(*probed), cells[model])
         except BadInput as error:
             found.problems.append(str(error))
     found.problems += [
@@ -99,13 +100,16 @@ def _check_arrays(name: str, result: Result, arrays: Arrays) -> None:
     }  # fmt: skip
     if result.identity["defense"] != "none":
         wanted["transfer"] = (queries,)
+    if "rows" in arrays:
+        wanted |= dict.fromkeys(SINCE_2, (queries,))
+        _check_rows(name, arrays["rows"], queries)
     for array, shape in wanted.items():
         given = arrays.get(array)
         if given is None or given.shape != shape or not queries or given.dtype.kind != "f":
             raise BadInput(f"{name}: {array} is missing or has another shape than {list(shape)}")
         if not ((given >= 0) & (given <= 1 + ROUNDED)).all():
             raise BadInput(f"{name}: {array} holds values outside of 0 to 1")
-    if odd := sorted(arrays.keys() - wanted.keys()):
+    if odd := sorted(arrays.keys() - wanted.keys() - {"rows"}):
         raise BadInput(f"{name} has the array {odd[0]!r}, which no probe has")
     if not np.allclose(arrays["budgets"], budgets, atol=ROUNDED, rtol=0):
         raise BadInput(f"{name}: its budgets are not those of eps {eps * 255:.4g}/255")
@@ -117,6 +121,12 @@ def _check_arrays(name: str, result: Result, arrays: Arrays) -> None:
     check(numbers.get("batch_change"), _AMOUNT, name, "batch_change")
     if numbers["n_queries"] != queries:
         raise BadInput(f"{name}: n_queries is {numbers['n_queries']}; its arrays have {queries}")
+
+
+def _check_rows(name: str, rows: NDArray[Any], queries: int) -> None:
+    """Refuse places of queries that are not ascending whole numbers, one a query."""
+    if rows.shape != (queries,) or rows.dtype.kind != "i" or (rows < 0).any() or (np.diff(rows) <= 0).any():
+        raise BadInput(f"{name}: rows are not the places of {queries} queries in their set")
 
 
 def _check_clean(name: str, probed: Probed, cells: list[tuple[Result, Arrays]]) -> None:

@@ -48,7 +48,9 @@ def spread(mean: float, stream: int = 0, queries: int = 60) -> np.ndarray:
     return np.clip(mean + 0.05 * np.random.default_rng(stream).standard_normal(queries), 0, 1)
 
 
-def of(values: dict[str, float], attacks: tuple[str, ...] = ("none", "pgd"), seeds: tuple[int, ...] = (0,)) -> Values:
+def of(
+    values: dict[str, float], attacks: tuple[str, ...] = ("none", "standard"), seeds: tuple[int, ...] = (0,)
+) -> Values:
     return {(d, a, s): spread(m, 10 * s + i) for d, m in values.items() for i, a in enumerate(attacks) for s in seeds}
 
 
@@ -68,7 +70,7 @@ def test_the_worst_case_is_below_each_member_and_falls_with_each_attack(values: 
 
 def test_rows_are_ordered_compared_and_grouped() -> None:
     values = of({"none": 0.1, "cgat:weight=3": 0.6, "mine": 0.8, "twin": 0.8, "bad": 0.3}, seeds=(0, 1))
-    values |= {("twin", "pgd", s): values["mine", "pgd", s] + 1e-4 * (-1) ** np.arange(60) for s in (0, 1)}
+    values |= {("twin", "standard", s): values["mine", "standard", s] + 1e-4 * (-1) ** np.arange(60) for s in (0, 1)}
     board, ranking = ranked(values)
     rows = table(ranking).set_index("defense")
     assert rows.index.tolist()[2:] == ["cgat:weight=3", "bad", "none"]
@@ -80,7 +82,7 @@ def test_rows_are_ordered_compared_and_grouped() -> None:
     assert rows.p_holm["mine"] < 0.05
     assert (rows.ci_low < rows.map_worst).all()
     assert rows.train_cost["mine"] == 3.5
-    assert rows.attack_set.tolist() == ["custom"] * 5
+    assert rows.attack_set.tolist() == ["standard-1"] * 5
     assert rows.seeds.tolist() == ["0 1"] * 5
     matrix = with_worst(board.matrix(), ranking, board.chance).set_index("defense")
     assert matrix.worst["mine"] == rows.map_worst["mine"]
@@ -102,6 +104,12 @@ def test_what_is_doubtful_or_not_whole_is_not_ranked(capsys: pytest.CaptureFixtu
     assert "worst case" in shown
     assert "not ranked: masked: flagged; zero_gradient: the true worst case may be lower" in shown
     assert "not ranked: lacking: incomplete; has no per-query values under standard" in shown
+
+
+def test_without_the_versioned_attack_set_there_is_no_rank() -> None:
+    (row, other) = ranked(of({"none": 0.5, "mine": 0.7}, ("none", "pgd")))[1]
+    assert (row.status, row.rank, row.note) == ("unranked", None, "run it with --attack standard")
+    assert (other.status, other.rank, other.group) == ("unranked", None, None)
 
 
 def test_an_invalid_cell_and_oblivious_or_targeted_attacks_do_not_rank() -> None:

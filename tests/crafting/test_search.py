@@ -16,7 +16,7 @@ from hashbench.crafting.objectives import (
     masked_disagreement,
     surrogate_distance,
 )
-from hashbench.crafting.search import annealed, guided, plain, reached, search
+from hashbench.crafting.search import annealed, guided, plain, reached, search, sign_search
 from hashbench.crafting.step_rules import StepRule, adam_steps, constant, momentum_steps, sign_steps
 from hashbench.models.model import HashModel
 from hashbench.threat import Threat
@@ -146,3 +146,17 @@ def test_a_query_without_any_goal_keeps_its_start() -> None:
     move = sign_steps(constant(0.1))
     found = search(queries, [objective], Threat(0.1), steps=3, step_rule=lambda start: move, random_start=False)
     assert torch.equal(found, queries.images)
+
+
+def test_the_official_walk_takes_equal_steps_and_ends_at_the_last_iterate() -> None:
+    victim, queries = make_toy(linear_model(4, 1, 8))
+    guide = (victim.model(queries.images) > 0) * 2.0 - 1
+    objective = guided(victim.model, -guide, -guide, loss=disagreement, score=disagreement, margin=NEVER)
+    threat = Threat(0.1)
+    found = sign_search(queries, [objective], threat, steps=3, step_ratio=0.25, random_start=False, walk="official")
+    images = queries.images
+    for _ in range(3):
+        images = images.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(disagreement(victim.model(images), -guide).sum(), images)
+        images = threat.project(images - 0.025 * gradient.sign(), queries.images)
+    assert torch.equal(found, images.detach())

@@ -10,7 +10,9 @@ from hashbench.crafting.objectives import agreement
 from hashbench.defenses.cgat import cgat
 from hashbench.methods.csq import CentralSimilarity, csq, hash_centers
 from hashbench.models.codes import center_code, encode
+from hashbench.registry import entries
 from hashbench.registry.protocols import Method
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack, guided_loss
 from hashbench.training.recipe import Recipe
@@ -99,6 +101,38 @@ def test_the_inner_attack_keeps_the_mode_and_takes_no_weight_gradients(training:
     assert model.training is training
     assert torch.equal(layers(model)[1].running_mean, statistics)
     assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_official_inner_attack_runs_in_train_mode_and_moves_statistics(training: bool) -> None:
+    model = small_model().train(training)
+    images, seen = pixels(random_images(4)), list[bool]()
+    statistics = layers(model)[1].running_mean.clone()
+
+    def objective(codes: Codes) -> torch.Tensor:
+        seen.append(model.training)
+        return codes.mean(1)
+
+    found = InnerAttack(2, 0.25, mode="train").craft(model, images, objective, Threat(0.1))
+    Threat(0.1).check(found, images)
+    assert seen == [True, True]
+    assert model.training is training
+    assert not torch.equal(layers(model)[1].running_mean, statistics)
+    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("word", ["mode=train", "batches=apart"])
+def test_official_ways_give_another_model_and_leave_names_of_rows_alone(word: str) -> None:
+    train, model = random_images(40), small_model()
+    plain, official = (entries.defenses.choose(Spec.parse(f"cgat:epochs=1{more}")) for more in ("", f",{word}"))
+    assert set(plain.visible) == {"epochs", *plain.visible} - {"mode", "batches"}
+    assert word.partition("=")[0] in official.visible
+    found = []
+    for choice in (plain, official):
+        torch.manual_seed(0)
+        method = csq(encode(model, train), train.labels)
+        found.append(choice.call(model, train, method, Threat(0.2)).state_dict())
+    assert any(not torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_it_makes_a_model_more_robust_and_leaves_the_given_one_alone() -> None:

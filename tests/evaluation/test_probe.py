@@ -10,15 +10,18 @@ import planted
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hashbench.boards.probe_tables import ProbeReport, flags_of, lines, report_of, reports_of, tables
 from hashbench.boards.ranking import DISQUALIFYING
 from hashbench.boards.tables import write_table
 from hashbench.evaluation import probe as probing
-from hashbench.evaluation.flags import FLAGS, curve, raised
+from hashbench.evaluation.flags import FLAGS, curve, is_above, raised, white_box
 from hashbench.evaluation.judge import Measurement, make_victim
+from hashbench.evaluation.new_images import new_images
 from hashbench.models.data import Victim
 from hashbench.models.model import HashModel
+from hashbench.models.transformed import straight_through
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.running import probes
@@ -86,6 +89,54 @@ def test_each_planted_defense_raises_its_flag_and_no_other(
 ) -> None:
     found = probe(digits, plant, eps)
     assert raised(found.numbers, found.arrays) == [flag]
+
+
+class Distant(nn.Module):
+    """A network whose values no gradient tells of: it sees the mean of each image's surroundings."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen: Tensor = self.network(images)
+        told = self.network(functional.avg_pool2d(images, 3, 1, 1))
+        mixed: Tensor = seen.detach() + told - told.detach()
+        return mixed
+
+
+def test_a_gradient_of_another_function_and_a_look_up_disagree_with_values(digits: tuple[Runner, Victim]) -> None:
+    found = probe(digits, Distant)
+    assert found.arrays["wrong_gradient"].mean() > 0.2
+    tiny = probe(digits, lambda network: planted.Back(network, lambda logits: 1e-44 * logits))
+    assert raised(tiny.numbers, tiny.arrays) == ["outputs_do_not_move"]
+    scaled = probe(digits, lambda network: planted.Back(network, lambda logits: 1e-3 * logits))
+    assert raised(scaled.numbers, scaled.arrays) == []
+    declared = probe(digits, lambda network: planted.Front(straight_through(lambda images: images.round()), network))
+    assert declared.arrays["wrong_gradient"].max() == 0
+
+
+def test_images_in_no_file_lie_outside_the_budget_and_repeat_by_their_seed(digits: tuple[Runner, Victim]) -> None:
+    (split,) = digits[0].victims.splits.values()
+    queries = probing.sample(split.queries, 0)
+    one, again, other = (new_images(queries, 32 / 255, seed) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert ((one >= 0) & (one <= 1)).all()
+    assert ((one - queries.images[torch.arange(len(queries))]).flatten(1).abs().amax(1) > 32 / 255).all()
+
+
+def test_a_table_above_the_probe_is_found_and_an_old_probe_is_not_judged(digits: tuple[Runner, Victim]) -> None:
+    found = probe(digits, lambda network: network)
+    rows = found.arrays["rows"]
+    table = np.ones(300)
+    assert is_above(table, found.arrays)
+    table[rows] = white_box(found.arrays)
+    assert not is_above(table, found.arrays)
+    new = ("rows", "new", "new_attacked", "still", "wrong_gradient")
+    old = {name: value for name, value in found.arrays.items() if name not in new}
+    assert not is_above(np.ones(300), old)
+    assert raised(found.numbers, old) == []
 
 
 def test_an_undefended_model_raises_none_and_breaks_as_the_budget_grows(digits: tuple[Runner, Victim]) -> None:

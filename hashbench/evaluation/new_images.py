@@ -1,0 +1,55 @@
+"""Images that are in no file: queries turned, shifted and mixed with others of the same labels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hashbench.models.data import ImageSet
+from hashbench.seeds import derive_seed
+from hashbench.types import Images
+
+TURN, SHIFT = math.radians(2), 0.015  # largest ones; a shift is a share of the image's half width
+SHARE = 0.1  # of another query in a mixture
+FARTHER, TRIES = 1.5, 4  # turns and shifts grow until the image is farther than eps from its query
+
+
+def new_images(queries: ImageSet, eps: float, seed: int) -> Images:
+    """For each query an image with its labels that lies outside the budget around it, on the CPU.
+
+    Args:
+        seed: of turns, shifts and partners: drawn by each run, so that nobody can know them before.
+    """
+    clean = queries.images[torch.arange(len(queries))].float().cpu()
+    generator = torch.Generator().manual_seed(derive_seed("new images", seed))
+    draws = 2 * torch.rand(len(clean), 3, generator=generator) - 1
+    draws = draws.sign() * (0.5 + draws.abs() / 2)  # none stays where it was
+    found, size = clean.clone(), torch.ones(len(clean))
+    near = torch.ones(len(clean), dtype=torch.bool)
+    for _ in range(TRIES):
+        moved = _moved(clean, draws * size[:, None])
+        partners = _partners(queries.labels.cpu(), torch.rand(len(clean), generator=generator))
+        mixed = ((1 - SHARE) * moved + SHARE * moved[partners]).clamp(0, 1)
+        found[near] = mixed[near]
+        near = (found - clean).flatten(1).abs().amax(1) <= eps
+        size[near] *= FARTHER
+    return found
+
+
+def _moved(images: Images, draws: Tensor) -> Images:
+    angle, (right, down) = TURN * draws[:, 0], (SHIFT * draws[:, 1:]).unbind(1)
+    rows = [torch.stack([angle.cos(), -angle.sin(), right], 1), torch.stack([angle.sin(), angle.cos(), down], 1)]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)
+
+
+def _partners(labels: Tensor, draws: Tensor) -> Tensor:
+    """For each query another one with the same labels; itself where there is none."""
+    same = (labels[:, None] == labels[None]).all(2).double()
+    own = torch.eye(len(labels), dtype=torch.float64)
+    weights = torch.where((same.sum(1) > 1)[:, None], same - own, own)
+    places = (weights.cumsum(1) / weights.sum(1, keepdim=True)) > draws[:, None]
+    return places.double().argmax(1)

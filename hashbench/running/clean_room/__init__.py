@@ -1,0 +1,1 @@
+"""Codes made again in processes that have seen nothing of the evaluation."""

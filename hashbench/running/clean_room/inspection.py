@@ -1,0 +1,151 @@
+"""Whether a model that isn't hashbench's own gives the codes of the run where nothing of the evaluation was seen."""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import hashbench
+from hashbench.errors import InvalidCell
+from hashbench.evaluation.judge import Arrays, CraftAt
+from hashbench.models.codes import encode_batch
+from hashbench.models.data import ImageSource, Victim
+from hashbench.models.model import binarize
+from hashbench.registry.entries import Choice, Entry
+from hashbench.running.cell import Cell
+from hashbench.running.clean_room.room import ChoiceWords, Part, RoomTask
+from hashbench.running.clean_room.rooms import CleanRooms
+from hashbench.types import BinaryCodes, Images, Index
+
+HOME = Path(str(hashbench.__file__)).parent
+MOST = 1000  # images of a cell, of the database and of the training set that are coded again
+ALONE = 16  # that are coded again by themselves
+SURE = 1e-3  # mean share of bits: rounding with another company moves fewer than 1e-4
+EXCESS = 3  # by which a randomised model may differ more from the run than one process does from another
+CHANCE = 4  # bits that it may move at that, whatever the share
+PREFIX = "room_"
+REASON = f"{PREFIX}reason"
+Numbers = dict[str, Any]
+
+
+def needs_room(cell: Cell) -> bool:
+    """Whether code that isn't hashbench's own has a part in a cell's model."""
+    return not all(_is_ours(choice.entry) for choice in (cell.defense, cell.subject.backbone, cell.subject.method))
+
+
+def was_inspected(numbers: Numbers) -> bool:
+    """Whether a cell's numbers tell of codes that were made again."""
+    return any(name.startswith(PREFIX) for name in numbers)
+
+
+def is_stateful(numbers: Numbers) -> bool:
+    """Whether a cell's numbers say that codes could not be made again."""
+    found = {name: value for name, value in numbers.items() if name.startswith(PREFIX)}
+    return REASON in found or any(
+        moved > SURE + EXCESS * own + CHANCE / compared for moved, own, compared in found.values()
+    )
+
+
+@dataclass(frozen=True)
+class InspectedCell:
+    """A cell under inspection: some of its crafted queries are kept while they are judged.
+
+    Attributes:
+        rows: positions of those queries, drawn anew each time.
+    """
+
+    cell: Cell
+    rooms: CleanRooms
+    store: Path
+    plugins: Sequence[Path]
+    device: torch.device
+    rows: Index
+    kept: list[Images] = field(default_factory=list)
+
+    def noting(self, craft: CraftAt) -> CraftAt:
+        """The same crafting, noted."""
+
+        def make(index: Index) -> tuple[Images, Images]:
+            crafted, clean = craft(index)
+            self.kept.append(crafted[torch.isin(index, self.rows).to(crafted.device)].cpu())
+            return crafted, clean
+
+        return make
+
+    def numbers(self, victim: Victim, arrays: Arrays) -> Numbers:
+        """For each kind of images: bits that differ from the run (a share), from process to process, and all.
+
+        The crafted queries are coded again, some of them alone; for the cell without an attack the database too,
+        for one with an attack the training images, as the run's model codes them when the attack has asked for all
+        that it wants.
+
+        Args:
+            arrays: of the cell as it was judged.
+        """
+        bits = victim.model.bits
+        judged = torch.from_numpy(np.unpackbits(arrays["codes"][self.rows], axis=1, count=bits)).float() * 2 - 1
+        images, few = torch.cat(self.kept), torch.arange(min(ALONE, len(self.rows)))
+        try:
+            found = {
+                "queries": self._moved("images", self.rows, judged, images),
+                "alone": self._moved("images", self.rows[few], judged[few], images[few], alone=True),
+            }
+            if self.cell.attack.name == "none":
+                rows = some(len(victim.gallery.codes))
+                found["database"] = self._moved("database", rows, victim.gallery.codes[rows.to(self.device)].cpu())
+            else:
+                rows = some(len(victim.train))
+                found["train"] = self._moved("train", rows, _coded(victim, victim.train.images, rows))
+        except InvalidCell as failure:
+            return {REASON: str(failure)}
+        return {f"{PREFIX}{name}": value for name, value in found.items()}
+
+    def _moved(
+        self, part: Part, rows: Index, judged: BinaryCodes, images: Images | None = None, *, alone: bool = False
+    ) -> list[float]:
+        once = self.rooms.codes(self._task(part, rows, images, alone=alone))
+        moved, own = (once != judged).double().mean().item(), 0.0
+        if moved > SURE:
+            own = (self.rooms.codes(self._task(part, rows, images, alone=alone)) != once).double().mean().item()
+        return [moved, own, judged.numel()]
+
+    def _task(self, part: Part, rows: Index, images: Tensor | None, *, alone: bool) -> RoomTask:
+        cell, subject = self.cell, self.cell.subject
+        return RoomTask(
+            tuple(path.resolve() for path in self.plugins), Path.cwd(), self.store.resolve(), str(self.device),
+            torch.get_num_threads(), _words(subject.dataset), _words(subject.backbone), _words(subject.method),
+            _words(cell.defense), dict(subject.training.params), subject.bits, cell.seed, cell.threat.eps,
+            cell.defended_key, part, rows, images, alone, secrets.randbits(60),
+        )  # fmt: skip
+
+
+def some(count: int) -> Index:
+    """Positions of at most 1,000 of some items, in their order, drawn anew each time."""
+    generator = torch.Generator().manual_seed(secrets.randbits(60))
+    return torch.randperm(count, generator=generator)[:MOST].sort().values
+
+
+def _coded(victim: Victim, source: ImageSource, rows: Index) -> BinaryCodes:
+    device = victim.gallery.codes.device
+    coded = [binarize(encode_batch(victim.model, source[part].to(device))) for part in torch.split(rows, 256)]
+    return torch.cat(coded).cpu()
+
+
+def _words(choice: Choice[Any]) -> ChoiceWords:
+    return ChoiceWords(choice.name, dict(choice.params), _file_of(choice.entry))
+
+
+def _is_ours(entry: Entry[Any]) -> bool:
+    return HOME in _file_of(entry).parents
+
+
+def _file_of(entry: Entry[Any]) -> Path:
+    return Path(inspect.unwrap(entry.function).__code__.co_filename)

@@ -1,0 +1,127 @@
+"""What happens in a process of its own: the model is made again from the store, and codes some images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from hashbench.errors import BadOutput
+from hashbench.evaluation.foreign_code import explain
+from hashbench.models.codes import batch_size, encode_batch
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry import entries
+from hashbench.registry.entries import Choice, Registry
+from hashbench.registry.parameters import Value
+from hashbench.registry.spec import Spec
+from hashbench.running.cell import Cell, Subject
+from hashbench.running.checkpoints import Checkpoints
+from hashbench.running.store import Store
+from hashbench.running.victims import Victims
+from hashbench.seeds import derive_seed
+from hashbench.threat import Threat
+from hashbench.training.undefended import clean_training
+from hashbench.types import BinaryCodes, Index
+
+Part = Literal["images", "train", "database"]
+
+
+@dataclass(frozen=True)
+class ChoiceWords:
+    """A choice as it goes to another process: the name, the values, and the file that holds the function."""
+
+    name: str
+    params: Mapping[str, Value]
+    file: Path
+
+    def chosen(self, registry: Registry[Any]) -> Choice[Any]:
+        """The choice; its file is loaded as a plugin where nothing has registered the name yet."""
+        if self.name not in {entry.name for entry in registry}:
+            entries.load_plugin(self.file)
+        return Choice(registry[self.name], dict(self.params))
+
+
+@dataclass(frozen=True)
+class RoomTask:
+    """What a process is to code, and how it makes the model: words, paths and perhaps images.
+
+    Attributes:
+        key: of the defended model, to be sure that it is the same here.
+        part: which images: those that are given, or those of the data set at the places `rows`.
+        alone: code each image in a batch of its own.
+        draw: makes their order, and the random numbers of a model that draws some.
+    """
+
+    plugins: tuple[Path, ...]
+    folder: Path
+    store: Path
+    device: str
+    threads: int
+    dataset: ChoiceWords
+    backbone: ChoiceWords
+    method: ChoiceWords
+    defense: ChoiceWords
+    training: Mapping[str, Value]
+    bits: int
+    seed: int
+    eps: float
+    key: str
+    part: Part
+    rows: Index
+    images: Tensor | None
+    alone: bool
+    draw: int
+
+
+def room_codes(task: RoomTask) -> BinaryCodes:
+    """The binary codes of a task's images in their order [images, bits], on the CPU.
+
+    Raises:
+        HashbenchError: the model can't be made here, or gives no codes.
+    """
+    os.chdir(task.folder)
+    torch.set_num_threads(task.threads)
+    for path in task.plugins:
+        entries.load_plugin(path)
+    cell = _cell(task)
+    if cell.defended_key != task.key:
+        raise BadOutput("a process of its own finds another version of the plugin or of the data; run again")
+    victims = Victims(Checkpoints(Store(task.store)), torch.device(task.device))
+    model = victims.model(cell)
+    split = victims.split(cell)
+    asked = split.train if task.part == "train" else split.database
+    if task.images is not None:
+        asked = ImageSet(task.images, torch.zeros(len(task.images), 1))
+    return _shuffled(model, asked, task, victims.device)
+
+
+def _cell(task: RoomTask) -> Cell:
+    dataset = task.dataset.chosen(entries.datasets)
+    subject = Subject(
+        dataset,
+        dataset.call(),
+        task.backbone.chosen(entries.backbones),
+        task.method.chosen(entries.methods),
+        Choice(entries.choose_clean(clean_training, "").entry, dict(task.training)),
+        task.bits,
+    )
+    nothing = entries.attacks.choose(Spec("none"))
+    return Cell(subject, task.seed, task.defense.chosen(entries.defenses), nothing, Threat(task.eps))
+
+
+def _shuffled(model: HashModel, asked: ImageSet, task: RoomTask, device: torch.device) -> BinaryCodes:
+    """Codes of the images at the task's rows, made in another order and company than in the run."""
+    torch.manual_seed(task.draw)
+    order = torch.randperm(len(task.rows), generator=torch.Generator().manual_seed(derive_seed("order", task.draw)))
+    found = torch.empty(len(task.rows), task.bits)
+    for places in torch.split(order, 1 if task.alone else batch_size(asked)):
+        rows = places if task.images is not None else task.rows[places]
+        images = asked.images[rows].to(device)
+        found[places] = binarize(explain("the model in a process of its own", encode_batch, model, images)).cpu()
+    return found

@@ -1,0 +1,74 @@
+"""The run's side of the clean room: starts the server when it is needed, hands it tasks and takes codes back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from hashbench.errors import BadOutput
+from hashbench.running.clean_room.room import RoomTask
+from hashbench.running.clean_room.server import CODES, REASON
+from hashbench.types import BinaryCodes
+
+SERVER = "hashbench.running.clean_room.server"
+
+
+@dataclass
+class CleanRooms:
+    """Processes of their own, each forked from a server without plugins; the first task starts it."""
+
+    _server: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def codes(self, task: RoomTask) -> BinaryCodes:
+        """The codes of a task's images, made in a process of its own [images, bits].
+
+        Raises:
+            BadOutput: the process has none; the message says why.
+        """
+        server = self._started()
+        with tempfile.TemporaryDirectory(prefix="hashbench-") as folder:
+            path = Path(folder, "task")
+            path.write_bytes(pickle.dumps(task))
+            if server.stdin is None or server.stdout is None:
+                raise BadOutput("the process that makes codes again has no pipes")
+            with contextlib.suppress(OSError):
+                server.stdin.write(f"{path}\n")
+                server.stdin.flush()
+                server.stdout.readline()
+            if path.with_name(CODES).is_file():
+                codes: BinaryCodes = torch.load(path.with_name(CODES), weights_only=True)
+                return codes
+            reason = path.with_name(REASON)
+            raise BadOutput(reason.read_text(encoding="utf-8") if reason.is_file() else "the process has ended")
+
+    def _started(self) -> subprocess.Popen[str]:
+        if not self._server or self._server[0].poll() is not None:
+            places = os.pathsep.join(str(Path(place or ".").resolve()) for place in sys.path)
+            server = subprocess.Popen(
+                [sys.executable, "-m", SERVER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env={**os.environ, "PYTHONPATH": places},
+            )
+            self._server[:] = [server]
+            weakref.finalize(self, _stop, server)
+        return self._server[0]
+
+
+def _stop(server: subprocess.Popen[str]) -> None:
+    for pipe in (server.stdin, server.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    server.wait()

@@ -1,0 +1,145 @@
+"""Fakes that ranked above CgAT once, as plugins, and the processes that find them out."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from hashbench.boards.leaderboard import leaderboards
+from hashbench.boards.probe_tables import flags_of, reports_of
+from hashbench.boards.ranking import DISQUALIFYING, rank, table
+from hashbench.evaluation import probe as probing
+from hashbench.registry import entries
+from hashbench.running.cell import Cell
+from hashbench.running.clean_room import inspection
+from hashbench.running.clean_room.inspection import InspectedCell, is_stateful, needs_room
+from hashbench.running.request import Request, load_once
+from hashbench.running.runner import Runner, run
+from hashbench.running.store import Store
+from hashbench.running.victims import DefendedModel, new_model
+
+FAKES = Path(__file__).parents[1] / "fakes"
+QUICK = "epochs=6"
+CPU = torch.device("cpu")
+# Flags of which each fake raises one at least; others may stand beside them.
+NAMED = {
+    "look-up": {"outputs_do_not_move"},
+    "memory": {"stateful"},
+    "second-sight": {"stateful"},
+    "nearest": {"outputs_do_not_move", "gradient_disagrees"},
+    "underflow": {"outputs_do_not_move"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "QUERIES", 40)
+    monkeypatch.setattr(probing, "STEPS", 10)
+    monkeypatch.setattr(probing, "TRAIN", 200)
+    monkeypatch.setattr(inspection, "MOST", 150)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store that all tests here share: models are trained once."""
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def plugin(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A fake, registered for one test."""
+    path = FAKES / f"{request.param.replace('-', '_')}.py"
+    entries.load_plugin(path)
+    yield path
+    del entries.defenses._entries[request.param]
+
+
+def cells(defense: str, attack: str = "pgd-hamming:steps=8") -> list[Cell]:
+    return Request(training=QUICK, defenses=(defense,), attacks=(attack,)).resolve().cells(load_once())
+
+
+@pytest.mark.parametrize(("plugin", "name"), [(name, name) for name in NAMED], indirect=["plugin"], ids=list(NAMED))
+def test_a_fake_is_flagged_and_has_no_rank(plugin: Path, name: str, store: Store, tmp_path: Path) -> None:
+    defense = f"{name}:epochs=2" if name == "underflow" else name
+    results = list(run(cells(defense), store, CPU, probing=True, plugins=(plugin,)))
+    (board,) = leaderboards(results)
+    flags = flags_of(reports_of(board, store))
+    assert NAMED[name] & set(flags[defense]), flags
+    assert set(flags[defense]) & set(DISQUALIFYING)
+    assert "none" not in flags
+    path = tmp_path / "ranking.csv"
+    table(rank(board, store.arrays, flags)).to_csv(path)
+    (row,) = (row for row in csv.DictReader(path.read_text().splitlines()) if row["defense"] == defense)
+    assert (row["rank"], row["status"]) == ("", "flagged")
+
+
+@pytest.mark.parametrize("plugin", ["look-up"], indirect=True)
+def test_a_model_without_a_state_gives_the_codes_of_the_run(plugin: Path, store: Store) -> None:
+    (clean, attacked) = (r for r in run(cells("look-up"), store, CPU, plugins=(plugin,)) if "room_queries" in r.numbers)
+    compared = {name: value for r in (clean, attacked) for name, value in r.numbers.items() if name.startswith("room")}
+    assert set(compared) == {"room_queries", "room_alone", "room_database", "room_train"}
+    assert all(value[:2] == [0.0, 0.0] for value in compared.values())
+    assert not is_stateful(clean.numbers)
+
+
+@pytest.mark.parametrize("plugin", ["nearest"], indirect=True)
+def test_what_can_t_be_made_again_counts_as_stateful(
+    plugin: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashbench.running.cell.defended_key", lambda identity: "another")
+    results = list(run(cells("nearest", "noise"), store, CPU, plugins=(plugin,)))
+    (found,) = (r.numbers for r in results if (r.identity["defense"], r.identity["attack"]) == ("nearest", "noise"))
+    assert "another version of the plugin" in found["room_reason"]
+    assert is_stateful(found)
+
+
+def test_networks_of_hashbench_need_no_process(store: Store) -> None:
+    results = list(run(cells("median"), store, CPU))
+    assert not any(needs_room(cell) for cell in cells("median"))
+    assert not any(name.startswith("room") for result in results for name in result.numbers)
+
+
+SHIPPED = [
+    entry.name for entry in entries.defenses if entry.module.startswith("hashbench.") and entry.name != "checkpoint"
+]
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if not entries.defenses[name].trains])
+def test_shipped_defenses_that_train_nothing_give_the_same_codes_in_a_process_of_their_own(
+    name: str, store: Store
+) -> None:
+    clean = cells(name, "none")[-1]
+    assert clean.defense.name == name
+    assert_same_codes(clean, store)
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if entries.defenses[name].trains])
+def test_shipped_defenses_that_train_give_the_same_codes_in_a_process_of_their_own(name: str, store: Store) -> None:
+    clean = cells(f"{name}:epochs=1", "none")[-1]
+    assert_same_codes(clean, store)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entries.backbones if entry.name in ("cnn", "resnet20")])
+def test_shipped_backbones_give_the_same_codes_in_a_process_of_their_own(name: str, store: Store) -> None:
+    (clean,) = Request(backbone=name, training="epochs=1").resolve().cells(load_once())
+    assert new_model(clean.subject).bits == 32
+    assert_same_codes(clean, store)
+
+
+def assert_same_codes(cell: Cell, store: Store) -> None:
+    runner = Runner(store, CPU)
+    model = runner.victims.defended(cell)
+    assert isinstance(model, DefendedModel)
+    (result,) = run([cell], store, CPU)
+    queries = runner.victims.split(cell).queries
+    rows = torch.arange(60)
+    watched = InspectedCell(cell, runner.rooms, store.root, (), CPU, rows, [queries.images[rows]])
+    numbers = watched.numbers(model.victim, store.arrays(result))
+    assert set(numbers) == {"room_queries", "room_alone", "room_database"}, numbers
+    assert not is_stateful(numbers), numbers
+    if cell.defense.name != "noise-smoothing":
+        assert all(value[0] < 1e-4 for value in numbers.values()), numbers
