@@ -35,9 +35,9 @@ SIGNALS = (
     "n_queries", "map_clean", "chance_map", "tie_width", "distinct_codes", "classes", "train_mode_left",
     "batch_change", "unstable_share", "zero_gradient_share", "saturated_share", "map_plain", "map_gentle",
     "map_one_step", "map_white_box", "map_black_box", "map_transfer", "map_noise", "map_unbounded",
-    "wrong_gradient_share", "still_share",
 )  # fmt: skip
-DRAWN = ("map_new", "map_new_attacked")  # on images that each run draws anew, so that tables would not repeat
+# No columns of tables: of version 2 of the probe, and half of them on images that each run draws anew.
+UNSHOWN = ("wrong_gradient_share", "still_share", "map_new", "map_new_attacked")
 CURVE = ("eps", "map", "ci_low", "ci_high")
 
 
@@ -47,7 +47,7 @@ class ProbeReport:
 
     Attributes:
         flags: names of `flags.FLAGS`, in their order.
-        signals: a number for each of SIGNALS and DRAWN that was measured.
+        signals: a number for each of SIGNALS and UNSHOWN that was measured.
         curve: eps, mAP, and the bounds of its 95 % interval, from eps 0 on.
         reason: why the model could not be probed; empty if it was.
         evidence: the probe with its per-query arrays.
@@ -203,7 +203,7 @@ def _signals(probe: Result, arrays: Arrays) -> dict[str, float]:
     }
     levels |= {f"{name}_share": arrays[name] for name in ("still", "wrong_gradient") if name in arrays}
     means = {name: float(values.mean()) for name, values in levels.items()}
-    return {name: (probe.numbers | means)[name] for name in (*SIGNALS, *DRAWN) if name in probe.numbers | means}
+    return {name: (probe.numbers | means)[name] for name in (*SIGNALS, *UNSHOWN) if name in probe.numbers | means}
 
 
 def _curve(arrays: Arrays) -> tuple[tuple[float, float, float | None, float | None], ...]:

@@ -58,7 +58,6 @@ SANITY: Mapping[str, Column] = {
     **_named("n_queries distinct_codes classes train_mode_left", COUNT),
     **_named("map_clean chance_map tie_width unstable_share zero_gradient_share saturated_share map_plain", SHARE),
     **_named("map_gentle map_one_step map_white_box map_black_box map_transfer map_noise map_unbounded", SHARE),
-    **_named("wrong_gradient_share still_share", SHARE),
     "batch_change": AMOUNT,
 }
 CURVE: Mapping[str, Column] = {
