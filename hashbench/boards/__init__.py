@@ -1,1 +1,1 @@
-"""From results to tables, pictures and the page."""
+"""Tables, pictures and the page of all leaderboards, made from results."""

@@ -1,4 +1,4 @@
-"""What tables and people see of certificates: one row a model, with the worst case of its cells beside it."""
+"""Certificates as a table and as text: one row per model, next to the worst case of its stored cells."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ COLUMNS = (
 
 
 def certificate_table(found: Sequence[CertifiedModel], store: Store) -> pd.DataFrame:
-    """One row a model: certified mAP with its 95 % interval, and the worst case over its stored cells if there is one.
+    """One row per model: certified mAP with its 95 % interval, and the worst case over its stored cells, if any.
 
-    `certified` bounds the mAP in the worst order of ties under any attack; `map_low_clean` is that of the clean
-    queries, `map_worst` the per-query minimum over the untargeted attacks that the store has. `free_bits` is the mean
-    number of bits that may change, `untouched_share` the share of queries that have none, and `exact_share` the share
-    whose bound some setting of the free bits attains.
+    `certified` bounds the mAP in the worst order of ties under any attack; `map_low_clean` is the mAP of the clean
+    queries in that order, `map_worst` that of the per-query minimum over the stored untargeted attacks. `free_bits`
+    is the mean number of bits that may change, `untouched_share` the share of queries without such bits, and
+    `exact_share` the share of queries whose bound some setting of the free bits attains.
     """
     return rounded([_row(one, store) for one in found], COLUMNS)
 
 
 def certificate_lines(found: Sequence[CertifiedModel], store: Store) -> list[str]:
-    """The same for people, a line a model."""
+    """The same as text, one line per model."""
     title = title_of(found[0].cell.identity) if found else ""
     said = [f"{title}; certified mAP: no attack within the budget can go below it"] if found else []
     for one, row in zip(found, certificate_table(found, store).to_dict("records"), strict=True):

@@ -18,9 +18,9 @@ WORST = "worst case"
 
 @dataclass(frozen=True)
 class Difference:
-    """One comparison. mAPs in [0, 1]; a positive difference is in favour of the first defense.
+    """One comparison. mAPs in [0, 1]; a positive difference favours the first defense.
 
-    `measure` is `map`, or `t_map` for a targeted attack, where less is better and the difference is turned.
+    `measure` is `map`, or `t_map` for a targeted attack, where lower is better and the sign is flipped.
     """
 
     attack: str
@@ -36,16 +36,16 @@ class Difference:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the difference is more than chance, all comparisons considered."""
+        """Whether the difference is significant after correction for all comparisons."""
         return self.p_holm < ALPHA
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All comparisons of two defenses, with what stands beside them, as a pair each.
+    """All comparisons of two defenses, with their clean mAPs and training costs as pairs.
 
-    `cost`: passes of training as a ratio to the undefended model's; None where it is not known.
-    `queries`: the values of each query in the last row, averaged over seeds, of each defense.
+    `cost`: training passes relative to the undefended model; None if unknown.
+    `queries`: each defense's per-query values in the last row, averaged over seeds.
     """
 
     pairing: Pairing
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """Which defense is better, or that they can't be told apart: by the worst case, if there is one."""
+        """Which defense is better, or that they can't be told apart; decided by the worst case if there is one."""
         one, other = self.pairing.defenses
         rows = [row for row in self.rows if row.attack == WORST] or list(self.rows)
         sure = [row for row in rows if row.told_apart]
@@ -76,7 +76,7 @@ class Comparison:
         return "" if len(seeds) > 1 else "; one seed, so this is about these two models, not about other trainings"
 
     def table(self) -> pd.DataFrame:
-        """One row a comparison; the same digits each time."""
+        """One row per comparison; the same digits each time."""
         one, other = self.pairing.defenses
         names = ("dataset", "split_digest", "backbone", "method", "training", "bits", "norm", "eps")
         subject = {name: self.pairing.identity[name] for name in names}
@@ -97,10 +97,10 @@ class Comparison:
 
 
 def compare(store: Store, pairing: Pairing) -> Comparison:
-    """Compare two defenses under each attack, and in the worst case over the untargeted ones if they are several.
+    """Compare two defenses under each attack, and in the worst case if there are several untargeted attacks.
 
     Raises:
-        BadInput: cells have no per-query values, or not for the same queries.
+        BadInput: cells lack per-query values, or have them for different queries.
     """
     sides = [
         {attack: _values(store, pairing, defense, attack) for attack in pairing.attacks} for defense in pairing.defenses
@@ -125,7 +125,7 @@ def compare(store: Store, pairing: Pairing) -> Comparison:
 
 
 def _values(store: Store, pairing: Pairing, defense: str, attack: str) -> Floats:
-    """APs [seeds, queries]; NaN for a query that has none."""
+    """APs [seeds, queries]; NaN for a query without one."""
     name = "target_average_precision" if _targeted(pairing, attack) else "average_precision"
     found = []
     for seed in pairing.seeds:
@@ -139,7 +139,7 @@ def _values(store: Store, pairing: Pairing, defense: str, attack: str) -> Floats
 
 
 def _difference(attack: str, measure: str, first: Floats, second: Floats) -> Difference:
-    """A comparison whose p is not corrected yet."""
+    """A comparison whose p is not yet corrected."""
     if first.shape != second.shape or (np.isnan(first) != np.isnan(second)).any():
         raise BadInput(f"the two were measured on different queries under {attack}; run both again with --fresh")
     scored = ~np.isnan(first).any(axis=0)
@@ -169,7 +169,7 @@ def _clean(pairing: Pairing, defense: str) -> float:
 
 
 def _cost(pairing: Pairing, defense: str) -> float | None:
-    """Passes of a training as a ratio to the undefended model's, averaged over seeds."""
+    """Training passes relative to the undefended model, averaged over seeds."""
     return mean_known([training_cost(pairing.cells, defense, seed) for seed in pairing.seeds])
 
 

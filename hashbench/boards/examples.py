@@ -30,11 +30,11 @@ Picture = NDArray[np.float32]  # [height, width] or [height, width, 3] in [0, 1]
 class Retrieved:
     """The first database items of a query, nearest first.
 
-    Items at one distance are tied: which of them are shown is drawn at random, not by their order in the
-    database. `tied` is how many items lie as near as the last one shown or nearer.
+    Items at the same distance are tied: which of them are shown is drawn at random, independent of their order in
+    the database. `tied` counts the items that are at least as near as the last one shown.
 
     Args:
-        right: whether each shares a label with the query, or with its target where that is what is shown.
+        right: whether each shares a label with the query, or with its target under a targeted attack.
     """
 
     images: tuple[Picture, ...]
@@ -57,22 +57,22 @@ class Shown:
 
 @dataclass(frozen=True)
 class AttackedExamples:
-    """Some queries of one cell. A targeted attack's queries are judged by their target labels."""
+    """Some queries of one cell. Queries of a targeted attack are judged by their target labels."""
 
     cell: Cell
     queries: tuple[Shown, ...]
 
     @property
     def targeted(self) -> bool:
-        """Whether right means that an item shares a label with the target."""
+        """Whether items are judged by the target's labels."""
         return self.cell.attack.goal == "targeted"
 
 
 def make_examples(cell: Cell, positions: Sequence[int], store: Store, device: torch.device) -> AttackedExamples:
-    """Attack some queries of a cell, whose model is taken from the store or trained first.
+    """Attack some queries of a cell; a model that is not in the store is trained first.
 
     Args:
-        positions: of the queries in the query set, from 0.
+        positions: the queries' positions in the query set, from 0.
 
     Raises:
         BadParameter: there is no such query.
@@ -95,7 +95,7 @@ def make_examples(cell: Cell, positions: Sequence[int], store: Store, device: to
 
 
 def _retrieved(cell: Cell, victim: Victim, images: Images, wanted: Labels, positions: Sequence[int]) -> list[Retrieved]:
-    """What each image retrieves by the victim's codes."""
+    """The items that each image retrieves by the victim's codes."""
     with seeded(derive_seed("gallery", cell.attack_seed)):
         codes = binarize(encode_batch(victim.model, images))
     found = exact_precision(victim, codes, wanted)

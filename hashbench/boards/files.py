@@ -1,4 +1,4 @@
-"""A leaderboard's folder, read back as text: what pictures and the page are made from."""
+"""A leaderboard's folder, read back as text, from which pictures and the page are made."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from hashbench.threat import format_eps
 
 Row = dict[str, str]
 
-ROUNDED = 255e-6  # grey levels that a budget can lose by the decimals of the tables
+ROUNDED = 255e-6  # grey levels that a budget can lose by rounding in the tables
 TABLES = ("results", "ranking", "sanity", "curve", "provenance")
 
 
 @dataclass(frozen=True)
 class LeaderboardFiles:
-    """A leaderboard read back from its folder: a dictionary a row; a table that is not there has no rows."""
+    """A leaderboard read back from its folder: one dictionary per row; a missing table has no rows."""
 
     folder: Path
     results: tuple[Row, ...]
@@ -33,7 +33,7 @@ class LeaderboardFiles:
     sanity: tuple[Row, ...] = ()
     curve: tuple[Row, ...] = ()
     provenance: tuple[Row, ...] = ()
-    group: str = ""  # the folder between, where leaderboards of one subject stand side by side
+    group: str = ""  # the parent folder, for leaderboards that are grouped in one
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class LeaderboardFiles:
 
     @property
     def place(self) -> str:
-        """The folder's path from the folder of all leaderboards."""
+        """The folder's path relative to the folder of all leaderboards."""
         return f"{self.group}/{self.name}" if self.group else self.name
 
     @property
@@ -70,19 +70,19 @@ class LeaderboardFiles:
 
     @property
     def defenses(self) -> list[str]:
-        """Labels of the defenses: as they are ranked, then those that are not, `none` first."""
+        """Labels of the defenses: in the order of ranking.csv, then those not in it, `none` first."""
         ranked = [row["defense"] for row in self.ranking]
         others = sorted({row["defense"] for row in self.results} - set(ranked), key=lambda d: (d != "none", d))
         return ranked + others
 
     @property
     def chance(self) -> float | None:
-        """Mean AP of a ranking that knows nothing, and so of a constant code, in [0, 1]."""
+        """Mean AP of a random ranking, which is also that of a constant code, in [0, 1]."""
         levels = [level for row in self.results if (level := number(row.get("chance_map"))) is not None]
         return sum(levels) / len(levels) if levels else None
 
     def cells(self, defense: str, attack: str | None = None) -> list[Row]:
-        """The rows of results.csv of a defense, or of it under the adaptive attacker of one attack."""
+        """The rows of results.csv of a defense, or only those of one attack with an adaptive attacker."""
         return [
             row
             for row in self.results
@@ -91,7 +91,7 @@ class LeaderboardFiles:
         ]
 
     def counts(self, cell: Row) -> Counts | None:
-        """Database items by distance of each query of a cell; None where they were not kept.
+        """Database items by distance, for each query of a cell; None if they were not kept.
 
         Raises:
             BadInput: the file is damaged.
@@ -120,7 +120,7 @@ def read_board(folder: Path) -> LeaderboardFiles:
     """The tables of one leaderboard.
 
     Raises:
-        BadInput: results.csv is missing or empty, or a table has another form.
+        BadInput: results.csv is missing or empty, or a table is malformed.
     """
     paths = [folder / f"{name}.csv" for name in TABLES]
     tables = [_typed_rows(path) if path.exists() else () for path in paths]
@@ -146,7 +146,7 @@ def read_table(path: Path) -> Table:
     """A leaderboard's table as text: the same reader for pictures, the page and `hashbench verify`.
 
     Raises:
-        BadInput: it can't be read, its rows have not as many values as there are columns, or none names a defense.
+        BadInput: it can't be read, a row has too few or too many values, or there is no column `defense`.
     """
     return with_names(csv_tables.read_rows(path, needed=["defense"], inside=path.parent))
 
@@ -161,7 +161,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _typed_rows(path: Path) -> tuple[Row, ...]:
-    """The rows of a table whose values are all of their columns' types."""
+    """The rows of a table, checked against its columns' types."""
     table = read_table(path)
     if wrong := wrong_values(table, declared(path.stem, table.header)):
         raise BadInput(f"{wrong[0]}; make it again with 'hashbench report'")

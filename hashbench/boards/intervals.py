@@ -1,4 +1,4 @@
-"""Intervals of mean APs: many at once, so that resamples are drawn once."""
+"""Confidence intervals of mean APs: many at once, so that resamples are drawn only once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.bootstrap import Floats, estimate
 from hashbench.running.store import Result
 
-AT_ONCE = 64  # means whose draws are held in memory together
+AT_ONCE = 64  # means whose resamples are held in memory together
 
-Reader = Callable[[Result], Arrays]  # the per-query arrays of a cell; empty for one without
+Reader = Callable[[Result], Arrays]  # the per-query arrays of a cell; empty if it has none
 
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A mean with the bounds of its 95 % interval, and the two-sided p of its being 0."""
+    """A mean with the bounds of its 95 % interval, and the two-sided p value of a mean of 0."""
 
     mean: float
     low: float
@@ -27,10 +27,10 @@ class ConfidenceInterval:
 
 
 def intervals(values: Sequence[Floats]) -> list[ConfidenceInterval | None]:
-    """The interval of each mean, in their order; None for one of fewer than two queries.
+    """The interval of each mean, in order; None if there are fewer than two queries.
 
     Args:
-        values: APs or paired differences of APs [seeds, queries], each of a shape of its own.
+        values: APs or paired differences of APs [seeds, queries]; shapes may differ.
     """
     found: list[ConfidenceInterval | None] = [None] * len(values)
     shapes: dict[tuple[int, ...], list[int]] = {}
@@ -47,9 +47,9 @@ def intervals(values: Sequence[Floats]) -> list[ConfidenceInterval | None]:
 
 
 def cell_intervals(results: Iterable[Result], arrays: Reader) -> dict[str, dict[str, float]]:
-    """For each cell, by its key, the bounds of the interval of its own mAP, as columns of results.csv.
+    """For each cell, by key, the bounds of its mAP's interval, as columns of results.csv.
 
-    A targeted attack's cell has those of its t-MAP too.
+    A targeted attack's cell also has those of its t-MAP.
     """
     names, values = [], []
     for result in results:
@@ -66,5 +66,5 @@ def cell_intervals(results: Iterable[Result], arrays: Reader) -> dict[str, dict[
 
 
 def scored(values: Floats) -> Floats:
-    """The columns of APs [seeds, queries] of queries that have one: with a relevant item in the database."""
+    """APs [seeds, queries] of only those queries that have one: with a relevant item in the database."""
     return values[:, ~np.isnan(values).any(axis=0)]

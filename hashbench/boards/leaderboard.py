@@ -1,4 +1,4 @@
-"""Results to tables: one folder a subject and threat, with its tables, per-query files and digests."""
+"""Leaderboards: the results that may be compared, one board per subject and threat, and their rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NO_INTERVALS: Intervals = MappingProxyType({})
 PLACES = ("--store", "--out")  # options that name folders
 REASON = 2000  # characters of the reason of an invalid cell
 COMMAND = 20_000  # characters of a command
-BROAD = 6  # attacks that stand beside each other
+BROAD = 6  # attacks that fit next to each other
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class Leaderboard:
 
     @property
     def title(self) -> str:
-        """The subject and the threat, and what is of an older version, for people."""
+        """The subject and the threat, and anything from an older version, for people."""
         return "; ".join([title_of(self.results[0].identity), *self.outdated])
 
     def rows(self, intervals: Intervals = NO_INTERVALS) -> pd.DataFrame:
-        """One row a cell: everything that the same command gives again, digit by digit.
+        """One row per cell: everything that the same command reproduces digit by digit.
 
         Args:
-            intervals: bounds of intervals by the key of their cell, as columns.
+            intervals: interval bounds, as columns, by the key of their cell.
         """
         clean = {_model(r): r.numbers["map"] for r in self.results if r.identity["attack"] == "none" and r.numbers}
         rows = [
@@ -81,7 +81,7 @@ class Leaderboard:
         return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
     def provenance(self) -> pd.DataFrame:
-        """One row a cell: times, machine, versions and the command that made it."""
+        """One row per cell: times, machine, versions and the command that made it."""
         key = ["defense", "attack", "attacker", "seed"]
         rows = [
             {k: r.identity[k] for k in key}
@@ -97,7 +97,7 @@ class Leaderboard:
     def matrix(self) -> pd.DataFrame:
         """Defenses by attacks: mAP with its tie bounds, averaged over seeds; then the chance level.
 
-        Columns of targeted attacks hold t-MAP, the mAP with respect to the target labels, and say so.
+        Columns of targeted attacks hold t-MAP, the mAP with respect to the target labels, and are named so.
         """
         return pd.DataFrame([*map(self._matrix_row, self.defenses), self._chance_row()])
 
@@ -108,13 +108,13 @@ class Leaderboard:
 
     @property
     def attacks(self) -> list[str]:
-        """Column labels: `none` first, an oblivious attacker's beside its attack, targeted attacks last."""
+        """Column labels: `none` first, an oblivious attacker next to its attack, targeted attacks last."""
         labels = _ordered(map(attack_of, self.results))
         return sorted(labels, key=self.targeted)
 
     @property
     def tall(self) -> bool:
-        """Whether there are too many attacks to stand beside each other; they go down the page then."""
+        """Whether there are too many attacks for columns; they become rows then."""
         return len(self.attacks) > BROAD
 
     @property
@@ -123,7 +123,7 @@ class Leaderboard:
         return sorted({r.identity["seed"] for r in self.results})
 
     def cells(self, defense: str, attack: str) -> list[Result]:
-        """The results of one square of the matrix, by seed; none where nothing was to be measured."""
+        """The results of one square of the matrix, by seed; empty if nothing was measured."""
         return [r for r in self.results if (r.identity["defense"], attack_of(r)) == (defense, attack)]
 
     def targeted(self, attack: str) -> bool:
@@ -135,11 +135,11 @@ class Leaderboard:
         return next(str(r.identity["access"]) for r in self.results if attack_of(r) == attack)
 
     def column(self, attack: str) -> str:
-        """An attack's name, with the measure where that is not mAP."""
+        """An attack's name, with the measure if it is not mAP."""
         return f"{attack} t-MAP" if self.targeted(attack) else attack
 
     def values(self, defense: str, attack: str, number: str = "map") -> list[float]:
-        """A number of one square's cells, by seed; none if any of them is invalid.
+        """A number of one square's cells, by seed; empty if any of them is invalid.
 
         `map`, `map_low` and `map_high` are with respect to the targets for a targeted attack.
         """
@@ -149,7 +149,7 @@ class Leaderboard:
 
     @property
     def chance(self) -> float | None:
-        """Mean AP of a ranking that knows nothing, and so of a constant code."""
+        """Mean AP of a random ranking, which is also that of a constant code."""
         return _mean([r.numbers["chance_map"] for r in self.results if r.numbers])
 
     def chance_of(self, attack: str) -> float | None:
@@ -182,7 +182,7 @@ def title_of(subject: Mapping[str, Any]) -> str:
 
 
 def without_places(command: str) -> str:
-    """A command without the folders of its machine that it works in, which decide no number."""
+    """A command without the machine's folders, which affect no number."""
     words = iter(shlex.split(command))
     kept = []
     for word in words:
@@ -199,9 +199,9 @@ def attack_of(result: Result) -> str:
 
 
 def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
-    """Group results that may be compared; of two measurements of one cell the newer one counts.
+    """Group results that may be compared; of two measurements of the same cell, the newer one counts.
 
-    Results of older versions have boards of their own, on which rows that are up to date stand beside them.
+    Results of older versions get boards of their own, completed with up-to-date rows.
     """
     newest: dict[str, Result] = {}
     for result in sorted(results, key=lambda r: (r.host["created_utc"], r.key)):
@@ -219,7 +219,7 @@ def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
 
 
 def _by_version(name: str, group: Sequence[Result]) -> list[Leaderboard]:
-    """The board of today's versions, and one for each set of older ones."""
+    """The board of current versions, and one for each set of older ones."""
     sets: dict[tuple[str, ...], list[Result]] = {(): []}
     for result in group:
         sets.setdefault(outdated(result.identity), []).append(result)
@@ -247,15 +247,15 @@ def folder_name(identity: dict[str, Any]) -> str:
 
 
 def file_name(label: str) -> str:
-    """A label as a part of a file's name."""
+    """A label as part of a file name."""
     return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in str(Spec.parse(label))).split())
 
 
 def check_writable(out: Path) -> None:
-    """Refuse a folder for leaderboards that can't be written, before anything is trained.
+    """Check that the folder for leaderboards can be written, before anything is trained.
 
     Raises:
-        StoreUnusable: it can't.
+        StoreUnusable: it can't be written.
     """
     with writing(out), tempfile.TemporaryFile(dir=out):
         pass
@@ -279,7 +279,7 @@ def _model(result: Result) -> tuple[str, int]:
 
 
 def order(result: Result) -> tuple[Any, ...]:
-    """What the rows of a board are sorted by."""
+    """The sort key of a board's rows."""
     identity = result.identity
     names = [(identity[kind] != "none", identity[kind]) for kind in ("defense", "attack")]
     return *names, identity["attacker"], identity["seed"], result.key

@@ -1,4 +1,4 @@
-"""Leaderboards' folders to one self-contained HTML file: no network, no clock, the same bytes each time."""
+"""The page of all leaderboards: one self-contained HTML file; no network, no clock, the same bytes each time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hashbench.running.shared_files import replaced
 NAME = "index.html"
 RANKED = "ranked"
 LARGEST_PICTURE = 1 << 25  # bytes
-ROW_PICTURES = ("curve", "tradeoff")  # of the table, that each of its rows shows again
+ROW_PICTURES = ("curve", "tradeoff")  # a table's pictures that each of its rows repeats
 CAPTIONS = {
     "matrix": "mAP of each defense under each attack; * at or below chance",
     "curve": "Robustness curve: mAP against the budget, by the probe's short attack on a part of the queries",
@@ -48,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class AttackLine:
-    """What one attack did to a defense, averaged over seeds; numbers in [0, 1], None where there is none."""
+    """What one attack did to a defense, averaged over seeds; numbers in [0, 1], or None if missing."""
 
     attack: str
     access: str
@@ -62,7 +62,7 @@ class AttackLine:
 
 @dataclass(frozen=True)
 class PageRow:
-    """One defense's row: what the table shows of it, and what it opens to."""
+    """One defense's row: what the table shows, and the details behind it."""
 
     key: str
     defense: str
@@ -77,12 +77,12 @@ class PageRow:
 
     @property
     def status(self) -> str:
-        """`ranked`, or why not in a word or two."""
+        """`ranked`, or the reason why not, in a word or two."""
         return self.ranking.get("status") or "not ranked"
 
     @property
     def ranked(self) -> bool:
-        """Whether the row counts; others are greyed."""
+        """Whether the row is ranked; others are greyed out."""
         return self.status == RANKED
 
     def value(self, column: str) -> float | None:
@@ -104,7 +104,7 @@ class Section:
 def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
     """Write `index.html` for all leaderboards' folders inside a folder, and return its path.
 
-    Boards of a versioned attack set stand first, and of these the ones with most rows.
+    Boards with a versioned attack set come first; among equals, those with the most rows.
 
     Args:
         meanings: what each flag means and what to do about it.
@@ -132,7 +132,7 @@ def page_text(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> str:
 
 
 def _weight(section: Section) -> tuple[bool, int]:
-    """Sorts sections, the weightiest first; equals keep their order."""
+    """A sort key that puts the most important sections first; equals keep their order."""
     sets = {entry.ranking.get("attack_set") for entry in section.entries} - {None, "", "custom"}
     return not sets, -len(section.entries)
 
@@ -199,7 +199,7 @@ def _entry(
 
 
 def _lines(cells: Sequence[Row]) -> tuple[AttackLine, ...]:
-    """One line an attack and attacker, as the tables order them: clean first, targeted last."""
+    """One line per attack and attacker, in the order of the tables: clean first, targeted last."""
     groups: dict[tuple[bool, bool, str, str], list[Row]] = {}
     for cell in cells:
         place = (cell.get("goal") == "targeted", cell["attack"] != "none", cell["attack"], cell.get("attacker", ""))
@@ -220,7 +220,7 @@ def _lines(cells: Sequence[Row]) -> tuple[AttackLine, ...]:
 
 
 def _digests(board: LeaderboardFiles, defense: str, cells: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-    """Where the numbers come from: code, versions, models. No times, no machine."""
+    """What produced the numbers: code, versions and models, without times or machines."""
     made = [row for row in board.provenance if row["defense"] == defense]
     facts = [(name.replace("_", " "), _listed(row.get(name, "") for row in made)) for name in VERSIONS]
     named = {"defense_params": "defense parameters", "tuned": "tuned by trials"}

@@ -1,4 +1,4 @@
-"""Which stored cells two defenses are compared by, and what can't be compared."""
+"""Pairing of stored cells to compare two defenses, and refusal of what can't be compared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Cells = dict[tuple[str, str, int], Result]  # by defense, attack, seed
 
 @dataclass(frozen=True)
 class Pairing:
-    """The valid cells of two defenses on one subject under one threat: every attack and `none`, every seed."""
+    """The valid cells of two defenses on one subject under one threat, for every attack, `none` and every seed."""
 
     defenses: tuple[str, str]
     attacks: tuple[str, ...]
@@ -39,16 +39,16 @@ class Pairing:
 
 
 def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[str] = (), **filters: Any) -> Pairing:
-    """Choose the cells to compare two defenses by.
+    """Choose the cells by which two defenses are compared.
 
     Args:
-        results: cells of a store; only those of adaptive attackers count, the newest of each.
-        texts: two defenses, as labels or as the command line names them.
-        attacks: labels; by default all that both have but `none` and `noise`.
-        filters: fields of the identity with the value that they must have; `seed` with a set of them.
+        results: cells of a store; only adaptive attackers and the newest measurement of each cell count.
+        texts: two defenses, as labels or as on the command line.
+        attacks: labels; by default all that both have except `none` and `noise`.
+        filters: required values of identity fields; for `seed`, a set of seeds.
 
     Raises:
-        UsageError: a cell is missing or invalid, the two have no subject and threat in common, or several.
+        UsageError: a cell is missing or invalid, or the two do not share exactly one subject and threat.
     """
     found = _newest(results)
     seeds = tuple(sorted(set(filters.pop("seed", ()))))
@@ -63,7 +63,7 @@ def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[st
     attacks = tuple(dict.fromkeys(attacks)) or _shared(cells, names)
     if not attacks:
         raise BadInput(
-            f"{names[0]} and {names[1]} have no attack in common but none and noise; add --attack to both runs"
+            f"{names[0]} and {names[1]} have no attack in common except none and noise; add --attack to both runs"
         )
     has = {seed for *_, seed in cells}
     whole = [s for s in sorted(has) if all((d, a, s) in cells for d in names for a in (CLEAN, *attacks))]
@@ -76,23 +76,23 @@ def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[st
 
 
 def label_of(registry: Registry[Any], text: str, stored: Iterable[str]) -> str:
-    """The label of a name with parameters; a text that is a stored label stands for itself.
+    """The label of a name with parameters; a stored label is returned unchanged.
 
     Raises:
-        UnknownName: nothing has that name, in the registry or among the stored.
-        BadParameter: the text can't be read.
+        UnknownName: the name is neither registered nor a stored label.
+        BadParameter: the text can't be parsed.
     """
     return text if text in set(stored) else registry.choose(Spec.parse(text)).label
 
 
 def training_cost(cells: Cells, defense: str, seed: int) -> float | None:
-    """Passes of a training as a ratio to the undefended model's; None where they are not known."""
+    """Training passes relative to the undefended model; None if unknown."""
     one, base = (_training_passes(cells.get((name, CLEAN, seed))) for name in (defense, UNDEFENDED))
     return one / base if one and base else None
 
 
 def mean_known(values: Sequence[float | None]) -> float | None:
-    """The mean of some values; None if there are none or one of them is None."""
+    """The mean of some values; None if there are none or any is None."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
@@ -118,13 +118,13 @@ def row_command(
 
 
 def _training_passes(cell: Result | None) -> float:
-    """Forward and backward passes of a cell's training an image; 0 where they are not known."""
+    """Forward and backward passes per image of a cell's training; 0 if unknown."""
     names = ("train_forwards", "train_backwards")
     return sum(float(cell.numbers.get(name) or 0) for name in names) if cell else 0.0
 
 
 def _newest(results: Iterable[Result]) -> list[Result]:
-    """Of all measurements of a cell the newest one of today's versions, of adaptive attackers only."""
+    """The newest measurement of each cell, current versions first; adaptive attackers only."""
     newest: dict[Any, Result] = {}
     for r in sorted(results, key=lambda r: (not outdated(r.identity), r.host.get("created_utc", ""), r.key)):
         if r.identity.get("attacker", ADAPTIVE) == ADAPTIVE:
@@ -133,7 +133,7 @@ def _newest(results: Iterable[Result]) -> list[Result]:
 
 
 def _resolve(text: str, found: Sequence[Result]) -> str:
-    """The label of a defense: as it stands, of the registry, or the one tuned label of a plain name."""
+    """The label of a defense: as given, from the registry, or the only tuned label of a plain name."""
     stored = {r.identity["defense"]: r for r in found}
     label = label_of(defenses, text, stored)
     tuned = {r.identity["defense"] for r in found if r.identity.get("tuned")}
@@ -141,17 +141,17 @@ def _resolve(text: str, found: Sequence[Result]) -> str:
     if label in stored or not named:
         if label not in stored and found:
             command = run_command(found[-1].identity, label, "pgd-hamming")
-            raise UnknownName(f"the store has no cells of {label!r}; make some with such as '{command}'")
+            raise UnknownName(f"the store has no cells of {label!r}; make some, for example with '{command}'")
         if not found:
             raise UnknownName(f"the store has no cells of {label!r}; make some with 'hashbench run --defense {label}'")
         return label
     if len(named) > 1:
-        raise UnknownName(f"{text!r} may be {' or '.join(named)}; write one of them")
+        raise UnknownName(f"{text!r} could mean {' or '.join(named)}; give one of them")
     return str(named[0])
 
 
 def _common(found: Sequence[Result], names: tuple[str, str]) -> Context:
-    """The one subject and threat that both defenses were measured on."""
+    """The only subject and threat on which both defenses were measured."""
     sides = [{_context(r) for r in found if r.identity["defense"] == name} for name in names]
     for name, side in zip(names, sides, strict=True):
         if not side:
@@ -185,7 +185,7 @@ def _show(name: str, value: Any) -> str:
 
 
 def _shared(cells: Cells, names: tuple[str, str]) -> tuple[str, ...]:
-    """Attacks that both defenses have on one seed at least."""
+    """Attacks that both defenses have for at least one seed."""
     attacks = {a for _, a, _ in cells if a.partition(":")[0] not in WEAK}
     seeds = {s for *_, s in cells}
     return tuple(sorted(a for a in attacks if any(all((d, a, s) in cells for d in names) for s in seeds)))
@@ -197,7 +197,7 @@ def _require(place: tuple[str, str, int], cells: Cells, identity: Mapping[str, A
     if place not in cells:
         raise BadInput(f"the store lacks {who}; make it with '{run_command(identity, defense, attack, seed)}'")
     if cells[place].status != "valid":
-        raise BadInput(f"can't compare by {who}, which is invalid: {cells[place].reason}")
+        raise BadInput(f"can't compare: {who} is invalid: {cells[place].reason}")
 
 
 def _context(result: Result) -> Context:

@@ -1,4 +1,4 @@
-"""What tables and people see of probes: sanity.csv, curve.csv, flags, and lines in the terminal."""
+"""Probes as tables and text: sanity.csv, curve.csv, flags, and lines in the terminal."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ CURVE = ("eps", "map", "ci_low", "ci_high")
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """What a probe says of one row of a table.
+    """What a probe says about one row of a table.
 
     Attributes:
         flags: names of `flags.FLAGS`, in their order.
         signals: a number for each of SIGNALS and UNSHOWN that was measured.
-        curve: eps, mAP, and the bounds of its 95 % interval, from eps 0 on.
+        curve: eps, mAP, and the bounds of its 95 % interval, starting at eps 0.
         reason: why the model could not be probed; empty if it was.
         evidence: the probe with its per-query arrays.
     """
@@ -63,9 +63,9 @@ class ProbeReport:
 
 
 def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
-    """What the store's probes say of a leaderboard's rows, by defense and seed.
+    """What the store's probes say about a leaderboard's rows, sorted by defense and seed.
 
-    A probe counts for the weights that the row's cells were measured on; of two the newer one counts.
+    A probe counts if it has the same weights as the row's cells; of two, the newer one counts.
     """
     rows = {
         (json.dumps(model_identity(result.identity), sort_keys=True), result.numbers["model_digest"])
@@ -91,7 +91,7 @@ def model_of(result: Result) -> tuple[str, int]:
 
 
 def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
-    """What a probe says, with thresholds and intervals as they are now."""
+    """What a probe says, with the current thresholds and intervals."""
     defense, seed = probe.identity["defense"], probe.identity["seed"]
     if probe.status != "valid":
         return ProbeReport(defense, seed, (NOT_PROBED,), {}, (), probe.reason, (probe, {}))
@@ -122,12 +122,12 @@ def with_table(report: ProbeReport, cells: Sequence[tuple[Result, Arrays]]) -> P
 
 
 def flags_of(reports: Iterable[ProbeReport]) -> dict[str, list[str]]:
-    """The flags of each defense over its seeds, in their order; a defense without any is left out."""
+    """The flags of each defense over its seeds, in order; a defense without flags is left out."""
     return flags_by_defense((report.defense, report.flags) for report in reports)
 
 
 def flags_by_defense(found: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
-    """The flags of each defense, given those of each of its models: known ones in their order, then others.
+    """The flags of each defense, given those of each of its models: known ones in order, then others.
 
     >>> flags_by_defense([("mine", ["stochastic"]), ("mine", ["train_mode", "new"]), ("yours", [])])
     {'mine': ['train_mode', 'stochastic', 'new']}
@@ -144,7 +144,7 @@ def flags_by_defense(found: Iterable[tuple[str, Iterable[str]]]) -> dict[str, li
 
 
 def lines(reports: Sequence[ProbeReport]) -> list[str]:
-    """A line for people for each flag of each defense, and for each model that could not be probed."""
+    """A line of text for each flag of each defense, and for each model that could not be probed."""
     said = [
         f"flag: {_who(defense, reports, name)}: {name}: {FLAGS[name].meaning}; {_ending(FLAGS[name])}"
         for defense, names in flags_of(reports).items()
@@ -156,7 +156,7 @@ def lines(reports: Sequence[ProbeReport]) -> list[str]:
 
 
 def tables(reports: Sequence[ProbeReport]) -> dict[str, pd.DataFrame]:
-    """The tables `sanity` and `curve`: a row a model, and a row a model and budget."""
+    """The tables `sanity`, one row per model, and `curve`, one row per model and budget."""
     signals = [
         (report.defense, report.seed, " ".join(report.flags), *(report.signals.get(name) for name in SIGNALS))
         for report in reports
@@ -173,7 +173,7 @@ def tables(reports: Sequence[ProbeReport]) -> dict[str, pd.DataFrame]:
 
 
 def _who(defense: str, reports: Sequence[ProbeReport], flag: str) -> str:
-    """A defense, with the seeds where a flag was raised if there are several."""
+    """A defense; if it has several seeds, with those for which a flag was raised."""
     seeds = [report.seed for report in reports if report.defense == defense]
     struck = [report.seed for report in reports if report.defense == defense and flag in report.flags]
     if len(seeds) == 1:

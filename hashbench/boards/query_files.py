@@ -1,4 +1,4 @@
-"""The per-query files and the digests of a leaderboard's folder: what its numbers can be made from again."""
+"""The per-query files of a leaderboard's folder, from which its numbers can be recomputed, and its digests."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ QUERIES = "queries"  # the folder
 EVIDENCE = ("queries", "probes")  # the folders of evidence of today's leaderboards
 LARGEST_DIGESTS = 1 << 24  # bytes
 DIGESTS = "digests.json"
-HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # differ between runs, and so stand apart
+HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # separate, since they differ between runs
 ADDED = ("certificates", "compare-", "gallery-")  # files that other commands add later
 IDENTITY = "identity"  # the array that says which cell a file belongs to, as JSON
-MADE_AGAIN = ("low", "high")  # arrays that follow from the counts, left out
+MADE_AGAIN = ("low", "high")  # arrays that are left out, since they follow from the counts
 LARGEST = 1 << 29  # bytes of the arrays of one file
 
 
 def save_queries(folder: Path, results: Iterable[Result], arrays: Reader) -> None:
     """Write queries/<config_digest>.npz for each cell with per-query arrays, and remove files of other cells.
 
-    Each holds the counts of items and relevant items at each distance, APs, codes and moves of all
-    queries, and the identity of the cell.
+    Each holds the counts of items and relevant items at each distance, APs, codes and perturbation sizes of
+    all queries, and the identity of the cell.
     """
     target = folder / QUERIES
     target.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def read_arrays(path: Path, inside: Path | None = None) -> Arrays:
     """The arrays of an .npz file that may come from anyone: nothing in it is executed.
 
     Raises:
-        BadInput: it is no whole .npz file of plain arrays, or holds more than 512 MB.
+        BadInput: it is not an intact .npz file of plain arrays, or holds more than 512 MB.
     """
     return npz_files.read_arrays(path, LARGEST, inside=inside)
 
@@ -98,7 +98,7 @@ def read_identity(arrays: Arrays, name: str) -> dict[str, Any]:
     """The identity of the cell that a file of arrays belongs to.
 
     Raises:
-        BadInput: the file names none that can be read.
+        BadInput: the file has no readable identity.
     """
     try:
         found = read_json(str(arrays[IDENTITY][()]), name=name)
@@ -110,9 +110,9 @@ def read_identity(arrays: Arrays, name: str) -> dict[str, Any]:
 
 
 def write_digests(folder: Path) -> None:
-    """Write the SHA-256 of each file of a leaderboard's folder: the last thing that is done to it.
+    """Write the SHA-256 of each file in a leaderboard's folder; call it last.
 
-    Times and machines stand in provenance.csv, so that its digest has a file of its own.
+    provenance.csv holds times and machines and differs between runs, so its digest has its own file.
     """
     found = {name: _digest(folder / name) for name in covered(folder)}
     content = {"evidence": EVIDENCE, "drawn_with": drawn_with(), "sha256": found}
@@ -122,7 +122,7 @@ def write_digests(folder: Path) -> None:
 
 
 def check_digests(folder: Path) -> list[str]:
-    """What differs between the files of a folder and their digests, one line each."""
+    """The differences between the files of a folder and their digests, one line each."""
     try:
         wanted = dict(read_digests(folder).sha256)
         if (folder / HOST_TABLE).exists():
@@ -134,7 +134,7 @@ def check_digests(folder: Path) -> list[str]:
     for name, digest in sorted(wanted.items()):
         shown = printable(name)
         if name not in listing.files:
-            problems.append(f"{shown} is missing, but {DIGESTS} has it")
+            problems.append(f"{shown} is missing, but {DIGESTS} lists it")
             continue
         try:
             same = sha256(folder / name, LARGEST, folder) == digest
@@ -142,12 +142,12 @@ def check_digests(folder: Path) -> list[str]:
             problems.append(str(error))
             continue
         if not same:
-            problems.append(f"{shown} was changed after it was written: its SHA-256 is not that of {DIGESTS}")
+            problems.append(f"{shown} was changed after it was written: its SHA-256 is not the one in {DIGESTS}")
     return problems
 
 
 def covered(folder: Path) -> list[str]:
-    """The files of a folder that digests.json has, by their names from the folder."""
+    """The files of a folder that digests.json covers, by their paths relative to it."""
     names = list_files(folder).files
     apart = (DIGESTS, HOST_TABLE, HOST_DIGEST)
     return sorted(name for name in names if not (name in apart or name.startswith((*ADDED, ".")) or "/." in name))

@@ -24,8 +24,7 @@ Flags = Mapping[str, Sequence[str]]  # of defenses, by label
 NO_FLAGS: Flags = MappingProxyType({})
 
 REFERENCE, STANDARD = "cgat", "standard"
-# Beside collapsed codes: signs that an attack did not see what there is to attack, so that the worst case found is
-# not the true one.
+# Collapsed codes, and signs that attacks were hindered, so that the worst case found is not the true one.
 DISQUALIFYING = ("collapsed_codes", *(flag.name for flag in FLAGS.values() if flag.masking))
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
 UNRANKED = "unranked"  # measured without a versioned attack set
@@ -38,10 +37,10 @@ COLUMNS = [
 
 @dataclass(frozen=True, eq=False)
 class RankingRow:
-    """One defense's row of the ranking. mAPs in [0, 1]; None where there is nothing to say.
+    """One defense's row of the ranking. mAPs in [0, 1]; None if there is no value.
 
-    `worst` holds the per-query minima over the attacks, [seeds, queries]; `delta` is the difference of
-    its mean to the reference's, paired by seed and query.
+    `worst` holds the per-query minima over the attacks, [seeds, queries]; `delta` is the difference between
+    its mean and the reference's, paired by seed and query.
     """
 
     defense: str
@@ -71,13 +70,13 @@ class RankingRow:
 def rank(board: Leaderboard, arrays: Reader, flags: Flags = NO_FLAGS) -> tuple[RankingRow, ...]:
     """The ranking of a board's defenses, the highest worst case first.
 
-    Only untargeted attacks of adaptive attackers count, and all of them: a defense that lacks one that
-    another has is not ranked. Neither is one with an invalid cell, at or below chance, with a flag that
-    puts its number in doubt, or without the versioned attack set.
+    All untargeted attacks by adaptive attackers count, and no others. A defense is not ranked if it lacks an
+    attack that another has, has an invalid cell, is at or below chance, has a flag that casts doubt on its
+    number, or was not measured with the versioned attack set.
 
     Args:
-        arrays: gives the per-query arrays of a cell.
-        flags: of each defense.
+        arrays: returns the per-query arrays of a cell.
+        flags: the flags of each defense.
 
     Raises:
         BadInput: cells of one board have different queries.
@@ -98,7 +97,7 @@ def rank(board: Leaderboard, arrays: Reader, flags: Flags = NO_FLAGS) -> tuple[R
 
 
 def table(ranking: Sequence[RankingRow]) -> pd.DataFrame:
-    """One row a defense, with the columns of ranking.csv."""
+    """One row per defense, with the columns of ranking.csv."""
     rows = [
         {
             "rank": s.rank, "defense": s.defense, "seeds": " ".join(map(str, s.seeds)), "map_clean": s.clean,
@@ -116,7 +115,7 @@ def table(ranking: Sequence[RankingRow]) -> pd.DataFrame:
 
 
 def with_worst(matrix: pd.DataFrame, ranking: Sequence[RankingRow], chance: float | None) -> pd.DataFrame:
-    """A board's matrix with the worst case and its interval as its last columns, where there is one."""
+    """A board's matrix with the worst case and its interval as its last columns, if there is one."""
     if all(row.value is None for row in ranking):
         return matrix
     levels = {
@@ -134,7 +133,7 @@ def _columns(interval: ConfidenceInterval | None, **names: str) -> dict[str, flo
 
 
 def _row(cells: Cells, defense: str, attacks: tuple[str, ...], arrays: Reader, flags: tuple[str, ...]) -> RankingRow:
-    """A defense's row, not compared with others yet."""
+    """A defense's row, not yet compared with others."""
     own = {(attack, seed): r for (name, attack, seed), r in cells.items() if name == defense}
     values = {
         place: held["average_precision"]
@@ -168,7 +167,7 @@ def _row(cells: Cells, defense: str, attacks: tuple[str, ...], arrays: Reader, f
 def _verdict(
     row: RankingRow, own: Mapping[tuple[str, int], Result], attacks: tuple[str, ...], whole: bool
 ) -> tuple[str, str]:
-    """The status of a row, and the reason for people where there is one."""
+    """The status of a row and the reason for it, if any, as text."""
     for (attack, seed), result in own.items():
         if result.status != "valid":
             return INVALID, f"invalid under {attack}, seed {seed}: {result.reason}"
@@ -190,7 +189,7 @@ def _verdict(
 
 
 def _stack(values: list[list[Floats]]) -> Floats:
-    """APs [attacks, seeds, queries that have one]."""
+    """APs [attacks, seeds, queries] of the queries that have one."""
     if len({len(array) for row in values for array in row}) > 1:
         raise BadInput("cells of one leaderboard have different numbers of queries; run them again with --fresh")
     whole = np.asarray(values)
@@ -198,27 +197,27 @@ def _stack(values: list[list[Floats]]) -> Floats:
 
 
 def _lowest(attacks: tuple[str, ...], values: Floats) -> str:
-    """The attack that is the lowest for most queries and seeds; of equals that with the lower mean."""
+    """The attack that is most often the lowest, over queries and seeds; ties go to the lower mean."""
     often = (values <= values.min(axis=0)).sum(axis=(1, 2))
     return min(zip(-often, values.mean(axis=(1, 2)), attacks, strict=True))[2]
 
 
 def _attack_set(results: list[Result]) -> tuple[str, str]:
-    """The name of a set of attacks, given a cell of each, and a digest of their labels and parameters."""
+    """The name of an attack set, given one cell per attack, and a digest of their labels and parameters."""
     params = {r.identity["attack"]: r.identity["attack_params"] for r in results}
     name = f"{STANDARD}-{params[STANDARD].get('version', 1)}" if STANDARD in params else "custom"
     return name, digest(sorted(params.items()))
 
 
 def _reference(cells: Cells) -> str:
-    """The label of the defense that others are compared with: tuned, or plain; empty if there is none."""
+    """The label of the reference defense, tuned if possible, else plain; empty if there is none."""
     tuned = sorted({d for (d, *_), r in cells.items() if d.partition(":")[0] == REFERENCE and r.identity.get("tuned")})
     plain = [REFERENCE] if any(defense == REFERENCE for defense, *_ in cells) else []
     return next(iter([*tuned, *plain]), "")
 
 
 def _compared(found: list[RankingRow], reference: str) -> list[RankingRow]:
-    """The same rows with their differences to the reference, Holm-corrected over all that have one."""
+    """The same rows with their differences from the reference, Holm-corrected over all that have one."""
     base = next((s for s in found if s.defense == reference), None)
     if base is None:
         return found
@@ -232,7 +231,7 @@ def _compared(found: list[RankingRow], reference: str) -> list[RankingRow]:
 
 
 def _grouped(found: list[RankingRow]) -> list[RankingRow]:
-    """The same rows with rank and group: a row opens a group when it differs from the first row of the last one.
+    """The same rows with rank and group: a row that differs from the first row of the current group opens a new one.
 
     p is Holm-corrected over all rows that are compared with the same first row.
     """
@@ -252,7 +251,7 @@ def _grouped(found: list[RankingRow]) -> list[RankingRow]:
 
 
 def _difference(one: RankingRow, other: RankingRow) -> Floats:
-    """Paired differences of the worst cases [seeds of both, queries]; empty where they can't be paired."""
+    """Paired differences of the worst cases [shared seeds, queries]; empty if they can't be paired."""
     seeds = [s for s in one.seeds if s in other.seeds]
     if not (seeds and one.worst.size and other.worst.size):
         return np.empty((0, 0))
@@ -264,6 +263,6 @@ def _difference(one: RankingRow, other: RankingRow) -> Floats:
 
 
 def _holm(found: Sequence[ConfidenceInterval | None]) -> list[float | None]:
-    """Corrected p values in their order; None where there is nothing to correct."""
+    """Corrected p values, in order; None for a missing interval."""
     corrected = iter(holm([interval.p for interval in found if interval]))
     return [next(corrected) if interval else None for interval in found]

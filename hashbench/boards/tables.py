@@ -1,4 +1,4 @@
-"""Tables as files: six decimals at most, what is missing is empty, each file whole or not there."""
+"""Tables as files: at most six decimals, missing values empty, each file written whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
 
 
 def rounded(rows: Iterable[Any], columns: Sequence[str]) -> pd.DataFrame:
-    """Rows, as mappings or in the order of the columns, with plain values."""
+    """A table of rows, given as mappings or in the order of the columns, with plain values."""
     whole = [
         {name: row.get(name) for name in columns} if isinstance(row, Mapping) else dict(zip(columns, row, strict=True))
         for row in rows
@@ -40,10 +40,10 @@ def rounded(rows: Iterable[Any], columns: Sequence[str]) -> pd.DataFrame:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Run a block that writes into a folder, which is made first.
+    """Create a folder, and run a block that writes into it.
 
     Raises:
-        StoreUnusable: it can't be made or written.
+        StoreUnusable: the folder can't be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, in place of an earlier one; no spreadsheet takes a name in it for a formula."""
+    """Write a table as CSV, replacing an earlier one; no spreadsheet takes a name in it for a formula."""
     harmless = {
         csv_name(str(name)): pd.Series([csv_name(v) if isinstance(v, str) else v for v in column], dtype=object)
         for name, column in table.items()

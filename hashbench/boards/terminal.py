@@ -1,4 +1,4 @@
-"""What people see in a terminal: tables and progress bars."""
+"""Terminal output: tables and progress bars."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORST = ("worst case", "rank group")
 
 
 def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None:
-    """Print mAP in percent with its tie bounds and the worst case, then the chance level and what does not count."""
+    """Print mAP in percent with tie bounds, the worst case and the chance level, then what is invalid or not ranked."""
     console = _console()
     numbers = next((r.numbers for r in board.results if r.numbers), None)
     queries = f"; {numbers['n_queries']} queries, {numbers['n_database']} in the database" if numbers else ""
@@ -32,7 +32,7 @@ def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None
     console.print(_by_attack(board, found) if board.tall else _by_defense(board, found))
     console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
     if found:
-        console.print(Text("worst case: per query the lowest AP over all untargeted attacks [95 % interval]; it ranks"))
+        console.print(Text("worst case: per-query lowest AP over all untargeted attacks [95 % interval], for ranking"))
     if any(map(board.targeted, board.attacks)):
         console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
     for result in board.results:
@@ -46,7 +46,7 @@ def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines, each whole however narrow the terminal is."""
+    """Print lines without breaking them, however narrow the terminal is."""
     console = _console()
     for line in lines:
         console.print(_plain(line), soft_wrap=True)
@@ -72,7 +72,7 @@ def _by_defense(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print differences in mAP points with intervals and p values, then what stands beside them and the sentence."""
+    """Print differences in mAP points with intervals and p values, clean mAP, training costs and the conclusion."""
     console, pairing = _console(), comparison.pairing
     one, other = pairing.defenses
     table = Table()
@@ -89,17 +89,15 @@ def print_comparison(comparison: Comparison) -> None:
     costs = ("?" if cost is None else f"{cost:.1f} x" for cost in comparison.cost)
     table.add_row("training cost", *costs)
     console.print(table)
-    console.print(
-        _plain(f"mAP in percent; a positive difference is in favour of {one}, with t-MAP too"), soft_wrap=True
-    )
-    console.print(Text("training cost: forward and backward passes, the undefended model's are 1"), soft_wrap=True)
-    left_out = f"; not of both under every attack: {', '.join(map(str, pairing.left_out))}" if pairing.left_out else ""
+    console.print(_plain(f"mAP in percent; a positive difference favours {one}, also with t-MAP"), soft_wrap=True)
+    console.print(Text("training cost: forward and backward passes, relative to the undefended model"), soft_wrap=True)
+    left_out = f"; incomplete and left out: {', '.join(map(str, pairing.left_out))}" if pairing.left_out else ""
     console.print(_plain(f"seeds: {', '.join(map(str, pairing.seeds))}{left_out}"), soft_wrap=True)
     console.print(_plain(comparison.sentence), soft_wrap=True)
 
 
 def _plain(text: str) -> Text:
-    """A text that may come from anyone: no markup in it counts, and nothing in it moves the cursor."""
+    """Untrusted text, without markup and without control characters."""
     return Text(printable(text, LONGEST))
 
 
@@ -109,7 +107,7 @@ def _console() -> Console:
 
 
 def _by_attack(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
-    """Attacks by defenses, for more attacks than fit beside each other; with what each attack knows."""
+    """Attacks by defenses, when there are too many attacks for columns; with each attack's access."""
     table = Table()
     for name in ("attack", "access"):
         table.add_column(name)
@@ -163,7 +161,7 @@ def _percent(level: float | None) -> str:
 
 
 class Bars:
-    """Progress bars with the time left, one a running loop."""
+    """Progress bars with the time left, one per running loop."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -173,17 +171,17 @@ class Bars:
         return int(self.progress.add_task(name, total=total))
 
     def advance(self, handle: int) -> None:
-        """Move a bar one step on."""
+        """Advance a bar by one step."""
         self.progress.advance(handle)  # type: ignore[arg-type]
 
     def end(self, handle: int) -> None:
-        """Take a bar away."""
+        """Remove a bar."""
         self.progress.remove_task(handle)  # type: ignore[arg-type]
 
 
 @contextmanager
 def progress_bars() -> Iterator[None]:
-    """Show the progress of all loops inside the block on standard error, if that is a terminal."""
+    """Show the progress of all loops inside the block on standard error, if it is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield

@@ -1,4 +1,4 @@
-"""What goes into a leaderboard's folder, and how it is written: the one place above tables and pictures."""
+"""Writes the files of a leaderboard's folder: tables, per-query files, pictures and digests."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def write_leaderboard(
     """Write a leaderboard's files and return their folder.
 
     Args:
-        store: has the per-query arrays of the cells.
-        ranking: of its defenses, as `ranking.rank` gives it.
-        reports: what probes say of its models.
+        store: the store with the cells' per-query arrays.
+        ranking: the ranking of its defenses, from `ranking.rank`.
+        reports: what probes say about its models.
 
     Raises:
         StoreUnusable: the folder can't be written.
@@ -57,7 +57,7 @@ def write_leaderboard(
 def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path, Path]:
     """Write the table and two pictures, of the means and of the queries, into the leaderboard's folder.
 
-    Returns their paths; each picture is there as SVG too.
+    Returns their paths; each picture is also written as SVG.
 
     Raises:
         StoreUnusable: the folder can't be written.

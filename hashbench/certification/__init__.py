@@ -1,1 +1,1 @@
-"""Lower bounds of a query's average precision that no attack inside the threat can pass."""
+"""Certification: lower bounds on a query's average precision that hold for every attack within the threat."""

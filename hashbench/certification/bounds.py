@@ -24,7 +24,7 @@ from hashbench.types import Codes, Images
 RELATIVE = 1e-6  # margin for rounding, as a share of the logits' size
 SEEN = 4.0  # a margin is no smaller than this many times the rounding that is seen on the images themselves
 STRANGE = 1e-2  # of the logits' size: rounding does not go so far, so the steps are not the network
-TOLERANCE = 1e-6  # by which the referee lets pixels leave the threat
+TOLERANCE = 1e-6  # how far the judge lets pixels leave the threat
 VALUES = 1 << 24  # numbers of all layers that are held at once
 
 Rule = Literal["intervals", "crown"]
@@ -43,17 +43,17 @@ class LogitBounds:
 
     @property
     def fixed(self) -> Tensor:
-        """Which bits no image of the threat can change; the sign of 0 is +1."""
+        """Which bits no image within the threat can change; the sign of 0 is +1."""
         return (self.lower >= 0) | (self.upper < 0)
 
 
 def logit_bounds(
     model: HashModel, images: Images, eps: float, *, rule: Rule = "crown", all_bits: bool = False
 ) -> LogitBounds:
-    """Bounds of the logits over the l-inf ball around each image, cut with [0, 1].
+    """Bounds of the logits over the l-inf ball around each image, within [0, 1].
 
-    Pixels may leave both by 1e-6, as the referee lets them. With `crown`, bits that intervals fix are not looked
-    at again, and of the others only the bound that could fix them, on the side of the clean logit.
+    Pixels may leave both by 1e-6, as the judge allows. With `crown`, bits already fixed by intervals are skipped;
+    for the others, only the bound that could fix them is tightened, on the side of the clean logit.
 
     Args:
         images: pixels in [0, 1].
@@ -78,7 +78,7 @@ def logit_bounds(
 
 
 def threat_box(images: Images, eps: float) -> Box:
-    """Double-precision boxes of the pixels that the referee lets pass."""
+    """Double-precision boxes of the pixels that the judge accepts."""
     pixels = images.double()
     return Box((pixels - eps).clamp(min=0) - TOLERANCE, (pixels + eps).clamp(max=1) + TOLERANCE)
 

@@ -1,4 +1,4 @@
-"""Certificates: for each query a lower bound of its average precision that holds for every attack in a threat."""
+"""Certificates: for each query, a lower bound on its average precision that holds for every attack within a threat."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hashbench.types import BinaryCodes, Images, Labels
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is certain of each query [queries].
+    """What is certified for each query [queries].
 
     Attributes:
         precision: AP that no attack goes below, in the worst order of ties; NaN without a relevant item. Of a
@@ -58,10 +58,10 @@ def certify(
     rule: Rule = "crown",
     nodes: int = NODES,
 ) -> Certificate:
-    """A bound of each query's AP over the l-inf ball around its image, cut with [0, 1].
+    """A bound on each query's AP over the l-inf ball around its image, within [0, 1].
 
-    It holds for every attack on the model in eval mode, known or not, whose images the referee lets pass, and for
-    the clean query. It says nothing of a model that draws random numbers, which is refused.
+    It holds for every attack on the model in eval mode, known or not, whose images the judge accepts, and for
+    the clean query. Models that draw random numbers are refused.
 
     Args:
         images: the queries, pixels in [0, 1].

@@ -29,7 +29,7 @@ class Step:
     keywords: Mapping[str, Any] | None = None
 
     def layer(self, statistics: Statistics) -> Layer:
-        """What the step does, as the weights stand.
+        """The step as a layer with its current weights.
 
         Raises:
             NoCertificate: there is no rule for it.

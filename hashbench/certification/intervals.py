@@ -40,9 +40,9 @@ class Bounds:
 
 
 def propagate(graph: Graph, images: Box, statistics: Statistics | None = None, *, keep: bool = False) -> Bounds:
-    """Boxes that hold what the network makes of every image of a box.
+    """Boxes that contain the network's outputs for every image in a box.
 
-    They hold in exact arithmetic; whoever needs them to hold in floating point adds a margin.
+    They hold in exact arithmetic; add a margin for floating point.
 
     Args:
         images: boxes of pixels [n, channels, height, width].

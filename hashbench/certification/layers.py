@@ -79,7 +79,7 @@ Layer = Affine | Relu | MaxPool | Sum
 
 
 def of_module(module: nn.Module, statistics: Statistics) -> Layer:
-    """What a module does, as its weights stand; gradients flow to them.
+    """A module as a layer with its current weights; gradients flow to them.
 
     Args:
         statistics: means and variances that norms use in place of their running ones.
@@ -96,7 +96,7 @@ def of_module(module: nn.Module, statistics: Statistics) -> Layer:
 
 
 def of_function(target: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Layer:
-    """What a function or a method of a tensor does.
+    """A function or a tensor method as a layer.
 
     Args:
         target: the function, or the method's name.

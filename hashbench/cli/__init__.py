@@ -1,1 +1,1 @@
-"""The command line; the only place that imports click."""
+"""The command line; the only package that imports click."""

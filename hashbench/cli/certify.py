@@ -27,12 +27,12 @@ from hashbench.errors import BadParameter, InvalidCell
     options.plugin,
 )  # fmt: skip
 def certify(device: str, store: Path, out: Path, plugins: Sequence[Path], seeds: Sequence[int], **words: Any) -> None:
-    """Say what no attack can go below: certified mAP of defended models.
+    """Certify defended models: a lower bound on mAP that holds for every attack.
 
-    Models are taken from the store, or trained first; the undefended one is always among them. A certificate bounds
-    each query's AP over all images within the budget, by intervals and linear bounds of the network's layers. It is
-    held against every attack that the store has on the model: an AP below it would show an error, and ends the
-    command with exit code 1. Models whose layers have no bounds, or that draw random numbers, are named and left out.
+    Models that are not in the store are trained first; the undefended one is always included. A certificate bounds
+    each query's AP over all images within the budget, by interval and linear bounds of the network's layers. It is
+    checked against every stored attack on the model: an AP below it reveals an error, and the command ends with
+    exit code 1. Models whose layers have no bounds, or that draw random numbers, are named and skipped.
     """
     from hashbench.boards.certificates import certificate_lines, certificate_table
     from hashbench.boards.leaderboard import check_writable, folder_name

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="FILE_OR_NAME")
 @options.plugin
 def check(target: str, plugins: tuple[Path, ...]) -> None:
-    """Say line by line whether an attack or a defense keeps to the rules, and what to do if not.
+    """Check whether an attack or a defense follows the rules; each failure comes with a fix.
 
-    FILE_OR_NAME is a Python file, of which each attack and defense is checked, or a name, with
-    parameters if need be (cgat:steps=5). It is tried on a few hundred digits and a small network, with
-    two epochs or the preset `quick` unless parameters say otherwise. Exit code 0: every line passes;
-    1: a line fails; 2: there is nothing to check.
+    FILE_OR_NAME is a Python file, whose attacks and defenses are all checked, or a name, optionally with
+    parameters (cgat:steps=5). The check uses a few hundred digits and a small network, with two epochs
+    or the preset `quick` unless parameters say otherwise. Exit code 0: every line passes; 1: a line
+    fails; 2: there is nothing to check.
     """
     from hashbench.registry import entries
 
@@ -57,7 +57,7 @@ def _chosen(target: str) -> list[tuple[str, Spec]]:
         entries.load_plugin(Path(target))
         found = [(kind, Spec(name)) for kind, name in _names() if (kind, name) not in before]
         if not found:
-            raise PluginError(f"{target} registers no attack and no defense; there is nothing to check in it")
+            raise PluginError(f"{target} registers no attack or defense; use @attack(...) or @defense(...)")
         return found
     spec = Spec.parse(target)
     found = [(kind, spec) for kind, name in _names() if name == spec.name]

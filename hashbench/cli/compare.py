@@ -16,13 +16,13 @@ from hashbench.cli import options
 @click.argument("second", metavar="B")
 @options.options(
     click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable.  [default: all]"),
-    click.option("--dataset", metavar="NAME", help="Take cells of this data set only."),
-    click.option("--method", metavar="NAME", help="Take cells of this hashing method only."),
-    click.option("--backbone", metavar="NAME", help="Take cells of this network only."),
-    click.option("--bits", type=click.IntRange(1, 1024), help="Take cells of this code length only."),
-    click.option("--eps", metavar="NUMBER", help="Take cells of this budget only."),
+    click.option("--dataset", metavar="NAME", help="Use only cells of this data set."),
+    click.option("--method", metavar="NAME", help="Use only cells of this hashing method."),
+    click.option("--backbone", metavar="NAME", help="Use only cells of this network."),
+    click.option("--bits", type=click.IntRange(1, 1024), help="Use only cells of this code length."),
+    click.option("--eps", metavar="NUMBER", help="Use only cells of this budget."),
     click.option(
-        "--seed", "seeds", type=options.SEED, multiple=True, help="A seed. Repeatable.  [default: all of both]"
+        "--seed", "seeds", type=options.SEED, multiple=True, help="A seed. Repeatable.  [default: all that both have]"
     ),
     options.store,
     options.out,
@@ -32,10 +32,10 @@ def compare(
     first: str, second: str, attacks: Sequence[str], dataset: str | None, method: str | None, backbone: str | None,
     bits: int | None, eps: str | None, seeds: Sequence[int], store: Path, out: Path, plugins: Sequence[Path],
 ) -> None:  # fmt: skip
-    """Say which of two defenses is better, or that they can't be told apart.
+    """Tell which of two defenses is better, or that they can't be told apart.
 
-    A and B are defenses whose cells the store has. They are paired over the same queries and seeds, under
-    each attack that both have (but noise) and in the worst case over the untargeted ones. Nothing is
+    A and B are defenses with cells in the store. They are paired over the same queries and seeds, under
+    each attack that both have (except noise) and in the worst case over the untargeted ones. Nothing is
     trained or attacked.
     """
     from hashbench.boards import leaderboard

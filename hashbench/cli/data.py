@@ -12,14 +12,14 @@ import click
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data set.")
 @click.option(
     "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
-    help="A Python file with a data set of your own; it is executed. Repeatable.",
+    help="A Python file with your own data set; it is executed. Repeatable.",
 )  # fmt: skip
 def data(name: str, root: Path | None, plugins: tuple[Path, ...]) -> None:
-    """Say what a data set holds, and what is missing.
+    """Describe a data set, and what is missing from it.
 
-    NAME is a data set, with parameters if need be (lists:size=64). Prints for each role the number of
-    images, duplicates, label statistics and unlabeled images, the overlaps between roles, the chance
-    level, the digest of the split, and for what is missing from whom to get it: for instance
+    NAME is a data set, optionally with parameters (lists:size=64). Prints the number of images,
+    duplicates, label statistics and unlabeled images of each role, the overlaps between roles, the
+    chance level, the digest of the split, and where to get anything that is missing. Try
     `hashbench data flickr25k --root DIR`.
     """
     from hashbench.conformance.data_sets import inspect_lists, inspect_split

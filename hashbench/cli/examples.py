@@ -20,7 +20,7 @@ from hashbench.errors import BadParameter, InvalidCell
         "--query", "positions", type=options.SEED, multiple=True, default=(0, 1, 2), show_default=True,
         help="Position of a query in the query set. Repeatable.",
     ),
-    click.option("--oblivious", is_flag=True, help="Let the attacker not know of the defense's transformation."),
+    click.option("--oblivious", is_flag=True, help="Hide the defense's transformation from the attacker."),
     options.subject,
     click.option("--seed", type=options.SEED, default=0, show_default=True, help="Seed of training and attack."),
     options.training,
@@ -35,8 +35,8 @@ def gallery(
 ) -> None:  # fmt: skip
     """Draw what an attack does to single queries.
 
-    For each query: the clean and the adversarial image, the change between them, and the first ten images
-    that each retrieves, right and wrong ones marked. The model is taken from the store, or trained first.
+    For each query: the clean and the adversarial image, the difference between them, and the first ten
+    images that each retrieves, marked right or wrong. A model that is not in the store is trained first.
     The picture goes into the leaderboard's folder.
     """
     from hashbench.boards import leaderboard
@@ -56,7 +56,7 @@ def gallery(
     wanted = (resolved.defenses[-1].label, resolved.attacks[-1].label, "oblivious" if oblivious else "adaptive")
     named = {(cell.defense.label, cell.attack.label, cell.attacker): cell for cell in resolved.cells(load_once())}
     if wanted not in named:
-        raise BadParameter(f"{defense} transforms no image that {attack} looks at; leave out --oblivious")
+        raise BadParameter(f"{defense} hides no transformation from {attack}; leave out --oblivious")
     make_deterministic(target)
     try:
         with progress_bars():

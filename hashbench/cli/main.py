@@ -39,7 +39,7 @@ INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
 
 def main() -> None:
     """Run the command line; every error is one line on standard error."""
-    # Set before torch is loaded: its idle threads would spin, and two runs at once starve each other.
+    # Set before torch is loaded: its idle threads would spin, and two runs at once would starve each other.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
@@ -73,9 +73,9 @@ _SEED: dict[str, Any] = {
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: hashbench list")
 @click.version_option(package_name="hashbench")
 def cli() -> None:
-    """Measure how robust deep hashing is: attacks by defenses, in numbers that can be compared.
+    """Measure how robust deep hashing retrieval is: defenses against attacks, in comparable numbers.
 
-    Give names with parameters as NAME:parameter=value,parameter=value.
+    Names take parameters: NAME:parameter=value,parameter=value.
     """
 
 
@@ -100,26 +100,26 @@ cli.add_command(migrate)
     options.device,
     options.out,
     options.store,
-    click.option("--fresh", is_flag=True, help="Train and attack again, whatever the store holds."),
+    click.option("--fresh", is_flag=True, help="Train and attack again, ignoring what is stored."),
     click.option(
         "--suite", metavar="NAME",
-        help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack add to each of them.",
+        help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack extend each run.",
     ),
-    click.option("--dry-run", is_flag=True, help="Print the cells, what they need and about how many passes."),
+    click.option("--dry-run", is_flag=True, help="Only print the cells, what is missing, and a rough count of passes."),
     spread,
     options.plugin,
 )  # fmt: skip
 def run(store: Path, **words: Any) -> None:
     """Train, defend, attack, and write the matrix of mAPs.
 
-    The undefended model and the clean queries are always part of it. What the store already holds is
-    not computed again, so the same command goes on where it was stopped. The tables hold the cells of
-    this command; `hashbench report` makes them from all cells of a store.
+    The undefended model and the clean queries are always included. Nothing that is already in the store
+    is recomputed, so the same command resumes a stopped run. The tables hold the cells of this command;
+    `hashbench report` makes them from all cells of a store.
     """
     try:
         _run(store=store, **words)
     except KeyboardInterrupt:
-        click.echo(f"stopped: what is finished is kept in {store}; the same command goes on from there", err=True)
+        click.echo(f"stopped: finished cells are kept in {store}; run the same command to resume", err=True)
         sys.exit(INTERRUPTED)
 
 
@@ -160,7 +160,7 @@ def _run(
 
 
 def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
-    """Print and write leaderboards, with what the store's probes say of their rows."""
+    """Print and write leaderboards, with the flags that the store's probes raise for their rows."""
     from hashbench.boards import probe_tables
     from hashbench.boards.ranking import rank
     from hashbench.boards.terminal import print_lines, print_matrix
@@ -175,7 +175,7 @@ def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
 
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
-    """The runs that the options ask for: one, or those of a suite with what else was given."""
+    """The runs that the options ask for: one, or those of a suite with the other options applied."""
     from hashbench.running.request import Request
     from hashbench.running.suite import read_suite
 
@@ -201,7 +201,7 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
 @click.argument("kind", required=False, type=click.Choice(["attacks", "defenses", "methods", "backbones", "datasets"]))
 @options.plugin
 def list_(kind: str | None, plugins: Sequence[Path]) -> None:
-    """Show what is registered, with parameters and papers."""
+    """List what is registered, with parameters and papers."""
     from hashbench.registry.torch_free import registries
 
     with registries(whole=bool(plugins)) as registry:
@@ -235,9 +235,9 @@ def _describe(kind: str, entry: Entry[Any]) -> str:
 @cli.command(epilog="Example: hashbench report --store runs --out leaderboards --html")
 @options.store
 @options.out
-@click.option("--html", is_flag=True, help="Write OUT/index.html too: one page of all leaderboards there.")
+@click.option("--html", is_flag=True, help="Also write OUT/index.html, one page with all leaderboards in OUT.")
 def report(store: Path, out: Path, html: bool) -> None:
-    """Rebuild all tables and pictures from a store alone."""
+    """Rebuild all tables and pictures from a store alone, without training or attacking."""
     from hashbench.boards import leaderboard
 
     kept = options.open_store(store)
@@ -253,7 +253,7 @@ def report(store: Path, out: Path, html: bool) -> None:
 @cli.command(epilog="Example: hashbench page leaderboards")
 @click.argument("folder", type=click.Path(path_type=Path))
 def page(folder: Path) -> None:
-    """Write FOLDER/index.html: one page of all leaderboards in a folder, from their files alone."""
+    """Write FOLDER/index.html: one page with all leaderboards in a folder, from their files alone."""
     _write_page(folder)
 
 
@@ -267,13 +267,13 @@ def _write_page(folder: Path) -> None:
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--at", type=click.IntRange(1), metavar="K", help="Score the first K ranks only: AP@K.")
-@click.option("--queries", is_flag=True, help="Print each query's AP too.")
+@click.option("--queries", is_flag=True, help="Also print each query's AP.")
 def score(file: Path, at: int | None, queries: bool) -> None:
-    """Score codes of your own.
+    """Score your own codes.
 
-    FILE is an .npz file with query_codes and database_codes [items, bits] (their signs count) and
+    FILE is an .npz file with query_codes and database_codes [items, bits] (only signs matter) and
     query_labels and database_labels [items, classes] (multi-hot). Prints mAP, expected over the orders
-    of tied items, with the worst and the best order, and the chance level.
+    of tied items, with its values in the worst and the best order, and the chance level.
     """
     from hashbench.metrics.score import score_file
 

@@ -14,17 +14,17 @@ from hashbench.errors import BadInput
 @click.command(epilog="Example: hashbench migrate runs leaderboards")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def migrate(paths: Sequence[Path]) -> None:
-    """Carry stores and leaderboards of hashbench 0.1 over: keys were made of code, now they are made of versions.
+    """Upgrade stores and leaderboards of hashbench 0.1, whose keys were digests of code, to keys made of versions.
 
     PATH is a store, one leaderboard's folder, or a folder of leaderboards. No number changes, and nothing is
-    trained or attacked. Commands that open a store do the same for it by themselves.
+    trained or attacked. Commands that open a store upgrade it automatically.
     """
     from hashbench.verification.migrate import migrate_board
 
     for path in paths:
         if (path / "cells").is_dir():
             options.open_store(path)
-            click.echo(f"{path}: its keys are made of versions")
+            click.echo(f"{path}: all keys are made of versions")
             continue
         folders = sorted(file.parent for file in path.rglob("results.csv"))
         if not folders:

@@ -18,7 +18,7 @@ SEED = click.IntRange(0, 2**32 - 1)
 
 
 def options(*given: Callable[[C], C]) -> Callable[[C], C]:
-    """Decorate a command with options, the first on top."""
+    """Decorate a command with options, in the order of its help."""
 
     def add(command: C) -> C:
         for option in reversed(given):
@@ -29,13 +29,13 @@ def options(*given: Callable[[C], C]) -> Callable[[C], C]:
 
 
 def open_store(path: Path, *, make: bool = False) -> Store:
-    """The store in a folder; one whose keys were made of code gets keys made of versions first, and a line says so.
+    """The store in a folder; one whose keys were digests of code is migrated first, with a message.
 
     Args:
-        make: make a store where there is none.
+        make: create the store if there is none.
 
     Raises:
-        StoreUnusable: there is none, or it can't be written.
+        StoreUnusable: there is no store, or it can't be written.
     """
     from hashbench.running.migration import migrate_store
     from hashbench.running.store import Store
@@ -45,7 +45,7 @@ def open_store(path: Path, *, make: bool = False) -> Store:
     found = Store(path)
     carried = migrate_store(found)
     if carried.cells or carried.probes:
-        click.echo(f"{path}: keys are made of versions now; carried over: {carried}", err=True)
+        click.echo(f"{path}: keys are now made of versions; carried over: {carried}", err=True)
     return found
 
 
@@ -59,7 +59,7 @@ out = click.option(
 )  # fmt: skip
 plugin = click.option(
     "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
-    help="A Python file with attacks or defenses of your own; it is executed. Repeatable.",
+    help="A Python file with your own attacks or defenses; it is executed. Repeatable.",
 )  # fmt: skip
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ...")
 subject = options(
@@ -67,13 +67,15 @@ subject = options(
     click.option("--method", default="csq", show_default=True, metavar="NAME", help="The hashing method."),
     click.option("--backbone", default="cnn", show_default=True, metavar="NAME", help="The network."),
     click.option("--bits", type=click.IntRange(1, 1024), default=32, show_default=True, help="Code length."),
-    click.option("--training", default="", metavar="PARAMS", help="Clean training, such as epochs=30,batch_size=32."),
+    click.option(
+        "--training", default="", metavar="PARAMS", help="Parameters of clean training: epochs=30,batch_size=32."
+    ),
     click.option("--eps", metavar="NUMBER", help="L-inf budget for pixels in [0, 1].  [default: the data set's]"),
 )  # fmt: skip
 training = options(
     click.option(
         "--tuned", type=click.Path(path_type=Path), metavar="FILE",
-        help="A table of `hashbench tune`, whose chosen values the defenses take that are given without parameters.",
+        help="A table from `hashbench tune`; its chosen values apply to defenses given without parameters.",
     ),
-    click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and measures stay in full."),
+    click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and metrics stay in full."),
 )  # fmt: skip

@@ -13,9 +13,9 @@ import click
 from hashbench.cli import options
 from hashbench.errors import BadParameter
 
-SEED = 1000  # no table uses it
+SEED = 1000  # used by no table
 ATTACK = "pgd-hamming:steps=20,restarts=1"
-TRIALS = "tuning"  # the folder inside the store that keeps them apart from what tables show
+TRIALS = "tuning"  # a folder inside the store, so that trials never appear in tables
 
 
 @click.command(epilog="Example: hashbench tune cgat:epochs=2 --out tuned.csv")
@@ -25,14 +25,13 @@ TRIALS = "tuning"  # the folder inside the store that keeps them apart from what
     click.option("--attack", default=ATTACK, show_default=True, metavar="NAME", help="The attack that decides."),
     click.option(
         "--seed", "seeds", type=options.SEED, multiple=True, default=(SEED,), show_default=True,
-        help="Seed of the trials; take none that a table uses. Repeatable.",
+        help="Seed of the trials; don't use one that appears in a table. Repeatable.",
     ),
-    click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),
     options.device,
     options.store,
     click.option(
         "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("tuned.csv"), show_default=True,
-        help="The table of all trials, which `hashbench run --tuned` takes.",
+        help="The table of all trials, for `hashbench run --tuned`.",
     ),
     options.plugin,
 )  # fmt: skip
@@ -40,11 +39,11 @@ def tune(
     defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], device: str, store: Path, out: Path,
     plugins: Sequence[Path], **words: Any,
 ) -> None:  # fmt: skip
-    """Choose hyper-parameters of defenses: the same few trials for each.
+    """Tune hyper-parameters of defenses, with the same small number of trials for each.
 
-    DEFENSES are names of defenses, each with a small grid of its own. Every combination is trained, and
-    attacked on the validation queries, which no table uses; the highest mAP under attack wins. The table
-    keeps the rows that it had of other defenses and data sets.
+    DEFENSES are names of defenses, each with its own small grid. Every combination is trained, and
+    attacked on the validation queries, which no table uses; the highest mAP under attack wins. Rows of
+    other defenses and data sets stay in the table.
     """
     from hashbench.boards.terminal import progress_bars
     from hashbench.registry import entries

@@ -32,7 +32,7 @@ TRUSTED = (
         "--rerun", "count", type=click.IntRange(1), metavar="N", help="Attack N random queries of each row again."
     ),
     options.store,
-    click.option("--seed", type=click.IntRange(0), help="Of the draw of these queries.  [default: nobody knows]"),
+    click.option("--seed", type=click.IntRange(0), help="Seed of the draw of these queries.  [default: random]"),
     click.option("--allow-files", is_flag=True, help="With --rerun, let rows name files of this machine."),
     click.option(
         "--allow-work", type=click.IntRange(1), default=20, show_default=True, metavar="TIMES",
@@ -45,12 +45,12 @@ def verify(
     paths: Sequence[Path], count: int | None, store: Path, seed: int | None, allow_files: bool, allow_work: int,
     device: str, plugins: Sequence[Path],
 ) -> None:  # fmt: skip
-    """Recompute the numbers of leaderboards from their per-query files, and name what differs.
+    """Recompute the numbers of leaderboards from their per-query files, and report differences.
 
     PATH is a folder of leaderboards, one leaderboard's folder, or a submission: a folder with run.json, queries.npz
-    and perhaps model.safetensors. Checks digests, form, versions and every number that the per-query files
-    and probes decide, and draws pictures and the page anew; with --rerun also the models in the store, and APs one
-    by one. Ends with exit code 1 if anything is wrong.
+    and optionally model.safetensors. Checks digests, format, versions and every number that follows from the
+    per-query files and probes, and redraws pictures and the page; with --rerun also the stored models, and single
+    APs. Exit code 1 if anything is wrong.
     """
     from hashbench.registry import entries
     from hashbench.verification.allowed import Allowed
@@ -116,14 +116,14 @@ def _say(place: Path, found: Findings, more: str) -> bool:
     options.store,
     click.option(
         "--out", type=click.Path(path_type=Path), default=Path("sent"), show_default=True,
-        help="A folder; each cell gets one of its own in it.",
+        help="Folder for the submissions, one subfolder per cell.",
     ),
     options.plugin,
 )  # fmt: skip
 def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins: Sequence[Path]) -> None:
-    """Put a defense's cells of a store, with its models, into folders that others can verify.
+    """Pack a defense's stored cells and models into folders that others can verify.
 
-    DEFENSE is one whose valid cells the store has: under all attacks, of all seeds, on all data sets.
+    DEFENSE is a defense with valid cells in the store. All its cells are packed: every attack, seed and data set.
     """
     from hashbench.boards import leaderboard
     from hashbench.boards.pairing import label_of
@@ -142,7 +142,7 @@ def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins
         if r.identity["defense"] == label and r.identity["attack"] in (labels or {r.identity["attack"]})
     ]
     if not found:
-        raise BadInput(f"the store has no valid cells of {label} under these attacks; make them with 'hashbench run'")
+        raise BadInput(f"the store has no valid cells of {label} under these attacks; make some with 'hashbench run'")
     for result in found:
         pack(kept, result.key, out / result.key)
         click.echo(f"written to {out / result.key}")
@@ -151,7 +151,7 @@ def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins
 def _rerun(
     folder: Path, found: Findings, store: Path, count: int, seed: int, device: str, allowed: Allowed
 ) -> list[str]:
-    """What does not come out the same when queries are attacked again, with the folder's own weights if it has some."""
+    """What differs when queries are attacked again, with the folder's own weights if it has any."""
     from hashbench.boards.terminal import progress_bars
     from hashbench.running.runner import choose_device, make_deterministic
     from hashbench.running.store import Store

@@ -1,4 +1,4 @@
-"""The options of `hashbench run` that spread it over processes and machines."""
+"""The options of `hashbench run` that distribute it over processes and machines."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("--workers", type=click.IntRange(1), metavar="N", help="Run on N processes of this machine."),
+    click.option("--workers", type=click.IntRange(1), metavar="N", help="Run in N processes on this machine."),
     click.option("--scheduler", metavar="ADDRESS", help="Run on the workers of a Dask scheduler: tcp://host:8786."),
     click.option(
         "--threads", type=click.IntRange(1), default=1, show_default=True,
-        help="Torch threads a process; other numbers of threads give other last digits.",
+        help="Torch threads per process; the number of threads affects the last digits.",
     ),
 )  # fmt: skip
 
@@ -36,10 +36,10 @@ def spread(command: C) -> C:
 
 
 def check_workers(workers: int | None, scheduler: str | None) -> None:
-    """Raise if the options can't be carried out.
+    """Check that the options for workers can be used.
 
     Raises:
-        BadParameter: both kinds of workers are asked for, or Dask is not installed.
+        BadParameter: both --workers and --scheduler are given, or Dask is not installed.
     """
     if workers is not None and scheduler is not None:
         raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
@@ -53,11 +53,11 @@ def measure(
     requests: Sequence[Request], cells: Sequence[Cell], store: Store, *, workers: int | None, scheduler: str | None,
     threads: int, plugins: Sequence[Path], device: str, fresh: bool, command: str,
 ) -> list[Result]:  # fmt: skip
-    """Measure cells and probe their models in this process, or on workers if the options ask for them.
+    """Measure cells and probe their models, in this process or on workers as the options say.
 
     Raises:
-        BadParameter: the scheduler's address can't be read, or a worker can't do what is asked for.
-        ClusterLost: the scheduler can't be reached any more.
+        BadParameter: the scheduler's address can't be read, or a worker can't carry out the request.
+        ClusterLost: the scheduler can no longer be reached.
     """
     import torch
 

@@ -1,1 +1,1 @@
-"""The rules that attacks and defenses must keep, tried on small data."""
+"""The rules that attacks and defenses must follow, checked on small data."""

@@ -1,4 +1,4 @@
-"""The contract of attacks, tried line by line on small data."""
+"""The rules for attacks, checked one by one on small data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AttackTrial:
 
 
 def check_attack(choice: Choice[Attack]) -> list[RuleLine]:
-    """Every rule with what came out; only the rule `runs` for an attack that raises."""
+    """Every rule with its outcome; only the rule `runs` if the attack raises."""
     setting = digits_setting()
     try:
         trial = _run(choice, setting, setting.threat)
@@ -75,7 +75,7 @@ def _queries(choice: Choice[Attack], setting: TrialSetting) -> Queries:
 
 
 def _run(choice: Choice[Attack], setting: TrialSetting, threat: Threat) -> AttackTrial:
-    """Prepare and craft with the attack's own function: nothing restores what it changes."""
+    """Prepare and craft with the attack's bare function, so that nothing undoes its changes."""
     model, queries, passes = copy.deepcopy(setting.model), _queries(choice, setting), Passes()
     before, clean = copy.deepcopy(model.state_dict()), queries.images.clone()
     victim = make_victim(model, setting.split.train, setting.split.database)

@@ -1,4 +1,4 @@
-"""What a data set's folder holds: counts, labels, overlaps, chance level, and what is missing."""
+"""The contents of a data set's folder: counts, labels, overlaps, chance level, and what is missing."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def inspect_split(name: str, split: RetrievalSplit) -> Iterator[str]:
 
 
 def relevance_counts(queries: Labels, database: Labels) -> Counts:
-    """All items and relevant items for each query, as if every item lay at one distance."""
+    """All items and relevant items for each query, as if all items were at the same distance."""
     relevant = [(rows @ database.T > 0).sum(1) for rows in torch.split(queries, ROWS)]
     found = torch.cat(relevant).numpy()[:, None]
     return Counts(np.full_like(found, len(database)), found)

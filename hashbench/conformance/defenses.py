@@ -1,4 +1,4 @@
-"""The contract of defenses, tried line by line on small data."""
+"""The rules for defenses, checked one by one on small data."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DefenseTrial:
 
 
 def check_defense(choice: Choice[Defense]) -> list[RuleLine]:
-    """Every rule with what came out; only the rule `runs` for a defense that raises.
+    """Every rule with its outcome; only the rule `runs` if the defense raises.
 
     Raises:
         UsageError: the defense can't work with its parameters.
@@ -162,7 +162,7 @@ def _collapse(model: HashModel, setting: TrialSetting) -> str:
 
 
 def _peeks(choice: Choice[Defense], trial: DefenseTrial, setting: TrialSetting, codes: Codes) -> str:
-    """Whether data were loaded, or the codes of images change with the labels or places beside them."""
+    """Whether the defense loads data itself, or codes depend on labels or on the order of the images."""
     loaded, queries = list(trial.loaded), setting.split.queries
     with _watched(loaded):
         again, other = (_codes(trial.model, queries, seed) for seed in (0, 1))
@@ -224,7 +224,7 @@ def _cost(trial: DefenseTrial) -> str:
 
 @contextmanager
 def _watched(loaded: list[str]) -> Iterator[None]:
-    """Note the data set functions that run inside the block, whoever calls them."""
+    """Record the data set functions that are called inside the block, by whatever code."""
     home = str(Path(str(datasets.__file__)).parent)
     codes = {inspect.unwrap(entry.function).__code__ for entry in entries.datasets}
 

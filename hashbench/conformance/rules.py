@@ -1,4 +1,4 @@
-"""What a defense or an attack must keep to: the rules, their repairs, and the small data they are tried on."""
+"""The rules for defenses and attacks, how to fix violations, and the small data they are checked on."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ REPAIRS = {
 
 @dataclass(frozen=True)
 class RuleLine:
-    """A rule with what came out; `passed` is None where the rule does not apply."""
+    """A rule with its outcome; `passed` is None if the rule does not apply."""
 
     rule: str
     passed: bool | None
@@ -124,7 +124,7 @@ def digits_setting() -> TrialSetting:
 
 @functools.cache
 def strange_settings() -> tuple[TrialSetting, ...]:
-    """Untrained networks beside random images of other sizes, code lengths and numbers of labels."""
+    """Untrained networks with random images of unusual sizes, code lengths and numbers of labels."""
     with seeded(1):
         return tuple(_random_setting(*facts) for facts in STRANGE)
 
@@ -145,7 +145,7 @@ def choose(group: Registry[Any], spec: Spec) -> Choice[Any]:
 
 
 def explained(error: HashbenchError) -> RuleLine:
-    """The only line of something that does not run at all."""
+    """The only line for a plugin that does not run at all."""
     return RuleLine(RUNS, False, f"{error}; {REPAIRS[RUNS]}")
 
 

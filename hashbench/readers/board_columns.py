@@ -1,4 +1,4 @@
-"""What the columns of a leaderboard's tables hold: the declarations by which foreign tables are judged.
+"""The columns of a leaderboard's tables: declarations against which foreign tables are checked.
 
 A column that is not named here is text: it may be anything in one line. Only invalid cells have free text.
 """

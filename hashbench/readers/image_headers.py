@@ -41,7 +41,7 @@ def lean(content: bytes, name: str) -> bytes:
 
 
 def _lean_jpeg(content: bytes, name: str) -> bytes:
-    """The file without what stands before its pixels and says nothing of them."""
+    """The file without the parts before its pixels that do not affect them."""
     parts, place = [content[:2]], 2
     while place + 4 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]

@@ -44,9 +44,9 @@ def read_directory(file: BinaryIO, length: int, most: int, source: str) -> list[
     """The members of an archive in the order of their places.
 
     Args:
-        file: the archive, which is left anywhere.
-        length: its bytes.
-        most: members that it may have.
+        file: the archive; its position afterwards is undefined.
+        length: its size in bytes.
+        most: the most members that it may have.
         source: its name, for messages.
 
     Raises:

@@ -1,8 +1,8 @@
 """Cells: one model, one defense, one attack, one threat, one seed; each knows its identity, its keys and its seeds.
 
-A key is made of names, parameters, the digest of the data, seeds and versions, of nothing that the code says or
-where it stands. Seeds are made of the same without versions, so that a new version of one entry draws the random
-numbers of the old one.
+A key is made of names, parameters, the data's digest, seeds and versions; neither the text of the code nor its
+location enters it. Seeds are made of the same without versions, so that a new version of an entry draws the same
+random numbers as the old one.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from hashbench.threat import Threat
 from hashbench.training.loop import TRAINING_VERSION
 
 SCHEMA_VERSION = 1
-INDEX = "reindexed"  # the database is coded by the defended model itself
-ADAPTIVE, OBLIVIOUS = "adaptive", "oblivious"  # knows of a transformation of the input, or not
+INDEX = "reindexed"  # the defended model itself encodes the database
+ADAPTIVE, OBLIVIOUS = "adaptive", "oblivious"  # whether the attacker knows of a transformation of the input
 
 Identity = dict[str, Any]
 
-# The fields that decide an undefended model, what a defense adds to them, and what an attack adds to both.
+# The fields that determine an undefended model, those that a defense adds, and those that an attack adds to both.
 OF_CLEAN = (
     "dataset", "split_digest", "backbone", "backbone_params", "method", "method_params", "training",
     "training_params", "bits", "seed",
@@ -39,13 +39,13 @@ OF_DEFENSE = ("defense", "defense_params", "defense_eps")
 OF_ATTACK = ("attack", "attack_params", "goal", "access", "norm", "eps", "index")
 CLEAN_ROLES = ("dataset", "backbone", "method", "training")
 DEFENDED_ROLES = (*CLEAN_ROLES, "defense")
-# Part of what seeds are made of, whatever the versions are today.
+# Part of every seed; fixed, so that seeds survive a new schema or protocol.
 SEEDED = {"schema_version": 1, "protocol_version": 1}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is attacked and defended: data, network, hashing method, code length, clean training."""
+    """What is defended and attacked: data, network, hashing method, code length, clean training."""
 
     dataset: Choice[Dataset]
     split: RetrievalSplit
@@ -57,10 +57,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a matrix, to be measured.
+    """One entry of a matrix, to be measured.
 
     Args:
-        made_with: the versions of a row that another release made; today's by default.
+        made_with: the versions of a row from another release; the current ones by default.
     """
 
     subject: Subject
@@ -73,7 +73,7 @@ class Cell:
 
     @functools.cached_property
     def identity(self) -> Identity:
-        """What a reader sees of the cell: the key fields, parameters and versions of its row."""
+        """The cell as a reader sees it: the key fields, parameters and versions of its row."""
         subject = self.subject
         return {
             "schema_version": SCHEMA_VERSION,
@@ -105,7 +105,7 @@ class Cell:
 
     @property
     def versions(self) -> Versions:
-        """Today's version of each entry and of the training loop, by role."""
+        """The current version of each entry and of the training loop, by role."""
         subject = self.subject
         return {
             **subject.dataset.versions("dataset"),
@@ -143,21 +143,21 @@ class Cell:
 
     @property
     def attack_seed(self) -> int:
-        """Seeds the attack: the same for an attacker that knows of a transformation and one that does not."""
+        """Seeds the attack; adaptive and oblivious attackers share it."""
         return derive_seed("attack", self._seeded((*OF_CLEAN, *OF_DEFENSE, *OF_ATTACK)))
 
     @property
     def target_seed(self) -> int:
-        """Seeds the draw of targets, which all attacks of a data set share."""
+        """Seeds the draw of targets, which all attacks on a data set share."""
         return derive_seed("targets", self.subject.split.digest, self.seed)
 
     def helper_key(
         self, name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool, versions: Versions
     ) -> tuple[str, int]:
-        """The key and the seed of a helper that an attack trains for the victim, or for its data set.
+        """The key and the seed of a helper that an attack trains for a victim or a data set.
 
         Args:
-            versions: of what makes the helper, beside the attack where it is one of the victim.
+            versions: of what makes the helper; for a helper of the victim, the attack's are added.
         """
         own = code_digest(Path(make.__code__.co_filename)) if is_file_of_user(make.__module__) else ""
         if of_victim:
@@ -175,9 +175,9 @@ class Cell:
 
 
 def cell_key(identity: Mapping[str, Any]) -> str:
-    """The key of a cell: a digest of all that decides its number.
+    """The key of a cell: a digest of everything that determines its numbers.
 
-    Which trials the defense's values were chosen by is not part of it.
+    The tuning trials that chose the defense's values are not part of it.
     """
     return digest(["cell", {name: value for name, value in identity.items() if name != "tuned"}])
 
@@ -195,20 +195,20 @@ def defended_key(identity: Mapping[str, Any]) -> str:
 
 
 def of_roles(versions: Versions, roles: Sequence[str]) -> Versions:
-    """The versions of some roles, those of entries that their parameters name among them."""
+    """The versions of some roles, including those of entries that their parameters name."""
     return {name: version for name, version in versions.items() if name.partition(".")[0] in roles}
 
 
 def outdated(
     identity: Mapping[str, Any], roles: Sequence[str] = (*DEFENDED_ROLES, "attack"), *, exact: bool = False
 ) -> tuple[str, ...]:
-    """What of a row has another version today, for people: 'cgat, version 1; now 2'.
+    """The parts of a row whose version has changed since, for people: 'cgat, version 1; now 2'.
 
-    Entries that are not registered here are left out.
+    Entries that are not registered are left out.
 
     Args:
         roles: whose versions are compared.
-        exact: compare the code of plugins' files too, not only their versions.
+        exact: also compare the code of plugin files, not only their versions.
     """
     versions = of_roles(identity.get("versions", {}), roles)
     for owner in {role.partition(".")[0] for role in versions} - {"training"}:
@@ -254,7 +254,7 @@ def plan(
     defenses: Sequence[Choice[Defense]],
     attacks: Sequence[Choice[Attack]],
 ) -> list[Cell]:
-    """Every combination, without repetitions, in the order of the tables: model by model."""
+    """Every combination once, in the order of the tables: model by model."""
     return [
         Cell(subject, seed, defense, attack, threat, attacker)
         for seed in sorted(set(seeds))
@@ -265,16 +265,16 @@ def plan(
 
 
 def attackers(defense: Choice[Defense], attack: Choice[Attack]) -> tuple[str, ...]:
-    """Who attacks: the adaptive attacker, and the oblivious one where there is a transformation to know of.
+    """The attackers of a cell: the adaptive one, and the oblivious one if the defense transforms its input.
 
-    An attack that sees nothing of the model is the same for both.
+    An attack that sees nothing of the model is the same for both, so it runs once.
     """
     hidden = defense.entry.transforms and attack.entry.access != "none"
     return (ADAPTIVE, OBLIVIOUS) if hidden else (ADAPTIVE,)
 
 
 def column_name(attack: str, attacker: str) -> str:
-    """The attack of a column as tables call it: that of the adaptive attacker has the plain name."""
+    """An attack's column name in tables: the plain name for the adaptive attacker."""
     return attack if attacker == ADAPTIVE else f"{attack} ({attacker})"
 
 

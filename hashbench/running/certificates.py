@@ -1,4 +1,4 @@
-"""Certificates of defended models: what no attack of a threat can go below, and whether measured cells agree."""
+"""Certificates of defended models: lower bounds on AP under a threat, and whether measured cells respect them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hashbench.running.probes import model_identity
 from hashbench.running.store import Store
 from hashbench.running.victims import Victims
 
-ROUNDED = 1e-9  # by which two sums of the same precisions may differ
+ROUNDED = 1e-9  # how much two sums of the same precisions may differ
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CertifiedModel:
 
     Attributes:
         clean: AP of the clean queries in the worst order of ties [queries].
-        seconds: what the certificate took.
+        seconds: how long the certificate took.
     """
 
     cell: Cell
@@ -37,14 +37,14 @@ class CertifiedModel:
 
 
 def certify_cell(cell: Cell, victims: Victims) -> CertifiedModel:
-    """The certificate of a cell's defended model under its threat; the model is taken from the store or trained first.
+    """The certificate of a cell's defended model under its threat; a model that is not in the store is trained first.
 
     Args:
-        cell: one without an attack; its own measurement is not needed.
+        cell: one without an attack; it need not have been measured.
 
     Raises:
         InvalidCell: the model can't be trained.
-        NoCertificate: its network has a layer without a rule, or draws random numbers.
+        NoCertificate: its network has a layer without a bound, or draws random numbers.
     """
     model = victims.defended(cell)
     if isinstance(model, InvalidCell):
@@ -59,9 +59,9 @@ def certify_cell(cell: Cell, victims: Victims) -> CertifiedModel:
 
 
 def contradictions(found: CertifiedModel, store: Store) -> list[str]:
-    """Cells of a store whose APs are below the certificate of their own model; one line each, with the query.
+    """The stored cells with an AP below their model's certificate; one line each, naming the query.
 
-    There can be none: an attack that goes below a certificate shows an error in the attack, its audit or the bound.
+    There should be none: an AP below a certificate reveals an error in the attack, its audit or the bound.
     """
     own = digest(model_identity(found.cell.identity))
     lines = []
@@ -78,6 +78,6 @@ def contradictions(found: CertifiedModel, store: Store) -> list[str]:
 
 
 def first_below(arrays: Arrays, found: Certificate) -> int | None:
-    """The first query whose AP in the worst order of ties is below its certificate; None if there is none."""
+    """The first query whose AP in the worst order of ties is below its certificate, or None."""
     off = arrays["low"] < found.precision - ROUNDED
     return int(np.flatnonzero(off)[0]) if off.any() else None

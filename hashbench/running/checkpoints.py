@@ -1,4 +1,4 @@
-"""Trained tensors of a run: models, and the helpers of attacks, each made once and kept in the store."""
+"""Trained tensors of a run, models and attacks' helpers: each is made once and kept in the store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hashbench.seeds import seeded
 
 @dataclass
 class Checkpoints:
-    """Trained tensors of one run, each from the store, or made and stored first.
+    """Trained tensors of one run: loaded from the store, or made and stored first.
 
-    Processes that need the same ones at the same time make them once: the others wait.
+    When several processes need the same tensors, one makes them and the others wait.
 
     Args:
-        since: the store's time at the start of a fresh run, which makes again once what is older.
+        since: the store's time at the start of a fresh run, which recreates anything older once.
     """
 
     store: Store
@@ -29,14 +29,14 @@ class Checkpoints:
 
     @property
     def fresh(self) -> bool:
-        """Whether what was there before the run is made again."""
+        """Whether to ignore what was stored before this run."""
         return self.since is not None
 
     def get(self, key: str, what: str, make: Callable[[], StoredTensors], kind: str = MODELS) -> StoredTensors:
-        """The tensors of a key, as the store gives them back.
+        """The tensors of a key, read back from the store.
 
         Args:
-            what: what a terminal shows while another process makes them.
+            what: what the terminal shows while another process makes them.
             kind: MODELS, or DATABASES for the codes of a database.
 
         Raises:
@@ -55,7 +55,7 @@ class Checkpoints:
 
 
 def model_key(cell: Cell) -> str:
-    """The key of the stored model that a cell's defended model is made from: its own, or the undefended one's."""
+    """The key of the checkpoint behind a cell's defended model: its own, or the undefended model's."""
     return cell.defended_key if cell.defense.entry.trains else cell.clean_key
 
 
@@ -77,9 +77,9 @@ class Helpers:
         of_victim: bool = True,
         versions: Versions = NONE,
     ) -> Tensors:
-        """The helper's tensors from the store; where it is not there, it is trained and stored first.
+        """The helper's tensors; one that is not in the store is trained and stored first.
 
-        Counts what its training took of the victim, now or when it took place.
+        Counts the passes through the victim that its training took, whether now or earlier.
         """
         key, seed = self.cell.helper_key(name, settings, make, of_victim=of_victim, versions=versions)
 

@@ -1,4 +1,4 @@
-"""What a request would do: its cells, their parameters, what is missing, and about how many passes."""
+"""What a request would do: its cells and parameters, what is missing, and roughly how many passes it takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hashbench.threat import format_eps
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many images a data set has in its roles, its budget, and whether it is here."""
+    """How many images a data set has in each role, its budget, and what is wrong if it can't be loaded."""
 
     train: int
     queries: int
@@ -30,11 +30,11 @@ class Sizes:
 
 
 def forecast(requests: Sequence[Request]) -> Iterator[str]:
-    """Lines about requests; nothing is trained, downloaded or written.
+    """Describe what requests would do, line by line; nothing is trained, downloaded or written.
 
-    A pass is one image going through the network once, with a gradient or without. Trainings are
-    counted by their `epochs`, and by their inner `steps`; attacks by `steps` and `restarts`, and by `epochs`
-    where they train first. What has no such parameters counts one pass an image: the sum is an estimate.
+    A pass is one image going through the network once, with or without a gradient. Training is counted
+    by `epochs` and inner `steps`; attacks by `steps` and `restarts`, and by `epochs` if they train first.
+    Anything without such parameters counts as one pass per image, so the sum is an estimate.
     """
     load, total, cells, idle = load_once(), 0, 0, 0
     for number, request in enumerate(requests, 1):
@@ -43,7 +43,7 @@ def forecast(requests: Sequence[Request]) -> Iterator[str]:
         yield from _facts(request, sizes)
         training = request.choose_training().visible
         clean_passes = _times(training, "epochs") * sizes.train
-        yield f"  clean training {_written(training)}; {clean_passes:,} passes a seed"
+        yield f"  clean training {_written(training)}; {clean_passes:,} passes per seed"
         rows = [(row, *_defense_parameters(request, row)) for row in ("none", *request.defenses)]
         columns = ("none", *request.attacks)
         for seed in request.seeds:
@@ -128,7 +128,7 @@ def _refused(error: UsageError) -> str:
 
 
 def _columns(row: str, column: str) -> list[str]:
-    """The columns that a defense and an attack fill."""
+    """The columns that an attack fills in a defense's row."""
     (defense, _), (attack, _) = _choose(entries.defenses, row), _choose(entries.attacks, column)
     if defense is None or attack is None:
         return [_title(column)]
@@ -141,7 +141,7 @@ def _defense_passes(parameters: Mapping[str, Value], sizes: Sizes) -> int:
 
 
 def _times(parameters: Mapping[str, Value], *names: str) -> int:
-    """The product of some whole-number parameters; 0 if there is none of them."""
+    """The product of those of the named parameters that are integers; 0 if there are none."""
     found = [value for name in names if isinstance(value := parameters.get(name), int)]
     product = 1
     for value in found:

@@ -1,7 +1,7 @@
-"""Stores whose keys were digests of code: their cells, probes and models get keys made of versions.
+"""Migration of stores whose keys were digests of code: cells, probes and models get keys made of versions.
 
 `code_keys.json` holds the digests of the last code that made such keys. A cell whose key follows from them was made
-by version 1 of everything; any other one, by a plugin or by older code, is kept for tables as version 0.
+by version 1 of everything; any other cell, from a plugin or older code, is kept for tables as version 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hashbench.running.shared_files import replaced
 from hashbench.running.store import DATABASES, FACTS, MODELS, Result, Store
 from hashbench.running.victims import bare_name, database_key
 
-MARK = "keys.json"  # a file of a store whose keys are made of versions
+MARK = "keys.json"  # marks a store whose keys are made of versions
 VERSIONED = ("schema_version", "protocol_version")  # part of the old keys
 PROBED_BY = "square-hamming:steps=100"
 ROLES = (*DEFENDED_ROLES, "attack")
@@ -40,7 +40,7 @@ NAMED = ("attack", "defense", "method", "backbone")  # parameters that name anot
 
 @dataclass(frozen=True)
 class CodeKeys:
-    """The keys that a cell or a probe had when they were digests of code."""
+    """The keys of a cell or a probe from the time when keys were digests of code."""
 
     clean: str
     defended: str
@@ -49,7 +49,7 @@ class CodeKeys:
 
 @dataclass
 class Carried:
-    """What was carried over: names of folders, old ones by new ones."""
+    """What was carried over: the old folder names, by their new ones."""
 
     cells: dict[str, str] = field(default_factory=dict)
     probes: dict[str, str] = field(default_factory=dict)
@@ -61,12 +61,12 @@ class Carried:
 
 
 def migrate_store(store: Store, planned: Iterable[Identity] = ()) -> Carried:
-    """Give everything in a store that has a key of the old kind one of the new kind; nothing is lost or recomputed.
+    """Replace every old key in a store by a new one; nothing is lost or recomputed.
 
-    May be killed and started again at any moment.
+    Safe to kill and restart at any moment.
 
     Args:
-        planned: identities of cells whose models may be there although no cell is.
+        planned: identities of cells that may have a stored model but no stored result.
 
     Raises:
         StoreUnusable: the store can't be written.
@@ -86,7 +86,7 @@ def migrate_store(store: Store, planned: Iterable[Identity] = ()) -> Carried:
 
 
 def versioned(identity: Mapping[str, Any], key: str) -> Identity:
-    """The identity of a cell or a probe that had a key of the old kind, with versions.
+    """The identity, with versions, of a cell or a probe that had an old key.
 
     Args:
         key: its old key.
@@ -102,7 +102,7 @@ def versioned(identity: Mapping[str, Any], key: str) -> Identity:
 
 
 def code_keys(identity: Mapping[str, Any]) -> CodeKeys | None:
-    """The old keys of an identity; None where it names something that the last code did not have."""
+    """The old keys of an identity; None if it names an entry that the last such code did not have."""
     known = _known()
     entries: Mapping[str, Mapping[str, str]] = known["entries"]
     try:
@@ -142,7 +142,7 @@ def _carry_result(store: Store, kind: str, result: Result, carried: Carried) -> 
 
 
 def _carry_models(store: Store, identity: Identity, carried: Carried) -> None:
-    """Rename the models of a cell or a probe, their databases' codes and their unfinished trainings."""
+    """Rename a cell's or a probe's models, database codes and unfinished trainings."""
     old = code_keys(identity)
     if old is None:
         return

@@ -1,4 +1,4 @@
-"""Which defended models are probed, and their probes as results of the store."""
+"""Which defended models are probed, and how their probes are stored."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from hashbench.running.cell import DEFENDED_ROLES, Cell, of_roles
 from hashbench.running.store import Result
 from hashbench.seeds import derive_seed
 
-BLACK_BOX = "square-hamming:steps=100"  # the attack of a probe that sees codes only
+BLACK_BOX = "square-hamming:steps=100"  # a probe's attack that sees codes only
 _OF_AN_ATTACK = {"attack", "attack_params", "goal", "access", "attacker", "index"}
 
 
 def one_a_model(cells: Iterable[Cell]) -> list[Cell]:
-    """One cell for each defended model and threat, in their order."""
+    """One cell for each defended model and threat, in the given order."""
     return list({probe_key(cell): cell for cell in cells}.values())
 
 
 def probe_key(cell: Cell) -> str:
-    """The key of the probe of a cell's model: a digest of the model, the threat and what probes it."""
+    """The key of the probe of a cell's model: a digest of the model, the threat and the probe itself."""
     return key_of_probe(model_identity(cell.identity))
 
 
 def key_of_probe(identity: Mapping[str, Any], version: int = PROBE_VERSION) -> str:
-    """The key of the probe with an identity, as `model_identity` gives it, by a version of the probe."""
+    """The key of the probe with an identity, as returned by `model_identity`, for a version of the probe."""
     named = {name: value for name, value in identity.items() if name != "tuned"}
     return digest(["probe", named, version, BLACK_BOX, black_box().versions("attack")])
 
 
 def model_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left of a cell's identity when the attack is taken away: the model and the threat."""
+    """A cell's identity without the attack: the model and the threat."""
     named = {name: value for name, value in identity.items() if name not in _OF_AN_ATTACK}
     return {**named, "versions": of_roles(identity["versions"], DEFENDED_ROLES)}
 
 
 def black_box() -> Choice[Attack]:
-    """The attack of a probe that sees codes only."""
+    """A probe's attack that sees codes only."""
     return entries.attacks.choose(Spec.parse(BLACK_BOX))
 
 
 def probed_queries(split: RetrievalSplit, seed: int) -> tuple[ImageSet, int]:
-    """The queries that a probe looks at, the same for all models of a data set and seed, and its own seed."""
+    """A probe's queries, the same for all models of a data set and seed, and the seed of the probe."""
     own = seed_of_probe(split.digest, seed)
     return sample(split.queries, own), own
 
@@ -70,11 +70,11 @@ def measure(
     facts: dict[str, Any],
     host: dict[str, Any],
 ) -> tuple[Result, Arrays]:
-    """Probe a cell's defended model; what comes out is to be stored.
+    """Probe a cell's defended model; returns the result and its per-query arrays, for the store.
 
     Args:
-        undefended: the victim without its defense; none if it has none.
-        facts: what is known of the model; its `model_digest` ties the probe to its weights.
+        undefended: the victim without its defense; None if it has none.
+        facts: what is known of the model; `model_digest` ties the probe to its weights.
         host: times, costs and the machine.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where and with what a result was made; nothing in here may enter a number."""
+"""Where and with what a result was made; nothing in this module may affect a number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 
 import hashbench
 
-CODE = ("hashbench", "attacks", "defenses", "pyproject.toml")  # a changed table or text makes no number another
+CODE = ("hashbench", "attacks", "defenses", "pyproject.toml")  # other changes can't affect a number
 
 
 def host_facts(device: torch.device, command: str) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def host_facts(device: torch.device, command: str) -> dict[str, Any]:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held, in bytes.
+    """The peak memory of this process, in bytes.
 
-    On Linux by the kernel's own mark, since the number that `getrusage` gives begins at what the parent held.
+    On Linux it is the kernel's own high-water mark, since the value from `getrusage` starts at the parent's.
     """
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
@@ -54,11 +54,11 @@ def peak_memory() -> int:
 
 @functools.cache
 def package_digest() -> str:
-    """Sixteen hexadecimal digits that identify the text of all of the package's Python files."""
+    """Sixteen hexadecimal digits that identify the text of all Python files in the package."""
     folder, found = Path(hashbench.__file__).parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    for kind in ("attacks", "defenses"):  # real folders in a checkout, which a search does not enter by their links
+    for kind in ("attacks", "defenses"):  # symlinked in a checkout, and rglob doesn't follow links
         for path in sorted((folder / kind).glob("*.py")):
             found.update(f"{kind}/{path.name}".encode() + path.read_bytes())
     return found.hexdigest()[:16]
@@ -66,7 +66,7 @@ def package_digest() -> str:
 
 @functools.cache
 def _git_state() -> dict[str, Any]:
-    """The commit that the package's code is at, where it runs from a checkout."""
+    """The commit of the package's code, if it runs from a checkout."""
     folder = Path(hashbench.__file__).resolve().parents[1]
     if not (folder / ".git").exists():
         return {"code_commit": "", "code_dirty": ""}

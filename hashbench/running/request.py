@@ -1,4 +1,4 @@
-"""What a command or a suite asks for: words first, then registry entries with their parameters, then cells."""
+"""What a command or a suite asks for: text first, then registry entries with their parameters, then cells."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Load = Callable[[Choice[Dataset]], RetrievalSplit]
 
 @dataclass(frozen=True)
 class Request:
-    """The words of one matrix: one subject, its defenses and its attacks.
+    """The settings of one matrix, as text: one subject, its defenses and its attacks.
 
-    `tuned` is a table whose chosen values defenses take; `amp` trains models in mixed precision, but for those
-    whose own parameters say whether to.
+    `tuned` is a table of tuned values for the defenses; `amp` trains in mixed precision, except where a
+    model's own parameters set `amp`.
     """
 
     dataset: str = "digits"
@@ -44,11 +44,11 @@ class Request:
     amp: bool = False
 
     def resolve(self) -> Resolved:
-        """The registry entries that the words name.
+        """The registry entries that the settings name.
 
         Raises:
-            UnknownName: a name that nothing has.
-            BadParameter: a parameter that does not exist, or a value that it can't take.
+            UnknownName: a name is not registered.
+            BadParameter: a parameter does not exist or can't take its value.
             BadInput: the tuned values can't be read, or lack a defense.
         """
         dataset = entries.datasets.choose(Spec.parse(self.dataset))
@@ -70,13 +70,13 @@ class Request:
         """The clean training with its parameters.
 
         Raises:
-            BadParameter: one that does not exist, or a value that it can't take.
+            BadParameter: one does not exist or can't take its value.
         """
         plain = entries.choose_clean(clean_training, self.training)
         return with_amp(plain) if self.amp and "amp=" not in self.training else plain
 
     def choose_defense(self, text: str) -> Choice[Defense]:
-        """What the words of a defense stand for, with tuned values where the request names some.
+        """A defense with its parameters, with tuned values if the request names a table of them.
 
         Raises:
             UnknownName, BadParameter, BadInput: as `resolve`.
@@ -88,7 +88,7 @@ class Request:
         return with_amp(chosen) if self.amp and "amp" not in Spec.parse(text).params else chosen
 
     def _subject(self) -> dict[str, str]:
-        """What tuned values are looked up by; those of a training in full precision serve one in mixed precision."""
+        """The subject under which tuned values are looked up; mixed precision shares those of full precision."""
         choices = (
             entries.datasets.choose(Spec.parse(self.dataset)),
             entries.backbones.choose(Spec.parse(self.backbone)),
@@ -101,7 +101,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A request whose words are entries with their parameters; no data is loaded yet."""
+    """A request as entries with their parameters; no data is loaded yet."""
 
     defenses: tuple[Choice[Defense], ...]
     attacks: tuple[Choice[Attack], ...]
@@ -114,10 +114,10 @@ class Resolved:
     seeds: tuple[int, ...]
 
     def cells(self, load: Load) -> list[Cell]:
-        """The cells of the matrix, after the defenses were checked against an untrained model.
+        """The cells of the matrix, once the defenses have been checked against an untrained model.
 
         Raises:
-            UsageError: the data, the weights or a file are not there or do not fit.
+            UsageError: the data, the weights or a file are missing or do not fit.
         """
         from hashbench.running.victims import new_model
 
@@ -130,7 +130,7 @@ class Resolved:
 
 
 def with_amp(choice: Choice[F]) -> Choice[F]:
-    """A training in mixed precision; what trains nothing, or not by a recipe, stays as it is."""
+    """The same training in mixed precision; a choice without the parameter `amp` is returned unchanged."""
     return replace(choice, params={**choice.params, "amp": True}) if "amp" in choice.params else choice
 
 
@@ -154,7 +154,7 @@ def all_cells(matrices: Sequence[Resolved], load: Load | None = None) -> list[Ce
         load: loads data sets; by default each is loaded once for these matrices.
 
     Raises:
-        UsageError: data, weights or a file are not there or do not fit.
+        UsageError: data, weights or a file are missing or do not fit.
     """
     load = load or load_once()
     cells = [cell for matrix in matrices for cell in matrix.cells(load)]
@@ -165,7 +165,7 @@ def read_eps(text: str) -> float:
     """A budget from the command line.
 
     Raises:
-        BadParameter: the text is no number from 0 to 1.
+        BadParameter: the text is not a number from 0 to 1.
     """
     try:
         return toml_files.read_eps(text)

@@ -1,4 +1,4 @@
-"""Files that several processes share: locks, and files that are there whole or not at all."""
+"""Files that several processes share: locks, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ POLL = 0.25  # seconds between two looks at a lock that another process holds
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a draft to write to in a block, and put it in the place of a file when the block is over.
+    """Yield the path of a draft, and replace a file with it when the block ends.
 
     Args:
-        path: of the file; its draft lies beside it, under a name with a dot in front.
+        path: the file; its draft is next to it, with a dot before its name.
     """
     draft = path.with_name(f".{path.name}")
     yield draft
@@ -28,14 +28,14 @@ def replaced(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
-    """Run a block while no other process or machine holds the same lock; waits for it.
+    """Hold a lock during a block; waits while another process or machine holds it.
 
-    The operating system frees the lock when its process dies, however it dies. The file stays: to remove
-    it would let two processes lock two files of one name.
+    The operating system frees the lock when its process dies, however it dies. The file stays: removing
+    it would let two processes lock two files of the same name.
 
     Args:
-        path: the lock's file, in a folder that all processes share.
-        what: what a terminal shows while another process is making it.
+        path: the lock file, in a folder that all processes share.
+        what: what the other process is making, shown in the terminal while waiting.
 
     Raises:
         StoreUnusable: the file can't be made.

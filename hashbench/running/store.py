@@ -1,4 +1,4 @@
-"""The store: one folder a cell, a model, a probe, named by content keys and written atomically."""
+"""The store: one folder per cell, model and probe, named by content keys and written atomically."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hashbench.running.shared_files import held
 
 RECORD, ARRAYS = "cell.json", "queries.npz"
 FACTS, WEIGHTS = "model.json", "weights.safetensors"
-MODELS, DATABASES = "models", "databases"  # folders of weights, and of the codes of databases
+MODELS, DATABASES = "models", "databases"  # folders of weights, and of database codes
 _PREFIX = ".writing-"
 ABANDONED = 3600  # seconds
 LARGEST_RECORD, LARGEST_ARRAYS = 1 << 24, 1 << 33  # bytes
@@ -56,7 +56,7 @@ class Result:
 
 @dataclass(frozen=True)
 class StoredTensors:
-    """A trained model's tensors with what is known of their training."""
+    """A trained model's tensors, with facts about their training."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -65,8 +65,8 @@ class StoredTensors:
 class Store:
     """A folder of results and checkpoints.
 
-    A folder gets its name only when it is complete, so that a kill at any moment leaves whole folders
-    or none. What is damaged counts as absent and is computed again.
+    A folder gets its name only when it is complete, so that a kill at any moment leaves no partial folder.
+    Anything damaged counts as absent and is recomputed.
 
     Raises:
         StoreUnusable: the folder can't be made or written.
@@ -86,28 +86,28 @@ class Store:
         self._sweep()
 
     def clock(self) -> float:
-        """The time now by the clock that stamps the store's files, which may be another machine's."""
+        """The current time by the clock that stamps the store's files, which may be another machine's."""
         with tempfile.NamedTemporaryFile(dir=self.root) as file:
             return Path(file.name).stat().st_mtime
 
     def lock(self, key: str, what: str) -> AbstractContextManager[None]:
-        """The right to make a cell or a model, which one process has at a time."""
+        """A lock that lets one process at a time make a cell or a model."""
         return held(self.root / "locks" / key, what)
 
     def cell(self, key: str, since: float | None = None) -> Result | None:
-        """A stored cell, or None where there is none, it is damaged, or it was written before `since`."""
+        """A stored cell, or None if it is missing, damaged or written before `since`."""
         return self._result("cells", key, since)
 
     def cells(self) -> Iterator[Result]:
-        """All stored cells that are whole, by key."""
+        """All undamaged cells in the store, sorted by key."""
         return self._results("cells")
 
     def arrays(self, result: Result) -> Arrays:
-        """The per-query arrays of a stored cell; empty for one without."""
+        """The per-query arrays of a stored cell; empty if it has none."""
         return self._arrays("cells", result)
 
     def save_cell(self, result: Result, arrays: Arrays) -> Result:
-        """Keep a cell with its per-query arrays, in place of one with the same key."""
+        """Store a cell with its per-query arrays, replacing one with the same key."""
         return self._save("cells", result, arrays)
 
     def probe(self, key: str, since: float | None = None) -> Result | None:
@@ -115,15 +115,15 @@ class Store:
         return self._result("probes", key, since)
 
     def probes(self) -> Iterator[Result]:
-        """All stored probes that are whole, by key."""
+        """All undamaged probes in the store, sorted by key."""
         return self._results("probes")
 
     def probe_arrays(self, probe: Result) -> Arrays:
-        """The per-query arrays of a stored probe; empty for one without."""
+        """The per-query arrays of a stored probe; empty if it has none."""
         return self._arrays("probes", probe)
 
     def save_probe(self, probe: Result, arrays: Arrays) -> Result:
-        """Keep a probe with its per-query arrays, in place of one with the same key."""
+        """Store a probe with its per-query arrays, replacing one with the same key."""
         return self._save("probes", probe, arrays)
 
     def _result(self, kind: str, key: str, since: float | None) -> Result | None:
@@ -154,7 +154,7 @@ class Store:
         return _publish(self.root / kind / result.key, write)
 
     def model(self, key: str, since: float | None = None, kind: str = MODELS) -> StoredTensors | None:
-        """A stored model's weights, or None where there are none, they are damaged, or older than `since`.
+        """A stored model's weights, or None if they are missing, damaged or older than `since`.
 
         Args:
             kind: MODELS, or DATABASES for the codes of a database.
@@ -163,27 +163,27 @@ class Store:
         return _read_weights(folder) if _is_newer(folder / WEIGHTS, since) else None
 
     def facts(self, key: str) -> dict[str, Any]:
-        """What is known of a stored model's training, without its weights; empty where it is not known."""
+        """The facts about a stored model's training, without its weights; empty if unknown."""
         return _read_record(self.root / MODELS / key / FACTS) or {}
 
     def save_model(self, key: str, weights: StoredTensors, kind: str = MODELS) -> None:
-        """Keep a model's weights, in place of those with the same key; `kind` as above."""
+        """Store a model's weights, replacing those with the same key; `kind` as in `model`."""
         _publish(self.root / kind / key, lambda folder: _write_weights(folder, weights))
 
     def training(self, name: str) -> StoredTensors | None:
-        """The state of an unfinished training, or None where there is none or it is damaged."""
+        """The state of an unfinished training, or None if it is missing or damaged."""
         return _read_weights(self.root / "trainings" / name)
 
     def save_training(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Keep the state of an unfinished training, in place of an earlier one."""
+        """Store the state of an unfinished training, replacing an earlier one."""
         _publish(self.root / "trainings" / name, lambda folder: _write_weights(folder, StoredTensors(tensors, facts)))
 
     def drop_training(self, name: str) -> None:
-        """Forget a training that has ended."""
+        """Delete the state of a training that has ended."""
         shutil.rmtree(self.root / "trainings" / name, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove what processes were writing an hour or longer ago: they were killed."""
+        """Remove drafts of an hour ago or older: the processes that wrote them were killed."""
         for folder in self.root.glob(f"*/{_PREFIX}*"):
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > ABANDONED:
@@ -198,7 +198,7 @@ def _is_newer(path: Path, since: float | None) -> bool:
 
 
 def _publish(target: Path, write: Callable[[Path], T]) -> T:
-    """Write a folder under another name and give it its own when it is complete."""
+    """Write a folder under a temporary name, and rename it when it is complete."""
     draft = None
     try:
         draft = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))

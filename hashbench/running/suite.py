@@ -26,7 +26,7 @@ SINGLE = {"training": "training", "eps": "eps", "tuned": "tuned"}
 
 @dataclass(frozen=True)
 class Suite:
-    """A title, the paper, and the requests in their order, each once."""
+    """A title, the paper, and the requests in order, each once."""
 
     name: str
     title: str
@@ -40,11 +40,11 @@ def names() -> list[str]:
 
 
 def read_suite(name: str) -> Suite:
-    """A suite that comes with hashbench, by name, or one of your own, by the path of its TOML file.
+    """A suite that comes with hashbench, by name, or your own, by the path of its TOML file.
 
     Raises:
-        UnknownName: there is none.
-        BadInput: the file has another form.
+        UnknownName: there is no such suite.
+        BadInput: the file is not a valid suite.
     """
     path = Path(name).expanduser() if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
@@ -58,7 +58,7 @@ def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
     """The requests of one table: one for each combination of its data sets, backbones, methods and bits.
 
     Args:
-        source: the suite's file, for error messages, and to find a table of tuned values beside it.
+        source: the suite's file; the path of a table of tuned values is relative to it.
     """
     known = {**VARIED, **LISTED, **SINGLE}
     fixed: dict[str, Any] = {known[key]: tuple(_as_list(table[key])) for key in LISTED if key in table}

@@ -23,7 +23,7 @@ from hashbench.registry.spec import Spec
 from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
 
-TRIALS = 4  # combinations in every defense's grid: nobody gets more tries than the others
+TRIALS = 4  # combinations in every defense's grid: none gets more tries than another
 SUBJECT = ("dataset", "backbone", "method", "bits", "training")
 COLUMNS = (
     *SUBJECT, "split_digest", "norm", "eps", "attack", "seed", "defense", "trial", "map_clean", "map", "chosen",
@@ -33,15 +33,15 @@ Row = dict[str, str]
 
 
 def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[str]:
-    """The specs that stand to choice for a defense: one for each combination of its grid.
+    """The trials of a defense, as specs: one for each combination of its grid.
 
     Args:
         text: NAME, or NAME:parameter=value,... with values that every trial keeps.
-        grid: values to try, in place of those that the defense declares.
+        grid: values to try instead of those that the defense declares.
 
     Raises:
         UnknownName: no defense has that name.
-        BadParameter: it declares no grid, a parameter is unknown, or the grid has not exactly TRIALS combinations.
+        BadParameter: it declares no grid, a parameter is unknown, or it does not have TRIALS combinations.
     """
     spec = Spec.parse(text)
     entry = defenses[spec.name]
@@ -63,15 +63,15 @@ def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[s
 
 
 def on_validation(split: RetrievalSplit) -> RetrievalSplit:
-    """The split with the validation queries in the place of the queries, under a digest of its own."""
+    """The split with its validation queries as queries, under a digest of its own."""
     return replace(split, queries=split.validation, digest=digest([split.digest, "validation"]))
 
 
 def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable[Result]) -> list[Row]:
-    """One row a trial; the one with the highest mAP under attack, averaged over seeds, is chosen.
+    """One row per trial; the one with the highest mAP under attack, averaged over seeds, is chosen.
 
     Args:
-        text: the defense as it was asked for.
+        text: the defense as requested.
         specs: its trials.
         attack: the label of the attack that decides.
         results: cells of all trials, attacked and not.
@@ -84,11 +84,11 @@ def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Put rows into a table, in place of those of the same defense on the same subject.
+    """Write rows into a table, replacing those of the same defense on the same subject.
 
     Raises:
         StoreUnusable: the file can't be written.
-        BadInput: there is another file of that name.
+        BadInput: there is a file of that name which is not such a table.
     """
     kept = read_table(path) if path.exists() else []
     renewed = {_place(row) for row in rows}
@@ -108,7 +108,7 @@ def read_table(path: Path) -> list[Row]:
     """The rows of a table of trials.
 
     Raises:
-        BadInput: the file is not there or is no such table.
+        BadInput: the file is missing or is not such a table.
     """
     try:
         table = with_names(read_rows(path, header=COLUMNS))
@@ -128,10 +128,10 @@ class Tuned:
     subject: Mapping[str, str]
 
     def choose(self, text: str) -> Choice[Defense]:
-        """The tuned choice for a defense; as it stands where its own parameters are given, or it has no grid.
+        """The tuned choice for a defense; one that is given parameters, or has no grid, is left as it is.
 
         Raises:
-            BadInput: the file has no values of it for this subject.
+            BadInput: the file has no values of this defense for this subject.
         """
         plain = defenses.choose(Spec.parse(text))
         if Spec.parse(text).params or not plain.entry.grid:
@@ -157,7 +157,7 @@ def _row(text: str, spec: str, attack: str, results: Sequence[Result]) -> Row:
 
 
 def _mean(results: Sequence[Result], attack: str) -> str:
-    """The mean mAP of some cells in a text; empty where one of them is invalid."""
+    """The mean mAP of some cells, as text; empty if one of them is invalid."""
     values = [r.numbers.get("map") for r in results if r.identity["attack"] == attack]
     known = [v for v in values if v is not None]
     return f"{sum(known) / len(known):.6f}" if known and len(known) == len(values) else ""

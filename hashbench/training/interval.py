@@ -1,4 +1,4 @@
-"""Interval training of hashing networks: the worst logits of a box of images, as a term of a loss.
+"""Interval training of hashing networks: a loss term on the worst logits over a box of images.
 
 Interval bounds as a training signal are from Gowal et al. (arXiv 1810.12715), the initialisation is from Shi et al.
 (NeurIPS 2021, arXiv 2103.17268), the combination with an attack from De Palma et al. (ICLR 2024, arXiv 2305.13991).
@@ -37,12 +37,12 @@ Moments = dict[nn.Module, tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Worst:
-    """The term of a loss that bounds what any attack can do to a batch.
+    """The loss term that bounds what any attack can do to a batch.
 
     Args:
         ramp: share of the steps over which the box's radius rises from 0.
         widen: the box's final radius divided by eps.
-        start: weights to begin with: `clean` keeps those of the given model, whose norms hold boxes of radius 0 at
+        start: initial weights: `clean` keeps those of the given model, whose norms hold boxes of radius 0 at
             the start; `shi` draws all convolutions and linear layers anew so that boxes keep their size from layer
             to layer, which deep networks and those without norms need.
     """
@@ -65,17 +65,17 @@ def interval_training(
     inner: InnerAttack | None,
     name: str,
 ) -> HashModel:
-    """A copy of a model, trained so that the logits of whole boxes of images have the signs of guide codes.
+    """A copy of a model, trained so that over a whole box of images the logits have the signs of the guide codes.
 
-    The loss is that of clean codes plus weight * ((1 - alpha) * adversarial + alpha * worst case), both further
-    terms being mean softplus(-logit * guide), of crafted images and of the box's worst corner of each logit.
+    The loss is that of clean codes plus weight * ((1 - alpha) * adversarial + alpha * worst case). Both added
+    terms are mean softplus(-logit * guide): over crafted images, and over each logit's worst value in the box.
     Guide codes are center codes of the training set's binary codes, as in CgAT.
 
     Args:
-        inner: crafts the adversarial images; None leaves them out, and alpha has to be 1.
+        inner: crafts the adversarial images; None omits them, and then alpha must be 1.
 
     Raises:
-        NoCertificate: the network has a layer without a rule for bounds.
+        NoCertificate: the network has a layer without a bound.
         TrainingDiverged: the loss is no longer finite.
     """
     student = copy.deepcopy(model)
@@ -110,10 +110,10 @@ def _crafted(student: HashModel, images: Images, away: GuideCodes, inner: InnerA
 
 
 def check_network(model: HashModel, **parameters: object) -> None:
-    """Refuse a network without known bounds before anything is trained.
+    """Reject a network that can't be bounded, before anything is trained.
 
     Raises:
-        NoCertificate: with the layer that has no rule.
+        NoCertificate: the network has a layer without a bound; names the layer.
     """
     trace(innermost(model))
 
@@ -127,16 +127,16 @@ def hinge(margins: Tensor, guide: GuideCodes) -> Scalar:
 def worst_logits(
     model: HashModel, graph: Graph, images: Images, eps: float, guide: GuideCodes, statistics: Moments
 ) -> Codes:
-    """min(guide * lower, guide * upper) of each logit over the l-inf balls cut with [0, 1]: [images, bits]."""
+    """min(guide * lower, guide * upper) of each logit over the l-inf balls within [0, 1]: [images, bits]."""
     box = interval_logits(model, graph, Box((images - eps).clamp(min=0), (images + eps).clamp(max=1)), statistics)
     return torch.minimum(guide * box.lower, guide * box.upper)
 
 
 def interval_logits(model: HashModel, graph: Graph, box: Box, statistics: Moments) -> Box:
-    """Interval bounds of the logits, counted as one pass for the lower and one for the upper ends of the images.
+    """Interval bounds of the logits, counted as one pass for the images' lower bounds and one for their upper bounds.
 
-    The pass runs as a call of the network, so that hooks on it, which count passes, see both ends go forwards and
-    their gradients come back.
+    It runs as a call of the network, so that the hooks that count passes see both bounds go forward and their
+    gradients come back.
     """
     network = innermost(model)
 
@@ -154,7 +154,7 @@ def interval_logits(model: HashModel, graph: Graph, box: Box, statistics: Moment
 
 @contextmanager
 def moments(model: HashModel) -> Iterator[Moments]:
-    """Gather the batch mean and variance that each norm in training mode uses inside the block."""
+    """Collect the batch mean and variance that each norm in training mode uses inside the block."""
     found: Moments = {}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -174,7 +174,7 @@ def moments(model: HashModel) -> Iterator[Moments]:
 def draw_weights(model: HashModel) -> None:
     """Draw convolutions and linear layers from N(0, 2 pi / inputs^2) and reset biases and norms, in place.
 
-    With that deviation the mean width of boxes stays the same through a layer and its ReLU (Shi et al., 2021).
+    This deviation keeps the mean width of boxes through a layer and its ReLU (Shi et al., 2021).
     """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -186,7 +186,7 @@ def draw_weights(model: HashModel) -> None:
 
 
 class Clock(nn.Module):
-    """Counts steps, and says which share of a ramp they have climbed."""
+    """Counts steps, and returns how far along a ramp they are."""
 
     steps: Tensor
 
@@ -196,6 +196,6 @@ class Clock(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def tick(self) -> float:
-        """The share of the ramp, from above 0 to 1."""
+        """The share of the ramp completed, in (0, 1]."""
         self.steps += 1
         return min(1.0, self.steps.item() / self.ramp)

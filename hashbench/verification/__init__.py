@@ -1,1 +1,1 @@
-"""Numbers recomputed from files, rows attacked again, rows from outside."""
+"""Verification: numbers recomputed from files, rows attacked again, submissions checked."""

@@ -1,4 +1,4 @@
-"""Leaderboards made again from their per-query files, and what in them does not come out the same."""
+"""Leaderboards recomputed from their per-query files, and what in them differs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ UNPROBED = (
 
 
 def verify_board(folder: Path) -> Findings:
-    """Check a leaderboard's folder: digests, form, and every number and picture that its evidence decides."""
+    """Check a leaderboard's folder: digests, format, and every number and picture that follows from its evidence."""
     found = Findings()
     try:
         found.problems += check_digests(folder)
@@ -85,7 +85,7 @@ def _check_form(folder: Path, found: Findings) -> list[Row]:
         for names in (KEY, ["config_digest"]):
             key = tuple(row[name] for name in names)
             if key in seen:
-                found.problems.append(f"{RESULTS}, line {number}: {who(row)} stands there twice")
+                found.problems.append(f"{RESULTS}, line {number}: {who(row)} appears twice")
                 break
             seen.add(key)
         odd = [name for name in NUMBERS if row[name].lower().strip("+-") in ("nan", "inf", "infinity")]
@@ -100,7 +100,7 @@ def _check_form(folder: Path, found: Findings) -> list[Row]:
 
 
 def _result(folder: Path, row: Row, found: Findings) -> Result | None:
-    """A row's cell, made again; None where that can't be done."""
+    """A row's cell, recomputed; None if that fails."""
     key = row["config_digest"]
     if row["status"] != "valid":
         if any(row[name] for name in ("map", "map_low", "map_high", "t_map")):
@@ -131,7 +131,7 @@ def _result(folder: Path, row: Row, found: Findings) -> Result | None:
 
 
 def _numbers(row: Row) -> dict[str, Any]:
-    """A row's own numbers, for those that can't be made again."""
+    """A row's own numbers, for those that can't be recomputed."""
     numbers: dict[str, Any] = {name: row[name] for name in DIGESTS if row[name]}
     for name in NUMBERS:
         value = _number(row[name])
@@ -151,7 +151,7 @@ def _number(text: str) -> float | int | None:
 
 
 def _check_agreement(found: Findings) -> None:
-    """What cells of one board, and of one model, share."""
+    """Check what all cells of one board, and of one model, must share."""
     shared: dict[tuple[str, ...], tuple[str, Any]] = {}
     for result, arrays in found.cells:
         identity = result.identity
@@ -171,10 +171,10 @@ def _check_agreement(found: Findings) -> None:
 
 
 def _check_tables(folder: Path, rows: list[Row], results: Sequence[Result], found: Findings) -> None:
-    """Make tables and pictures again from the cells and probes, and compare value by value.
+    """Recompute tables and pictures from the cells and probes, and compare them value by value.
 
     Raises:
-        BadInput: what is there can't be read, or not be put together.
+        BadInput: a file can't be read, or its parts don't fit together.
     """
     held = {result.key: arrays for result, arrays in found.cells}
 

@@ -1,4 +1,4 @@
-"""One cell made again from its per-query file: every number that counts and APs decide."""
+"""One cell recomputed from its per-query file: every number that follows from counts and APs."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ AIMED = ("target_average_precision", "target_average_precision_clean")
 def make_again(arrays: Arrays, identity: Mapping[str, Any], name: str) -> Numbers:
     """The numbers of a cell from its per-query arrays alone.
 
-    What takes the model is not among them: passes, digests, distinct codes, entropy, and of a targeted attack
-    the tie bounds and the chance level.
+    Numbers that need the model are not included: passes, digests, distinct codes, entropy, and for a targeted
+    attack the tie bounds and the chance level.
 
     Args:
-        name: of the file, for messages.
+        name: the file's name, for messages.
 
     Raises:
-        BadInput: an array is missing, of another shape, holds a NaN where there is no reason for one, or
-            contradicts another.
+        BadInput: an array is missing, has the wrong shape, holds an unexpected NaN, or contradicts another.
     """
     check_shapes(arrays, identity, name)
     counts = Counts(arrays["items"].astype(np.int64), arrays["relevant"].astype(np.int64))
@@ -109,7 +108,7 @@ def _check_values(arrays: Arrays, ap: AveragePrecision, known: NDArray[np.bool_]
         if not np.isfinite(values).all():
             raise BadInput(f"{name}: {array} holds NaN or infinity")
         if (values < 0).any() or (array != "l2" and (values > 1 + TOLERANCE).any()):
-            raise BadInput(f"{name}: {array} holds {values.min():.6g} to {values.max():.6g}; it can't")
+            raise BadInput(f"{name}: {array} holds {values.min():.6g} to {values.max():.6g}, out of its range")
     off = np.abs(arrays["average_precision"] - ap.expected)[known]
     if off.max() > CLOSE:
         raise BadInput(
@@ -146,15 +145,15 @@ def check_identity(identity: Mapping[str, Any], name: str) -> None:
         elif column == "eps":
             kind = (int, float)
         if column not in identity or not isinstance(value, kind) or isinstance(value, bool):
-            raise BadInput(f"{name}: its {column} is {shown(value)}, which no cell has")
+            raise BadInput(f"{name}: its {column} is {shown(value)}, which is not valid")
         if isinstance(value, str) and printable(value, LONGEST) != value:
             raise BadInput(f"{name}: its {column} is {shown(value)}; give {LONGEST} plain characters at most")
         if column in NAMED:
             _check_label(str(value), column, name)
     if not isinstance(identity.get("attack_params"), dict):
-        raise BadInput(f"{name}: its attack_params are no parameters")
+        raise BadInput(f"{name}: its attack_params are not a table of parameters")
     if not isinstance(identity.get("versions", {}), dict):
-        raise BadInput(f"{name}: its versions are no versions")
+        raise BadInput(f"{name}: its versions are not a table of versions")
     eps, bits, seed = identity["eps"], identity["bits"], identity["seed"]
     if not 0 <= eps <= 1 or not 1 <= bits <= 1024 or not 0 <= seed < 1 << 32:
         told = f"{shown(eps)}, its bits are {shown(bits)} and its seed is {shown(seed)}"

@@ -1,4 +1,4 @@
-"""Leaderboards whose rows had keys made of code: the same digits under keys made of versions."""
+"""Migration of leaderboards whose keys were digests of code: the same digits under keys made of versions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hashbench.running.cell import cell_key
 from hashbench.running.migration import versioned
 from hashbench.running.shared_files import replaced
 
-DROPPED = ("constant_map",)  # columns that said what another one says
+DROPPED = ("constant_map",)  # columns that duplicated another one
 
 
 def migrate_board(folder: Path) -> int:
     """Rewrite a leaderboard's keys and add its versions; returns how many rows were carried over.
 
-    Every other column of results.csv keeps its text. A row without a per-query file keeps its old key.
+    All other columns of results.csv keep their text. A row without a per-query file keeps its old key.
 
     Raises:
         BadInput: a table or a per-query file is damaged.

@@ -1,7 +1,7 @@
-"""Attacks a few queries of a cell again, on the very model that its row names, and compares APs one by one.
+"""Attacks a few queries of a cell again, on exactly the model that its row names, and compares single APs.
 
-On one machine a deterministic model gives the same APs again, whatever the batch: in 54 cells of eleven
-defenses not one of 30 queries differed, nor in nine cells one of 20 when all weights were moved by 1e-7 of themselves.
+On one machine, a deterministic model reproduces the same APs whatever the batch: in 54 cells of eleven defenses, none
+of 30 queries differed, nor did any of 20 in nine cells when all weights were changed by a relative 1e-7.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from hashbench.types import Images, Index
 from hashbench.verification.allowed import MODEST, Allowed, check_allowed
 from hashbench.verification.findings import who
 
-SAME = 0.005  # AP; a stored query that is farther off than this is another one
-ALLOWED = 0.05  # share of queries that may be: roundings of another machine can turn a bit
-SURE = 3.5  # standard errors that the mean may be off where the model draws random numbers: 1 in 2,000
+SAME = 0.005  # AP; a larger difference counts as a mismatch
+ALLOWED = 0.05  # share of queries that may mismatch: another machine's rounding can flip a bit
+SURE = 3.5  # standard errors that the mean may be off if the model draws random numbers: 1 in 2,000
 
 
 def rerun(
     cells: Sequence[tuple[Result, Arrays]], store: Store, count: int, seed: int, device: torch.device,
     weights: Path | None = None, allowed: Allowed = MODEST,
 ) -> list[str]:  # fmt: skip
-    """Attack random queries of each cell again and return what does not come out as stored, one line each.
+    """Attack random queries of each cell again and return the differences from what is stored, one line each.
 
     Args:
         cells: cells with their per-query arrays.
-        store: has the models; nothing is trained but the helpers of attacks.
-        count: queries of each cell.
-        seed: of their draw; who hands a row in must not know it.
-        weights: a safetensors file with the model of all these cells, which the store gets first.
-        allowed: what rows may ask for.
+        store: holds the models; only attacks' helpers are trained.
+        count: queries per cell.
+        seed: seed of their draw; whoever submits a row must not know it.
+        weights: a safetensors file with the model of all these cells, put into the store first.
+        allowed: limits on what rows may ask for.
     """
     victims, load = Victims(Checkpoints(store), device), load_once()
     random = np.random.default_rng(seed)
@@ -74,10 +74,10 @@ def rerun(
 
 
 def disagreement(stored: Values, again: Values, *, random: bool) -> str:
-    """How APs [queries] differ from those made again; empty where they do not, beyond roundings or chance.
+    """How stored and recomputed APs [queries] differ; empty if only by rounding or chance.
 
     Args:
-        random: whether the model itself draws random numbers, so that single queries say nothing.
+        random: whether the model draws random numbers, so that single queries prove nothing.
     """
     if (np.isnan(stored) != np.isnan(again)).any():
         return "other queries have an AP when it is attacked again"
@@ -98,8 +98,8 @@ def cell_of(identity: Mapping[str, Any], load: Load) -> Cell:
     """The cell of a row, from its labels.
 
     Raises:
-        UsageError: its attack, defense, data or another name is not to be had here.
-        BadInput: the row's parameters are not those that its labels stand for here.
+        UsageError: its attack, defense, data or another name is not available here.
+        BadInput: the row's parameters differ from those of its labels here.
     """
     dataset = entries.datasets.choose(Spec.parse(str(identity["dataset"])))
     backbone = entries.backbones.choose(Spec.parse(str(identity["backbone"])))
@@ -129,7 +129,7 @@ def cell_of(identity: Mapping[str, Any], load: Load) -> Cell:
 
 
 def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims) -> DefendedModel:
-    """The defended model of a cell, from the store alone, with its digests checked.
+    """The defended model of a cell, loaded from the store alone, with its digests checked.
 
     Raises:
         BadInput: the store has no such model, it is damaged, or it is not the one that the row names.
@@ -139,7 +139,7 @@ def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims) -> D
     if stored is None:
         there = (store.root / MODELS / key / WEIGHTS).exists()
         what = "the checkpoint was changed after it was written" if there else "the store has no model of it"
-        raise BadInput(f"{what} ({key}); name the store that the row was made with by --store")
+        raise BadInput(f"{what} ({key}); use --store to name the store that the row was made with")
     split = victims.split(cell)
     if key == cell.defended_key:
         model = _filled(new_model(cell.subject).to(victims.device), stored)
@@ -161,7 +161,7 @@ def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims) -> D
 
 
 def attack_again(cell: Cell, model: DefendedModel, positions: Index, victims: Victims) -> Values:
-    """APs of some queries under the cell's attack, crafted anew: [positions].
+    """APs of some queries under the cell's attack, crafted again: [positions].
 
     Raises:
         InvalidCell: the attack fails or leaves its budget.
@@ -199,7 +199,7 @@ def read_weights(path: Path) -> StoredTensors:
     """The tensors of a safetensors file; no other form of weights is ever opened.
 
     Raises:
-        BadInput: it is none.
+        BadInput: it is not one.
     """
     return StoredTensors(weight_files.read_weights(path, inside=path.parent))
 

@@ -1,4 +1,4 @@
-"""Rows from outside: a folder with run.json, queries.npz and perhaps model.safetensors, accepted or refused."""
+"""Submissions: folders with run.json, queries.npz and optionally model.safetensors, accepted or refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LARGEST = 1 << 20  # bytes of a run.json
 
 
 def verify_submission(folder: Path) -> Findings:
-    """Check a row from outside; whatever is wrong is a problem, and nothing in the folder is executed."""
+    """Check a submission; anything wrong is listed as a problem, and nothing in the folder is executed."""
     found = Findings()
     try:
         listing = list_files(folder)
@@ -54,7 +54,7 @@ def verify_submission(folder: Path) -> Findings:
     if WEIGHTS in listing.files:
         _check_weights(folder / WEIGHTS, result, found)
     else:
-        found.warnings.append(f"there is no {WEIGHTS}, so that only who has the model can attack it again")
+        found.warnings.append(f"there is no {WEIGHTS}, so only someone who has the model can attack it again")
     if result.host.get("code_dirty") is True:
         found.warnings.append("it was made from a dirty working tree")
     found.cells.append((result, arrays))
@@ -62,10 +62,10 @@ def verify_submission(folder: Path) -> Findings:
 
 
 def pack(store: Store, digest: str, folder: Path) -> None:
-    """Put a stored cell and its model into a new folder, as `verify_submission` takes them.
+    """Put a stored cell and its model into a new folder, ready for `verify_submission`.
 
     Raises:
-        UsageError: there is no such valid cell, its model is not there, or the folder can't be made.
+        UsageError: there is no such valid cell, its model is missing, or the folder can't be created.
     """
     result = store.cell(digest)
     if result is None or result.status != "valid":
@@ -83,7 +83,7 @@ def pack(store: Store, digest: str, folder: Path) -> None:
     except FileNotFoundError as error:
         raise BadInput(f"the store lacks {error.filename}; make the cell again with --fresh") from None
     except OSError as error:
-        raise StoreUnusable(f"can't write {folder} ({error.strerror}); name a folder that is not there yet") from None
+        raise StoreUnusable(f"can't write {folder} ({error.strerror}); name a folder that does not exist yet") from None
 
 
 def _read_run(path: Path) -> Result:
@@ -103,7 +103,7 @@ def _read_run(path: Path) -> Result:
 
 
 def _check_weights(path: Path, result: Result, found: Findings) -> None:
-    """The weights of a trained defense must be those that the row names; others show when it is attacked again."""
+    """Check the weights of a trained defense by their digest; those of others are checked when attacked again."""
     try:
         digest = tensor_digest(read_weights(path).tensors)
     except BadInput as error:

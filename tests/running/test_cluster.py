@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_no_worker(folder: Path) -> None:
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert err.startswith("stopped: what is finished is kept")
+    assert err.startswith("stopped: finished cells are kept")
     assert err.count("\n") == 1
     ended = time.monotonic() + 20
     while any(map(is_running, children)) and time.monotonic() < ended:

@@ -139,7 +139,7 @@ def test_a_leaderboard_comes_out_the_same(board: Path) -> None:
         pytest.param(arrays("l2", set_first(float("nan"))), "l2 holds NaN or infinity", id="nan-inside"),
         pytest.param(arrays("codes", lambda a: a[:-1]), "codes is uint8 [299, 4]; wanted [300, 4]", id="shape"),
         pytest.param(change("split_digest", "0" * 16, slice(None)), "split_digest of none under none", id="data"),
-        pytest.param(repeat_row, "stands there twice", id="duplicate"),
+        pytest.param(repeat_row, "appears twice", id="duplicate"),
         pytest.param(change("schema_version", "2", slice(None)), "results.csv has schema_version 2", id="schema"),
         pytest.param(change("protocol_version", "2"), "results.csv has protocol_version 2", id="protocol"),
         pytest.param(arrays("average_precision", set_first(0.987)), "APs are not those of its counts", id="aps"),

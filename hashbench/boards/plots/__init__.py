@@ -1,1 +1,1 @@
-"""Pictures for papers; the only place that imports matplotlib."""
+"""Pictures for papers; the only package that imports matplotlib."""

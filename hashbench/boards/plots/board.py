@@ -22,12 +22,12 @@ from hashbench.metrics.average_precision import precision_within
 from hashbench.metrics.distance_counts import Counts
 
 LEGEND = 1.45  # inches that a legend needs on the right
-WIDTH, HEIGHT = 3.6, 3.0  # inches of one pair of axes, without what stands beside it
+WIDTH, HEIGHT = 3.6, 3.0  # inches of one pair of axes, without labels and legends
 Line = list[tuple[float, float]]
 
 
 def save_pictures(folder: Path, into: Path | None = None) -> list[str]:
-    """Save every picture that a leaderboard's files hold the numbers of; returns their names, without endings.
+    """Save every picture for which a leaderboard's files hold the numbers; returns their names, without suffixes.
 
     Args:
         into: another folder for the pictures.
@@ -46,7 +46,7 @@ def save_pictures(folder: Path, into: Path | None = None) -> list[str]:
 
 
 def draw_curve(board: LeaderboardFiles) -> Figure | None:
-    """Draw mAP against the budget, a line with its 95 % band a defense; None without curve.csv."""
+    """Draw mAP against the budget, with one line and its 95 % band per defense; None without curve.csv."""
     lines = {defense: _curve_of(board.curve, defense) for defense in board.defenses}
     lines = {defense: points for defense, points in lines.items() if points}
     if not lines:
@@ -74,7 +74,7 @@ def draw_curve(board: LeaderboardFiles) -> Figure | None:
 
 
 def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
-    """Draw clean mAP against the worst case with its 95 % interval, a point a defense; None without ranking.csv."""
+    """Draw clean mAP against the worst case with its 95 % interval, one point per defense; None without ranking.csv."""
     points: dict[str, tuple[float, float, float, float]] = {}
     for row in board.ranking:
         clean, worst, low, high = (number(row.get(n)) for n in ("map_clean", "map_worst", "ci_low", "ci_high"))
@@ -211,6 +211,6 @@ def _recall_of(board: LeaderboardFiles, cells: Iterable[Row]) -> Line:
 
 
 def _relevant_share(board: LeaderboardFiles) -> float | None:
-    """Precision of a ranking that knows nothing."""
+    """The precision of a random ranking."""
     shares = [share for row in board.results if (share := number(row.get("relevant_fraction"))) is not None]
     return sum(shares) / len(shares) if shares else None

@@ -53,7 +53,7 @@ def save_comparison(comparison: Comparison, path: Path) -> None:
 
 
 def save_queries(comparison: Comparison, path: Path) -> None:
-    """Save the comparison's last row query by query: a point a query, one defense across, the other upwards.
+    """Save the comparison's last row as one point per query: one defense on the x axis, the other on the y axis.
 
     Points above the diagonal are queries that the second defense keeps better, or for a targeted attack
     gives away more.

@@ -25,7 +25,7 @@ ROW, BLOCK = 0.98, 2.15  # inches of a row with its caption, and of a query
 
 
 def save_examples(examples: AttackedExamples, path: Path) -> None:
-    """Save a block of two rows a query: clean above, attacked below, each with the first items it retrieves.
+    """Save two rows per query: clean above, attacked below, each with the first items it retrieves.
 
     A right item has a blue solid frame and a tick, a wrong one an orange dashed frame and a cross. The
     perturbation is enlarged so that the budget fills the scale, around grey.

@@ -1,4 +1,4 @@
-"""How defenses are told apart in pictures: by colour, by shape, and by a name that touches no other."""
+"""How defenses are told apart in pictures: by colour, by shape, and by names that do not overlap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GAP = 9.0  # points from one name to the next
 
 @dataclass(frozen=True)
 class Mark:
-    """A defense's colour and shape. Shape and filling alone tell 26 of them apart, so grey print does too."""
+    """A defense's colour and shape. Shape and fill alone distinguish 26 of them, so grey print works too."""
 
     colour: str
     shape: str
@@ -33,7 +33,7 @@ class Mark:
 
 
 def marks(defenses: Sequence[str]) -> dict[str, Mark]:
-    """A mark for each defense, the same whatever their order; `none` is a black circle."""
+    """A mark for each defense, independent of their order; `none` is a black circle."""
     names = sorted(set(defenses) - {"none"})
     found = {"none": Mark("#000000", "o", True)}
     for place, name in enumerate(names):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WORST = "worst case"
 LETTER = 0.07  # inches a letter
-COLOURS = "cividis"  # even in lightness, so it survives grey print and colour-blind eyes
+COLOURS = "cividis"  # perceptually uniform, so it works in grey print and for colour-blind readers
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.linewidth": 0.6, "font.family": ["DejaVu Sans", "sans-serif"],
     "svg.fonttype": "none", "svg.hashsalt": "hashbench", "text.parse_math": False,
@@ -44,7 +44,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def save_matrix(board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = ()) -> None:
-    """Save a heat map of mAP in percent, defenses by attacks; attacks by defenses where they are many.
+    """Save a heat map of mAP in percent, defenses by attacks, or attacks by defenses if there are many attacks.
 
     The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
     chance has an asterisk, one without a valid number is hatched, one that nothing was to be measured
@@ -147,7 +147,7 @@ def _label_axes(axes: Axes, board: Leaderboard, attacks: Sequence[str]) -> None:
 
 
 def _labels(board: Leaderboard, attacks: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands below the columns and beside the rows."""
+    """The labels of the columns and of the rows."""
     named = [WORST if label == WORST else board.column(label) for label in attacks]
     wrapped = [_wrapped(label, "clean", board.tall) for label in named]
     defenses = [_wrapped(label, "undefended", False) for label in board.defenses]
