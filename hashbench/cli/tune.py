@@ -27,6 +27,7 @@ TRIALS = "tuning"  # a folder inside the store, so that trials never appear in t
         "--seed", "seeds", type=options.SEED, multiple=True, default=(SEED,), show_default=True,
         help="Seed of the trials; don't use one that appears in a table. Repeatable.",
     ),
+    click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),
     options.device,
     options.store,
     click.option(
