@@ -1,17 +1,20 @@
 # make run   installs hashbench into .venv and runs the main job on embedded real data
-# make test  runs the tests
+# make test  runs the tests but for the slow ones; make slow runs the studies and the fuzzing that take minutes
 # make check formats, lints and types; make bench compares speeds
 # make pins  pins what is new and what has a new version, see tests/test_pins.py
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test check bench pins clean
+.PHONY: run test slow check bench pins clean
 
 run: .venv/installed
 	$(BIN)/hashbench run --defense cgat --attack noise --attack pgd-hamming
 
 test: .venv/installed-dev
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+slow: .venv/installed-dev
+	$(BIN)/pytest --numprocesses 2 -m slow
 
 check: .venv/installed-dev
 	scripts/check
