@@ -25,13 +25,14 @@ def new_images(queries: ImageSet, eps: float, seed: int) -> Images:
     """
     clean = queries.images[torch.arange(len(queries))].float().cpu()
     generator = torch.Generator().manual_seed(derive_seed("new images", seed))
-    draws = 2 * torch.rand(len(clean), 3, generator=generator) - 1
+    draws = 2 * torch.rand(len(clean), 3, generator=generator, dtype=torch.float32) - 1
     draws = draws.sign() * (0.5 + draws.abs() / 2)  # none stays where it was
-    found, size = clean.clone(), torch.ones(len(clean))
+    found, size = clean.clone(), torch.ones(len(clean), dtype=torch.float32)
     near = torch.ones(len(clean), dtype=torch.bool)
     for _ in range(TRIES):
         moved = _moved(clean, draws * size[:, None])
-        partners = _partners(queries.labels.cpu(), torch.rand(len(clean), generator=generator))
+        chosen = torch.rand(len(clean), generator=generator, dtype=torch.float32)
+        partners = _partners(queries.labels.cpu(), chosen)
         mixed = ((1 - SHARE) * moved + SHARE * moved[partners]).clamp(0, 1)
         found[near] = mixed[near]
         near = (found - clean).flatten(1).abs().amax(1) <= eps
