@@ -1,4 +1,4 @@
-"""Calls of code that may be a plugin's."""
+"""Calls of code that may come from a plugin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashbench.errors import CodeRaised, HashbenchError
 
 
 def explain(who: str, function: Any, *args: Any) -> Any:
-    """Call code that may be a plugin's; whatever it raises ends the cell with one line.
+    """Call code that may come from a plugin; any exception becomes a one-line reason that ends the cell.
 
     Raises:
         CodeRaised: the function raised something that is not hashbench's own.

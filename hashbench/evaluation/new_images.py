@@ -1,4 +1,4 @@
-"""Images that are in no file: queries turned, shifted and mixed with others of the same labels."""
+"""Images that exist in no file: queries rotated, shifted and mixed with others of the same labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def new_images(queries: ImageSet, eps: float, seed: int) -> Images:
     """For each query an image with its labels that lies outside the budget around it, on the CPU.
 
     Args:
-        seed: of turns, shifts and partners: drawn by each run, so that nobody can know them before.
+        seed: seed of rotations, shifts and partners; each run draws its own, so that nobody can know it in advance.
     """
     clean = queries.images[torch.arange(len(queries))].float().cpu()
     generator = torch.Generator().manual_seed(derive_seed("new images", seed))
@@ -48,7 +48,7 @@ def _moved(images: Images, draws: Tensor) -> Images:
 
 
 def _partners(labels: Tensor, draws: Tensor) -> Tensor:
-    """For each query another one with the same labels; itself where there is none."""
+    """For each query another one with the same labels, or itself if there is none."""
     same = (labels[:, None] == labels[None]).all(2).double()
     own = torch.eye(len(labels), dtype=torch.float64)
     weights = torch.where((same.sum(1) > 1)[:, None], same - own, own)

@@ -73,7 +73,7 @@ def probe(
 
     The arrays hold for each query AP of `clean` with its bounds `low` and `high`, `chance`, `noise`, `one_step`,
     `black_box` and, with an undefended model, `transfer`; and, a row a budget, AP under twenty steps that start
-    anew: `plain` for `budgets` up to the threat's eps, `gentle` from eps on; and of images that are in no file
+    afresh: `plain` for `budgets` up to the threat's eps, `gentle` from eps on; and of images that are in no file
     (`new`) and of those under twenty steps (`new_attacked`). `zero_gradient` is 1 for a query without a gradient,
     `still` for one whose logits do not move, `wrong_gradient` a share of derivatives. Queries without a relevant item
     are left out; `rows` are the places of the others.

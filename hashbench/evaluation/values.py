@@ -30,7 +30,7 @@ Logits = Callable[[Images], Codes]
 def wrong_share(
     model: HashModel, points: Sequence[Images], guide: GuideCodes, noise: Images, seed: int, *, declared: bool
 ) -> Scores:
-    """For each image the share of derivatives that are not those of the values, [images].
+    """The share of each image's directional derivatives that disagree with finite differences, [images].
 
     At each point along the gradient's signs and along random signs the derivative of the logits' agreement with the
     guide is compared with central differences, in double precision where the network allows it; of several steps
@@ -57,7 +57,7 @@ def wrong_share(
 
 
 def still(model: HashModel, clean: Images, tried: Sequence[Images], seed: int) -> Scores:
-    """Which images' logits none of the tried images moves, or whose relaxed codes vanish: 0 or 1, [images]."""
+    """1 for images whose logits none of the tried images moves, or whose relaxed codes vanish, else 0: [images]."""
     with torch.no_grad():
 
         def logits(images: Images) -> Codes:
@@ -73,7 +73,7 @@ def still(model: HashModel, clean: Images, tried: Sequence[Images], seed: int) -
 
 
 def _another(network: nn.Module, images: Images, seed: int) -> Tensor:
-    """Whose codes change when gradients are asked for."""
+    """Which images get other codes when gradients are requested."""
     with seeded(seed):
         asked = network(images.clone().requires_grad_()).detach()
     with seeded(seed), torch.no_grad():
@@ -106,7 +106,7 @@ def _doubled(network: nn.Module, images: Images, seed: int) -> tuple[Logits, tup
 
 
 def _errors(values: Logits, start: Images, guide: GuideCodes, noise: Images, steps: Sequence[float]) -> list[Tensor]:
-    """Whose derivatives are wrong, along the gradient's signs and along random signs."""
+    """Which images have wrong derivatives, along the gradient's signs and along random signs."""
     asking = start.double().requires_grad_()
     logits = values(asking)
     weights = guide.double() / logits.detach().abs().mean().clamp(min=torch.finfo(torch.float64).tiny)

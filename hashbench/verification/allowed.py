@@ -1,4 +1,4 @@
-"""What a foreign row may ask of the machine that attacks it again: no files, and no more work than is stated."""
+"""Limits on what a submitted row may make `verify --rerun` do: no files, and no more work than stated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_allowed(identity: Mapping[str, Any], allowed: Allowed) -> None:
 
     Raises:
         BadInput: a parameter names a file, or numbers ask for too much work.
-        UsageError: an entry or a parameter is not to be had here.
+        UsageError: an entry or a parameter is unknown here.
     """
     named: dict[str, entries.Registry[Any]] = {
         "dataset": entries.datasets, "backbone": entries.backbones, "method": entries.methods,

@@ -1,1 +1,1 @@
-"""Codes made again in processes that have seen nothing of the evaluation."""
+"""Codes recomputed in separate processes that have seen nothing of the evaluation."""

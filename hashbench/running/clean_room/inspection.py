@@ -1,4 +1,4 @@
-"""Whether a model that isn't hashbench's own gives the codes of the run where nothing of the evaluation was seen."""
+"""Checks that a plugin's model gives the same codes in a process that has seen nothing of the evaluation."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from hashbench.running.clean_room.rooms import CleanRooms
 from hashbench.types import BinaryCodes, Images, Index
 
 HOME = Path(str(hashbench.__file__)).parent
-MOST = 1000  # images of a cell, of the database and of the training set that are coded again
-ALONE = 16  # that are coded again by themselves
-SURE = 1e-3  # mean share of bits: rounding with another company moves fewer than 1e-4
-EXCESS = 3  # by which a randomised model may differ more from the run than one process does from another
-CHANCE = 4  # bits that it may move at that, whatever the share
+MOST = 1000  # images of a cell, of the database and of the training set that are encoded again
+ALONE = 16  # queries that are also encoded one by one
+SURE = 1e-3  # mean share of bits; rounding in another batch moves fewer than 1e-4
+EXCESS = 3  # factor: a randomised model may differ from the run by so much more than two processes differ
+CHANCE = 4  # bits that may differ by chance, whatever the share
 PREFIX = "room_"
 REASON = f"{PREFIX}reason"
 Numbers = dict[str, Any]
 
 
 def needs_room(cell: Cell) -> bool:
-    """Whether code that isn't hashbench's own has a part in a cell's model."""
+    """Whether a cell's model contains code that is not hashbench's own."""
     return not all(_is_ours(choice.entry) for choice in (cell.defense, cell.subject.backbone, cell.subject.method))
 
 
 def was_inspected(numbers: Numbers) -> bool:
-    """Whether a cell's numbers tell of codes that were made again."""
+    """Whether a cell's numbers include a comparison with recomputed codes."""
     return any(name.startswith(PREFIX) for name in numbers)
 
 
 def is_stateful(numbers: Numbers) -> bool:
-    """Whether a cell's numbers say that codes could not be made again."""
+    """Whether a cell's numbers say that its codes could not be reproduced."""
     found = {name: value for name, value in numbers.items() if name.startswith(PREFIX)}
     return REASON in found or any(
         moved > SURE + EXCESS * own + CHANCE / compared for moved, own, compared in found.values()
@@ -59,7 +59,7 @@ class InspectedCell:
     """A cell under inspection: some of its crafted queries are kept while they are judged.
 
     Attributes:
-        rows: positions of those queries, drawn anew each time.
+        rows: positions of those queries, drawn at random in each run.
     """
 
     cell: Cell
@@ -71,7 +71,7 @@ class InspectedCell:
     kept: list[Images] = field(default_factory=list)
 
     def noting(self, craft: CraftAt) -> CraftAt:
-        """The same crafting, noted."""
+        """The same crafting, which keeps the crafted queries at `rows`."""
 
         def make(index: Index) -> tuple[Images, Images]:
             crafted, clean = craft(index)
@@ -81,11 +81,11 @@ class InspectedCell:
         return make
 
     def numbers(self, victim: Victim, arrays: Arrays) -> Numbers:
-        """For each kind of images: bits that differ from the run (a share), from process to process, and all.
+        """For each kind of images: shares of bits that differ from the run and between processes; number of bits.
 
-        The crafted queries are coded again, some of them alone; for the cell without an attack the database too,
-        for one with an attack the training images, as the run's model codes them when the attack has asked for all
-        that it wants.
+        The crafted queries are encoded again, some of them one by one. For the cell without an attack the database
+        is too; for a cell with an attack, the training images are, and compared with what the run's model gives
+        after the attack.
 
         Args:
             arrays: of the cell as it was judged.
@@ -128,7 +128,7 @@ class InspectedCell:
 
 
 def some(count: int) -> Index:
-    """Positions of at most 1,000 of some items, in their order, drawn anew each time."""
+    """Sorted positions of at most 1,000 of `count` items, drawn at random in each run."""
     generator = torch.Generator().manual_seed(secrets.randbits(60))
     return torch.randperm(count, generator=generator)[:MOST].sort().values
 

@@ -1,4 +1,4 @@
-"""What happens in a process of its own: the model is made again from the store, and codes some images."""
+"""Work of a clean-room process: it rebuilds the model from the store and encodes some images."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Part = Literal["images", "train", "database"]
 
 @dataclass(frozen=True)
 class ChoiceWords:
-    """A choice as it goes to another process: the name, the values, and the file that holds the function."""
+    """A choice as sent to another process: the name, the values, and the file that holds the function."""
 
     name: str
     params: Mapping[str, Value]
     file: Path
 
     def chosen(self, registry: Registry[Any]) -> Choice[Any]:
-        """The choice; its file is loaded as a plugin where nothing has registered the name yet."""
+        """The choice; its file is loaded as a plugin if nothing has registered the name yet."""
         if self.name not in {entry.name for entry in registry}:
             entries.load_plugin(self.file)
         return Choice(registry[self.name], dict(self.params))
@@ -49,13 +49,13 @@ class ChoiceWords:
 
 @dataclass(frozen=True)
 class RoomTask:
-    """What a process is to code, and how it makes the model: words, paths and perhaps images.
+    """What a process should encode, and how it makes the model: names, paths and possibly images.
 
     Attributes:
-        key: of the defended model, to be sure that it is the same here.
-        part: which images: those that are given, or those of the data set at the places `rows`.
-        alone: code each image in a batch of its own.
-        draw: makes their order, and the random numbers of a model that draws some.
+        key: key of the defended model, to check that it is the same here.
+        part: which images: the given ones, or those of the data set at the positions `rows`.
+        alone: encode each image in a batch of its own.
+        draw: seed of their order and of a randomised model's random numbers.
     """
 
     plugins: tuple[Path, ...]
@@ -83,7 +83,7 @@ def room_codes(task: RoomTask) -> BinaryCodes:
     """The binary codes of a task's images in their order [images, bits], on the CPU.
 
     Raises:
-        HashbenchError: the model can't be made here, or gives no codes.
+        HashbenchError: the model can't be made here, or returns no codes.
     """
     os.chdir(task.folder)
     torch.set_num_threads(task.threads)
@@ -91,7 +91,7 @@ def room_codes(task: RoomTask) -> BinaryCodes:
         entries.load_plugin(path)
     cell = _cell(task)
     if cell.defended_key != task.key:
-        raise BadOutput("a process of its own finds another version of the plugin or of the data; run again")
+        raise BadOutput("the plugin or the data changed while the command ran; run it again")
     victims = Victims(Checkpoints(Store(task.store)), torch.device(task.device))
     model = victims.model(cell)
     split = victims.split(cell)
@@ -116,7 +116,7 @@ def _cell(task: RoomTask) -> Cell:
 
 
 def _shuffled(model: HashModel, asked: ImageSet, task: RoomTask, device: torch.device) -> BinaryCodes:
-    """Codes of the images at the task's rows, made in another order and company than in the run."""
+    """Codes of the images at the task's rows, computed in another order and in other batches than in the run."""
     torch.manual_seed(task.draw)
     order = torch.randperm(len(task.rows), generator=torch.Generator().manual_seed(derive_seed("order", task.draw)))
     found = torch.empty(len(task.rows), task.bits)

@@ -1,4 +1,4 @@
-"""The run's side of the clean room: starts the server when it is needed, hands it tasks and takes codes back."""
+"""The run's side of the clean room: starts the server when needed, sends it tasks and receives codes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ SERVER = "hashbench.running.clean_room.server"
 
 @dataclass
 class CleanRooms:
-    """Processes of their own, each forked from a server without plugins; the first task starts it."""
+    """Clean-room processes, each forked from a server without plugins that the first task starts."""
 
     _server: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def codes(self, task: RoomTask) -> BinaryCodes:
-        """The codes of a task's images, made in a process of its own [images, bits].
+        """The codes of a task's images, computed in a new process [images, bits].
 
         Raises:
-            BadOutput: the process has none; the message says why.
+            BadOutput: the process returned no codes; the message says why.
         """
         server = self._started()
         with tempfile.TemporaryDirectory(prefix="hashbench-") as folder:
             path = Path(folder, "task")
             path.write_bytes(pickle.dumps(task))
             if server.stdin is None or server.stdout is None:
-                raise BadOutput("the process that makes codes again has no pipes")
+                raise BadOutput("the clean-room process has no pipes")
             with contextlib.suppress(OSError):
                 server.stdin.write(f"{path}\n")
                 server.stdin.flush()

@@ -1,7 +1,7 @@
-"""A process that has torch and hashbench loaded and no plugin, and forks one for each task: `python -m` starts it.
+"""A process with torch and hashbench loaded but no plugin, which forks one process per task; run by `python -m`.
 
-It reads the path of a task's file a line, and answers each with a line when the codes, or the reason why there
-are none, lie beside it.
+It reads one path of a task file per line, and answers each with a line when the codes, or the reason why there
+are none, have been written next to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CODES, REASON = "codes.pt", "reason.txt"
 def main() -> None:
     """Serve tasks until the standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a plugin prints is no answer
+    os.dup2(2, 1)  # what a plugin prints must not be taken for an answer
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
