@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -15,16 +16,18 @@ import pytest
 from hashbench.cli.main import main
 from hashbench.registry import entries
 
+LOG = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 QUICK = ("--training", "epochs=1", "--dataset", "digits")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """What a command left behind; `log` are the lines of progress on standard error, `err` the others."""
 
     code: int
     out: str
     err: str
+    log: str = field(default="", compare=False)
 
 
 Command = Callable[..., Outcome]
@@ -55,7 +58,14 @@ def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         main()
     said = capsys.readouterr()
     code = ended.value.code
-    return Outcome(code if isinstance(code, int) else 1, said.out, said.err)
+    return Outcome(code if isinstance(code, int) else 1, said.out, *without_log(said.err))
+
+
+def without_log(text: str) -> tuple[str, str]:
+    """What a command wrote to standard error without the lines of progress, and these."""
+    lines = text.splitlines(keepends=True)
+    log = [line for line in lines if LOG.match(line)]
+    return "".join(line for line in lines if not LOG.match(line)), "".join(log)
 
 
 def start(words: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:

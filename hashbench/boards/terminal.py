@@ -1,9 +1,11 @@
-"""Terminal output: tables and progress bars."""
+"""Terminal output: tables, progress bars, and lines of progress where there is no terminal."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,7 +15,7 @@ from rich.text import Text
 from hashbench.boards.compare import Comparison, format_p
 from hashbench.boards.leaderboard import Leaderboard, attack_of
 from hashbench.boards.ranking import RANKED, RankingRow
-from hashbench.progress import shown_on
+from hashbench.progress import LogLines, shown_on
 from hashbench.readers.text import printable
 
 WIDE = 200  # columns of a file or a pipe
@@ -101,9 +103,25 @@ def _plain(text: str) -> Text:
     return Text(printable(text, LONGEST))
 
 
+class _Output(Console):
+    """Standard output, whose reader may leave at any time: what was asked for is still done."""
+
+    def on_broken_pipe(self) -> None:
+        """Say the rest to nobody."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+    console = _Output(highlight=False)
+    return console if console.is_terminal else _Output(highlight=False, width=WIDE)
+
+
+def _write_line(line: str) -> None:
+    """A line on standard error; where it can't be written, the work goes on without."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{printable(line, LONGEST)}\n")
+        sys.stderr.flush()
 
 
 def _by_attack(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
@@ -166,7 +184,7 @@ class Bars:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
-    def begin(self, name: str, total: int) -> int:
+    def begin(self, name: str, total: int | None) -> int:
         """Show a bar."""
         return int(self.progress.add_task(name, total=total))
 
@@ -178,13 +196,27 @@ class Bars:
         """Remove a bar."""
         self.progress.remove_task(handle)  # type: ignore[arg-type]
 
+    def started(self, name: str) -> None:
+        """Nothing: the bars inside a job say what runs."""
+
+    def finished(self, name: str, seconds: float, *, step: bool, failed: bool) -> None:
+        """Nothing."""
+
 
 @contextmanager
-def progress_bars() -> Iterator[None]:
-    """Show the progress of all loops inside the block on standard error, if it is a terminal."""
+def shown_progress(*, quiet: bool = False) -> Iterator[None]:
+    """Show the progress of what runs inside the block on standard error: bars in a terminal, else lines.
+
+    Args:
+        quiet: show nothing.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if quiet:
         yield
+        return
+    if not console.is_terminal:
+        with LogLines(_write_line) as lines, shown_on(lines):
+            yield
         return
     columns = (TextColumn("{task.description:>24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress, shown_on(Bars(progress)):

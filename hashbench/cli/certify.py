@@ -10,6 +10,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.errors import BadParameter, InvalidCell
+from hashbench.progress import job
 
 
 @click.command(epilog="Example: hashbench certify --defense ibp --defense cgat")
@@ -25,8 +26,11 @@ from hashbench.errors import BadParameter, InvalidCell
     options.store,
     options.out,
     options.plugin,
+    options.quiet,
 )  # fmt: skip
-def certify(device: str, store: Path, out: Path, plugins: Sequence[Path], seeds: Sequence[int], **words: Any) -> None:
+def certify(
+    device: str, store: Path, out: Path, plugins: Sequence[Path], seeds: Sequence[int], quiet: bool, **words: Any
+) -> None:
     """Certify defended models: a lower bound on mAP that holds for every attack.
 
     Models that are not in the store are trained first; the undefended one is always included. A certificate bounds
@@ -37,7 +41,7 @@ def certify(device: str, store: Path, out: Path, plugins: Sequence[Path], seeds:
     from hashbench.boards.certificates import certificate_lines, certificate_table
     from hashbench.boards.leaderboard import check_writable, folder_name
     from hashbench.boards.tables import write_table, writing
-    from hashbench.boards.terminal import print_lines, progress_bars
+    from hashbench.boards.terminal import print_lines, shown_progress
     from hashbench.certification.refusal import NoCertificate
     from hashbench.registry import entries
     from hashbench.running.certificates import CertifiedModel, certify_cell, contradictions
@@ -55,7 +59,7 @@ def certify(device: str, store: Path, out: Path, plugins: Sequence[Path], seeds:
     victims, found, problems = Victims(Checkpoints(kept), target), list[CertifiedModel](), list[str]()
     for cell in resolved.cells(load_once()):
         try:
-            with progress_bars():
+            with shown_progress(quiet=quiet), job(f"certificate of {cell.defense.label}, seed {cell.seed}"):
                 found.append(certify_cell(cell, victims))
         except NoCertificate as refusal:
             print_lines([f"{cell.defense.label}, seed {cell.seed}: no certificate: {refusal}"])

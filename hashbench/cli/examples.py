@@ -28,10 +28,11 @@ from hashbench.errors import BadParameter, InvalidCell
     options.store,
     options.out,
     options.plugin,
+    options.quiet,
 )  # fmt: skip
 def gallery(
     defense: str, attack: str, positions: Sequence[int], oblivious: bool, seed: int, device: str, store: Path,
-    out: Path, plugins: Sequence[Path], **words: Any,
+    out: Path, plugins: Sequence[Path], quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Draw what an attack does to single queries.
 
@@ -41,7 +42,7 @@ def gallery(
     """
     from hashbench.boards import leaderboard
     from hashbench.boards.examples import make_examples
-    from hashbench.boards.terminal import progress_bars
+    from hashbench.boards.terminal import shown_progress
     from hashbench.boards.write import write_examples
     from hashbench.registry import entries
     from hashbench.running.request import Request, load_once
@@ -59,7 +60,7 @@ def gallery(
         raise BadParameter(f"{defense} hides no transformation from {attack}; leave out --oblivious")
     make_deterministic(target)
     try:
-        with progress_bars():
+        with shown_progress(quiet=quiet):
             made = make_examples(named[wanted], tuple(dict.fromkeys(positions)), kept, target)
     except InvalidCell as failure:
         raise BadParameter(f"{defense} under {attack} can't be drawn: {failure}") from None

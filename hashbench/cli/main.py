@@ -18,13 +18,14 @@ from hashbench.cli.certify import certify
 from hashbench.cli.check import check
 from hashbench.cli.compare import compare
 from hashbench.cli.data import data
+from hashbench.cli.endings import Commands, end, resumable
 from hashbench.cli.examples import gallery
 from hashbench.cli.migrate import migrate
 from hashbench.cli.tune import tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.workers import check_workers, measure, spread
-from hashbench.errors import BadParameter, HashbenchError, StoreUnusable
-from hashbench.readers.text import printable
+from hashbench.errors import BadParameter, StoreUnusable
+from hashbench.progress import job
 
 if TYPE_CHECKING:
     from hashbench.boards.leaderboard import Leaderboard
@@ -33,35 +34,12 @@ if TYPE_CHECKING:
     from hashbench.running.request import Request
     from hashbench.running.store import Store
 
-LONGEST = 2000  # characters of an error's line
-INTERRUPTED = 130  # the exit code of a program ended by Ctrl-C
-
 
 def main() -> None:
     """Run the command line; every error is one line on standard error."""
     # Set before torch is loaded: its idle threads would spin, and two runs at once would starve each other.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else error.message)
-        sys.exit(2)
-    except click.ClickException as error:
-        where = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
-        _fail(f"{error.format_message().rstrip('.')}{f'; see {where!r}' if where else ''}")
-    except HashbenchError as error:
-        _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-
-
-def _fail(message: str) -> None:
-    click.echo(f"error: {printable(' '.join(message.split()), LONGEST)}", err=True)
-    sys.exit(2)
+    end(lambda: cli.main(standalone_mode=False))
 
 
 _SEED: dict[str, Any] = {
@@ -70,7 +48,7 @@ _SEED: dict[str, Any] = {
 }  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: hashbench list")
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: hashbench list")
 @click.version_option(package_name="hashbench")
 def cli() -> None:
     """Measure how robust deep hashing retrieval is: defenses against attacks, in comparable numbers.
@@ -108,6 +86,7 @@ cli.add_command(migrate)
     click.option("--dry-run", is_flag=True, help="Only print the cells, what is missing, and a rough count of passes."),
     spread,
     options.plugin,
+    options.quiet,
 )  # fmt: skip
 def run(store: Path, **words: Any) -> None:
     """Train, defend, attack, and write the matrix of mAPs.
@@ -116,19 +95,16 @@ def run(store: Path, **words: Any) -> None:
     is recomputed, so the same command resumes a stopped run. The tables hold the cells of this command;
     `hashbench report` makes them from all cells of a store.
     """
-    try:
+    with resumable(store):
         _run(store=store, **words)
-    except KeyboardInterrupt:
-        click.echo(f"stopped: finished cells are kept in {store}; run the same command to resume", err=True)
-        sys.exit(INTERRUPTED)
 
 
 def _run(
     *, device: str, out: Path, store: Path, fresh: bool, suite: str | None, dry_run: bool, plugins: Sequence[Path],
-    workers: int | None, scheduler: str | None, threads: int, **words: Any,
+    workers: int | None, scheduler: str | None, threads: int, quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
     from hashbench.boards import leaderboard
-    from hashbench.boards.terminal import progress_bars
+    from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries
     from hashbench.running.forecast import forecast
     from hashbench.running.migration import migrate_store
@@ -148,22 +124,23 @@ def _run(
         choose_device(device)
     leaderboard.check_writable(out)
     kept = options.open_store(store, make=True)
-    cells = all_cells(resolved)
+    with shown_progress(quiet=quiet), job("reading the data"):
+        cells = all_cells(resolved)
     migrate_store(kept, [cell.identity for cell in cells])
     command = shlex.join(["hashbench", *sys.argv[1:]])
-    with progress_bars():
+    with shown_progress(quiet=quiet):
         results = measure(
             requests, cells, kept, workers=workers, scheduler=scheduler, threads=threads, plugins=plugins,
             device=device, fresh=fresh, command=command,
         )  # fmt: skip
-    _show(leaderboard.leaderboards(results), kept, out)
+    _show(leaderboard.leaderboards(results), kept, out, quiet=quiet)
 
 
-def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
+def _show(boards: Sequence[Leaderboard], store: Store, out: Path, *, quiet: bool) -> None:
     """Print and write leaderboards, with the flags that the store's probes raise for their rows."""
     from hashbench.boards import probe_tables
     from hashbench.boards.ranking import rank
-    from hashbench.boards.terminal import print_lines, print_matrix
+    from hashbench.boards.terminal import print_lines, print_matrix, shown_progress
     from hashbench.boards.write import write_leaderboard
 
     for board in boards:
@@ -171,7 +148,9 @@ def _show(boards: Sequence[Leaderboard], store: Store, out: Path) -> None:
         ranking = rank(board, store.arrays, probe_tables.flags_of(reports))
         print_matrix(board, ranking)
         print_lines(probe_tables.lines(reports))
-        click.echo(f"written to {write_leaderboard(board, out, store, ranking, reports)}")
+        with shown_progress(quiet=quiet), job(f"tables and pictures of {board.title}"):
+            written = write_leaderboard(board, out, store, ranking, reports)
+        click.echo(f"written to {written}")
 
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
@@ -236,7 +215,8 @@ def _describe(kind: str, entry: Entry[Any]) -> str:
 @options.store
 @options.out
 @click.option("--html", is_flag=True, help="Also write OUT/index.html, one page with all leaderboards in OUT.")
-def report(store: Path, out: Path, html: bool) -> None:
+@options.quiet
+def report(store: Path, out: Path, html: bool, quiet: bool) -> None:
     """Rebuild all tables and pictures from a store alone, without training or attacking."""
     from hashbench.boards import leaderboard
 
@@ -245,7 +225,7 @@ def report(store: Path, out: Path, html: bool) -> None:
     boards = leaderboard.leaderboards(kept.cells())
     if not boards:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
-    _show(boards, kept, out)
+    _show(boards, kept, out, quiet=quiet)
     if html:
         _write_page(out)
 

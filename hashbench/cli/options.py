@@ -61,6 +61,7 @@ plugin = click.option(
     "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
     help="A Python file with your own attacks or defenses; it is executed. Repeatable.",
 )  # fmt: skip
+quiet = click.option("--quiet", is_flag=True, help="Show no progress: no bars in a terminal, no lines elsewhere.")
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ...")
 subject = options(
     click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="The data set."),

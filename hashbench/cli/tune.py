@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import resumable
 from hashbench.errors import BadParameter
 
 SEED = 1000  # used by no table
@@ -35,18 +36,24 @@ TRIALS = "tuning"  # a folder inside the store, so that trials never appear in t
         help="The table of all trials, for `hashbench run --tuned`.",
     ),
     options.plugin,
+    options.quiet,
 )  # fmt: skip
-def tune(
-    defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], device: str, store: Path, out: Path,
-    plugins: Sequence[Path], **words: Any,
-) -> None:  # fmt: skip
+def tune(store: Path, **words: Any) -> None:
     """Tune hyper-parameters of defenses, with the same small number of trials for each.
 
     DEFENSES are names of defenses, each with its own small grid. Every combination is trained, and
     attacked on the validation queries, which no table uses; the highest mAP under attack wins. Rows of
     other defenses and data sets stay in the table.
     """
-    from hashbench.boards.terminal import progress_bars
+    with resumable(store):
+        _tune(store=store, **words)
+
+
+def _tune(
+    *, defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], device: str, store: Path, out: Path,
+    plugins: Sequence[Path], quiet: bool, **words: Any,
+) -> None:  # fmt: skip
+    from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries
     from hashbench.registry.spec import Spec
     from hashbench.running import tuning
@@ -62,7 +69,7 @@ def tune(
     for text, specs in tried.items():
         resolved = Request(defenses=tuple(specs), attacks=(attack,), **words).resolve()
         cells = resolved.cells(lambda choice: tuning.on_validation(load(choice)))
-        with progress_bars():
+        with shown_progress(quiet=quiet):
             results = list(run(cells, kept, target, command=command))
         rows = tuning.judge_trials(text, specs, label, results)
         tuning.write_table(out, rows)

@@ -40,10 +40,11 @@ TRUSTED = (
     ),
     options.device,
     options.plugin,
+    options.quiet,
 )  # fmt: skip
 def verify(
     paths: Sequence[Path], count: int | None, store: Path, seed: int | None, allow_files: bool, allow_work: int,
-    device: str, plugins: Sequence[Path],
+    device: str, plugins: Sequence[Path], quiet: bool,
 ) -> None:  # fmt: skip
     """Recompute the numbers of leaderboards from their per-query files, and report differences.
 
@@ -52,6 +53,7 @@ def verify(
     per-query files and probes, and redraws pictures and the page; with --rerun also the stored models, and single
     APs. Exit code 1 if anything is wrong.
     """
+    from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries
     from hashbench.verification.allowed import Allowed
     from hashbench.verification.board import boards_in
@@ -65,7 +67,8 @@ def verify(
     def look(folder: Path) -> Findings:
         found = _verify(folder)
         if count:
-            found.problems += _rerun(folder, found, store, count, seed, device, allowed)
+            with shown_progress(quiet=quiet):
+                found.problems += _rerun(folder, found, store, count, seed, device, allowed)
         return found
 
     failed = False
@@ -152,7 +155,6 @@ def _rerun(
     folder: Path, found: Findings, store: Path, count: int, seed: int, device: str, allowed: Allowed
 ) -> list[str]:
     """What differs when queries are attacked again, with the folder's own weights if it has any."""
-    from hashbench.boards.terminal import progress_bars
     from hashbench.running.runner import choose_device, make_deterministic
     from hashbench.running.store import Store
     from hashbench.verification.rerun import rerun
@@ -160,8 +162,7 @@ def _rerun(
 
     chosen = choose_device(device)
     make_deterministic(chosen)
-    with progress_bars():
-        if (folder / WEIGHTS).exists():
-            with tempfile.TemporaryDirectory() as place:
-                return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS, allowed)
-        return rerun(found.cells, options.open_store(store), count, seed, chosen, allowed=allowed)
+    if (folder / WEIGHTS).exists():
+        with tempfile.TemporaryDirectory() as place:
+            return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS, allowed)
+    return rerun(found.cells, options.open_store(store), count, seed, chosen, allowed=allowed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,14 +40,16 @@ def check_workers(workers: int | None, scheduler: str | None) -> None:
     """Check that the options for workers can be used.
 
     Raises:
-        BadParameter: both --workers and --scheduler are given, or Dask is not installed.
+        BadParameter: both --workers and --scheduler are given, or a library for them is not installed.
     """
     if workers is not None and scheduler is not None:
         raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
-    if (workers or scheduler) is not None and find_spec("distributed") is None:
-        raise BadParameter(
-            "--workers and --scheduler need Dask, which is not installed; run pip install 'hashbench[cluster]'"
-        )
+    for library, user in (("distributed", workers or scheduler), ("cryptography", workers)):
+        if user is not None and find_spec(library) is None:
+            raise BadParameter(
+                f"--workers and --scheduler need Dask, and {library} is not installed; "
+                "run pip install 'hashbench[cluster]'"
+            )
 
 
 def measure(
@@ -72,7 +75,7 @@ def measure(
 
     job = cluster.Job(
         tuple(requests), tuple(path.resolve() for path in plugins), Path.cwd(), store.root.resolve(), device,
-        store.clock() if fresh else None, command, threads,
+        store.clock() if fresh else None, command, threads, topic=f"hashbench-{secrets.token_hex(8)}",
     )  # fmt: skip
     with cluster.connected(workers, scheduler) as client:
         results = cluster.measure(client, job, cells, store)

@@ -104,6 +104,11 @@ class Cell:
         }
 
     @property
+    def place(self) -> str:
+        """The data set, the code length and the seed, for people."""
+        return f"{self.subject.dataset.label}, {self.subject.bits} bits, seed {self.seed}"
+
+    @property
     def versions(self) -> Versions:
         """The current version of each entry and of the training loop, by role."""
         subject = self.subject

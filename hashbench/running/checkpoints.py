@@ -9,6 +9,7 @@ from hashbench.errors import BadOutput
 from hashbench.models.helpers import NONE, Settings, Tensors, Versions, on_cpu
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
+from hashbench.progress import job
 from hashbench.running.cell import Cell
 from hashbench.running.store import MODELS, Store, StoredTensors
 from hashbench.seeds import seeded
@@ -85,7 +86,8 @@ class Helpers:
 
         def train() -> StoredTensors:
             passes = Passes()
-            with seeded(seed), counted(self.model, passes):
+            what = f"training {name} for {self.cell.defense.label}, {self.cell.place}"
+            with job(what), seeded(seed), counted(self.model, passes):
                 tensors = on_cpu(make())
             facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}
             return StoredTensors(tensors, facts)

@@ -16,13 +16,13 @@ from typing import Any
 import dask
 import numpy as np
 import torch
-from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, Security, as_completed, get_worker
 from distributed.comm.addressing import get_address_host_port, parse_address
 
 from hashbench.errors import BadParameter, ClusterLost, InvalidCell
 from hashbench.metrics.distance_counts import Counts, count
 from hashbench.metrics.packed_codes import Bits
-from hashbench.progress import track
+from hashbench.progress import Relay, relayed, shown_on, track
 from hashbench.registry import entries
 from hashbench.running.cell import Cell
 from hashbench.running.probes import one_a_model, probe_key
@@ -51,6 +51,7 @@ class Job:
         folder: the command's working folder, against which relative paths in words are read.
         since: with --fresh, the store's time at the command's start; what is older is made again.
         threads: torch threads of each process.
+        topic: the name under which workers tell the command what they begin and end.
     """
 
     requests: tuple[Request, ...]
@@ -61,11 +62,15 @@ class Job:
     since: float | None
     command: str
     threads: int
+    topic: str
 
 
 @contextmanager
 def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     """A client of a scheduler that is there, or of a local cluster of worker processes that ends with the block.
+
+    A scheduler runs whatever code it is sent. The local one listens on the loopback address only, and answers nobody
+    who lacks a certificate that is made for this block and kept in memory.
 
     Raises:
         BadParameter: the scheduler's address can't be read.
@@ -82,7 +87,7 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             address = stack.enter_context(
                 LocalCluster(
                     n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                    memory_limit=None, silence_logs=logging.CRITICAL,
+                    memory_limit=None, silence_logs=logging.CRITICAL, security=Security.temporary(),
                 )
             )  # fmt: skip
         try:
@@ -100,11 +105,12 @@ def measure(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> li
         UsageError: a worker can't carry out the job.
     """
     _check_workers(client)
+    _listen(client, job)
     results = {cell.key: stored for cell in cells if (stored := store.cell(cell.key, job.since))}
     tasks = _submit(client, job, [cell for cell in cells if cell.key not in results])
     with _reached(store):
         finished = as_completed(list(tasks), loop=client.loop)
-        for step in track(range(len(cells)), "total"):
+        for step in track(range(len(cells)), "cells"):
             if step >= len(results):
                 future = next(finished)
                 results[tasks[future]] = future.result()
@@ -118,12 +124,13 @@ def probe(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> None
         ClusterLost: the scheduler is gone, or a task has killed one worker after the other.
         UsageError: a worker can't carry out the job.
     """
+    _listen(client, job)
     submit = functools.partial(client.submit, pure=False, resources=_needs(client, job.device))
     lacking = [cell for cell in one_a_model(cells) if not store.probe(probe_key(cell), job.since)]
     tasks = [submit(_probe, job, cell.key) for cell in lacking]
     with _reached(store):
         finished = as_completed(tasks, loop=client.loop)
-        for _ in track(range(len(tasks)), "sanity"):
+        for _ in track(range(len(tasks)), "probes"):
             next(finished).result()
 
 
@@ -178,6 +185,12 @@ def _submit(client: Client, job: Job, cells: Sequence[Cell]) -> dict[Future[Resu
     return tasks
 
 
+def _listen(client: Client, job: Job) -> None:
+    """Show what the workers begin and end."""
+    show = relayed()
+    client.subscribe_topic(job.topic, lambda event: show(event[1]))
+
+
 def _check_address(scheduler: str | None) -> None:
     try:
         if scheduler is not None:
@@ -221,7 +234,8 @@ def _probe(job: Job, cell_key: str) -> None:
 
 @contextmanager
 def _at_work(job: Job) -> Iterator[None]:
-    with _alone:
+    tell = functools.partial(get_worker().log_event, job.topic)
+    with _alone, shown_on(Relay(tell)):
         torch.set_num_threads(job.threads)
         try:
             move = contextlib.chdir(job.folder)

@@ -12,8 +12,8 @@ import torch
 
 from hashbench.errors import BadParameter, CodeRaised, InvalidCell
 from hashbench.evaluation.judge import judge_crafted
-from hashbench.progress import track
-from hashbench.running.cell import Cell
+from hashbench.progress import job, track
+from hashbench.running.cell import Cell, column_name
 from hashbench.running.checkpoints import Checkpoints
 from hashbench.running.clean_room.inspection import InspectedCell, needs_room, some, was_inspected
 from hashbench.running.clean_room.rooms import CleanRooms
@@ -44,11 +44,11 @@ def run(
     make_deterministic(device)
     runner = Runner(store, device, store.clock() if fresh else None, command, tuple(plugins))
     valid = []
-    for cell in track(cells, "total"):
+    for cell in track(cells, "cells"):
         result = runner.result(cell)
         valid += [cell] if result.status == "valid" else []
         yield result
-    for cell in track(one_a_model(valid) if probing else (), "sanity"):
+    for cell in track(one_a_model(valid) if probing else (), "probes"):
         runner.probe(cell)
 
 
@@ -106,8 +106,14 @@ class Runner:
         stored = self.stored(cell)
         if stored:
             return stored
-        with self.store.lock(cell.key, f"{cell.defense.label} under {cell.attack.label}"):
-            return self.stored(cell) or self._measure(cell, failure or self.victims.defended(cell))
+        name = f"{cell.defense.label} under {column_name(cell.attack.label, cell.attacker)}"
+        with self.store.lock(cell.key, name):
+            stored = self.stored(cell)
+            if stored:
+                return stored
+            model = failure or self.victims.defended(cell)
+            with job(f"{name}, {cell.place}", step=True):
+                return self._measure(cell, model)
 
     def stored(self, cell: Cell) -> Result | None:
         """A cell's result from the store, with the trials that its defense was chosen by now; None if it has none."""
@@ -133,7 +139,8 @@ class Runner:
     def _probe(self, cell: Cell, model: DefendedModel) -> Result:
         undefended = None if cell.defense.name == "none" else self.victims.undefended(cell)
         host, split = host_facts(self.device, self.command), self.victims.split(cell)
-        return self.store.save_probe(*measure(cell, split, model.victim, undefended, model.facts, host))
+        with job(f"probe of {cell.defense.label}, {cell.place}", step=True):
+            return self.store.save_probe(*measure(cell, split, model.victim, undefended, model.facts, host))
 
     def _measure(self, cell: Cell, model: DefendedModel | InvalidCell) -> Result:
         """Attack the victim and store what comes out."""

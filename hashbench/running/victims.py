@@ -20,6 +20,7 @@ from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.models.transformed import bare
 from hashbench.models.weight_files import tensor_digest
+from hashbench.progress import job
 from hashbench.registry.protocols import Method
 from hashbench.running.cell import ADAPTIVE, Cell, Subject
 from hashbench.running.checkpoints import Checkpoints, Helpers, model_key
@@ -197,11 +198,12 @@ class Victims:
 
         What comes back always went through the store, so that a resumed run sees the same weights.
         """
+        what = f"the model {cell.subject.method.label}" if key == cell.clean_key else cell.defense.label
 
         def train() -> StoredTensors:
             savepoint = Savepoint(self.checkpoints.store, key, Passes(), self.checkpoints.fresh)
             passes = savepoint.passes
-            with counted(start, passes), kept_at(savepoint):
+            with job(f"training {what}, {cell.place}"), counted(start, passes), kept_at(savepoint):
                 model = make()
             savepoint.finish()
             size = len(cell.subject.split.train)
@@ -213,7 +215,6 @@ class Victims:
             }
             return StoredTensors(model.state_dict(), facts)
 
-        what = f"the model {cell.subject.method.label}" if key == cell.clean_key else cell.defense.label
         weights = self.checkpoints.get(key, what, train)
         model = new_model(cell.subject).to(self.device)
         try:

@@ -61,7 +61,7 @@ def rerun(
     random = np.random.default_rng(seed)
     problems = []
     by_model = sorted(cells, key=lambda cell: (cell[0].identity["defense"], cell[0].identity["seed"]))
-    for result, arrays in track(by_model, "rerun"):
+    for result, arrays in track(by_model, "rows"):
         number = len(arrays["average_precision"])
         positions = np.sort(random.choice(number, min(count, number), replace=False))
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import QUICK, hashbench, start
+from command import QUICK, hashbench, start, without_log
 
 FRAGILE = """
 import os, signal
@@ -96,7 +96,7 @@ def folder(tmp_path: Path) -> Path:
 def finish(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert err == ""
+    assert without_log(err)[0] == ""
     return out
 
 
@@ -152,7 +152,7 @@ def test_a_lost_scheduler_is_one_line_and_loses_nothing(alone: Path, folder: Pat
     process, address = scheduler(folder, 1)
     (folder / "kill-in-attack").write_text(str(process.pid))
     run = start((*WORDS, "--scheduler", address), folder)
-    _, err = run.communicate(timeout=120)
+    err, _ = without_log(run.communicate(timeout=120)[1])
     process.communicate()
     assert run.returncode == 2
     assert err.startswith("error: the scheduler is gone; finished cells are kept in ")
@@ -175,7 +175,7 @@ def test_ctrl_c_leaves_no_worker(folder: Path) -> None:
     time.sleep(6)
     children = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=False).stdout.split()
     run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=60)
+    err, _ = without_log(run.communicate(timeout=60)[1])
     assert run.returncode == 130
     assert err.startswith("stopped: finished cells are kept")
     assert err.count("\n") == 1
@@ -258,7 +258,7 @@ def test_wrong_words_about_workers_are_one_line(
 )
 def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, address: str, message: str) -> None:
     run = start(("run", *QUICK, "--scheduler", address), tmp_path)
-    _, err = run.communicate(timeout=60)
+    err, _ = without_log(run.communicate(timeout=60)[1])
     assert run.returncode == 2
     assert err == f"error: {message}\n"
 
@@ -270,5 +270,43 @@ def test_without_dask_one_line_says_what_to_install(
     outcome = hashbench(capsys, monkeypatch, "run", *QUICK, "--workers", "2")
     assert outcome.code == 2
     assert outcome.err == (
-        "error: --workers and --scheduler need Dask, which is not installed; run pip install 'hashbench[cluster]'\n"
+        "error: --workers and --scheduler need Dask, and distributed is not installed; "
+        "run pip install 'hashbench[cluster]'\n"
     )
+
+
+def test_a_client_without_the_certificate_is_refused(folder: Path) -> None:
+    program = """
+import distributed, pytest
+from hashbench.running.cluster import connected
+if __name__ == "__main__":
+    with connected(1, None) as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:"), address
+        worker = next(iter(client.scheduler_info()["workers"]))
+        assert worker.startswith("tls://127.0.0.1:"), worker
+        assert client.submit(int, "7").result() == 7
+        stranger = distributed.Security.temporary().get_connection_args("client")
+        open = distributed.Security(require_encryption=False).get_connection_args("client")
+        for place in (address, worker):
+            for place, words in ((place, stranger), (place.replace("tls:", "tcp:"), open)):
+                with pytest.raises(OSError) as refused:
+                    client.sync(distributed.rpc(place, connection_args=words, timeout=5).identity)
+                print(type(refused.value).__name__, flush=True)
+        assert client.submit(int, "8").result() == 8
+"""
+    (folder / "stranger.py").write_text(program)
+    done = subprocess.run([sys.executable, "stranger.py"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 4, done.stdout
+
+
+def test_workers_tell_what_they_train_and_measure(folder: Path) -> None:
+    run = start((*WORDS, "--workers", "2"), folder)
+    _, log = without_log(run.communicate(timeout=300)[1])
+    assert run.returncode == 0
+    for job in ("training the model csq", "training fragile", "none under none", "fragile under brittle,", "probe of"):
+        assert f"start: {job}" in log
+        assert f"done: {job}" in log
+    assert "failed: training broken, " in log
+    assert "cells: 9 of 9" in log

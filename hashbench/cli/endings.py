@@ -1,0 +1,159 @@
+"""How a command ends: with what it was asked for, or with one line and an exit code, whatever stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from hashbench.errors import HashbenchError
+from hashbench.readers.text import printable
+
+LONGEST = 2000  # characters of an error's line
+FAILED = 2  # the exit code of a request that can't be carried out
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # signals that ask a program to end
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asks the command to end.
+
+    Attributes:
+        code: the exit code of a program that such a signal ended.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+class _Signals:
+    """The first signal raises `Stopped`, so that workers are ended and messages printed; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.asked = self.said = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked = True
+            raise Stopped(number)
+        if not self.said:
+            with contextlib.suppress(OSError):
+                os.write(2, b"stopped at once; what was finished is kept\n")
+        os._exit(128 + number)
+
+
+_signals = _Signals()
+
+
+def end(command: Callable[[], int | None]) -> NoReturn:
+    """Run a command and exit with its code; every error is one line on standard error."""
+    with _heard():
+        try:
+            sys.exit(command() or 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.ctx.get_help() if error.ctx else error.message)
+            sys.exit(FAILED)
+        except click.ClickException as error:
+            where = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+            _fail(f"{error.format_message().rstrip('.')}{f'; see {where!r}' if where else ''}")
+        except HashbenchError as error:
+            _fail(str(error))
+        except click.Abort:
+            _stop(Stopped(), "stopped")
+        except _HandedOnError as error:
+            if isinstance(error.cause, OSError):
+                _lose(error.cause)
+            _stop(error.cause if isinstance(error.cause, Stopped) else Stopped(), "stopped")
+
+
+class Commands(click.Group):
+    """A group of commands for `end`, which hears of signals and lost output itself: click would say it otherwise."""
+
+    def make_context(self, *words: Any, **more: Any) -> click.Context:
+        """As click does."""
+        with _handed_on():
+            return super().make_context(*words, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        with _handed_on():
+            return super().invoke(ctx)
+
+
+class _HandedOnError(Exception):
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+@contextmanager
+def _handed_on() -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        raise _HandedOnError(error) from error
+
+
+@contextmanager
+def resumable(store: Path) -> Iterator[None]:
+    """Say on a signal that the store keeps what was finished."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        stop = error if isinstance(error, Stopped) else Stopped()
+        _stop(stop, f"stopped: finished cells are kept in {store}; run the same command to resume")
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Listen to signals, but for those that the parent wants ignored, as nohup does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in before.items():
+        if handler in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _signals)
+    try:
+        yield
+    finally:
+        if not _signals.asked:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _stop(stop: Stopped, message: str) -> NoReturn:
+    _signals.said = True
+    _say(message)
+    sys.exit(stop.code)
+
+
+def _fail(message: str) -> NoReturn:
+    _say(f"error: {printable(' '.join(message.split()), LONGEST)}")
+    sys.exit(FAILED)
+
+
+def _lose(error: OSError) -> NoReturn:
+    """End where something can't be read or written; a reader that has left, as `head` does, has what it wanted."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        sys.exit(0)
+    what = f"can't use {error.filename}" if error.filename else "can't write the output"
+    _fail(f"{what} ({error.strerror or error}); free some space, or choose another place")
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
