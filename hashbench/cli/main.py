@@ -110,7 +110,7 @@ cli.add_command(migrate)
         "--suite", metavar="NAME",
         help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack extend each run.",
     ),
-    click.option("--dry-run", is_flag=True, help="Only print the cells, what is missing, and a rough count of passes."),
+    click.option("--dry-run", is_flag=True, help="Only print what is missing, what would run, and how long."),
     spread,
     options.plugin,
 )  # fmt: skip
@@ -145,7 +145,7 @@ def _run(
         entries.load_plugin(path)
     requests = _requests(suite, words)
     if dry_run:
-        for line in forecast(requests):
+        for line in forecast(requests, choose_device(device)):
             click.echo(line)
         return
     resolved = [request.resolve() for request in requests]
