@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,6 +75,14 @@ class Comparison:
     def _caution(self) -> str:
         seeds = self.pairing.seeds
         return "" if len(seeds) > 1 else "; one seed, so this is about these two models, not about other trainings"
+
+    def document(self) -> dict[str, Any]:
+        """The comparison as plain values: mAPs and differences in [0, 1], one entry of `rows` per attack."""
+        rows = [{**vars(row), "told_apart": row.told_apart} for row in self.rows]
+        return {
+            "defenses": self.pairing.defenses, "seeds": self.pairing.seeds, "left_out": self.pairing.left_out,
+            "clean": self.clean, "train_cost": self.cost, "rows": rows, "conclusion": self.sentence,
+        }  # fmt: skip
 
     def table(self) -> pd.DataFrame:
         """One row per comparison; the same digits each time."""

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: hashbench check pgd-hamming")
 @click.argument("target", metavar="FILE_OR_NAME")
+@options.as_json
 @options.plugin
-def check(target: str, plugins: tuple[Path, ...]) -> None:
+def check(target: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Check whether an attack or a defense follows the rules; each failure comes with a fix.
 
     FILE_OR_NAME is a Python file, whose attacks and defenses are all checked, or a name, optionally with
@@ -30,14 +31,19 @@ def check(target: str, plugins: tuple[Path, ...]) -> None:
 
     for path in plugins:
         entries.load_plugin(path)
-    failed = False
+    checked = []
     for kind, spec in _chosen(target):
-        click.secho(f"{kind} {spec.name}", bold=True)
+        if not as_json:
+            click.secho(f"{kind} {spec.name}", bold=True)
         lines = _lines(kind, spec)
-        for line in lines:
+        for line in [] if as_json else lines:
             click.secho(f"  {line}", fg="red" if line.passed is False else None)
-        failed |= any(line.passed is False for line in lines)
-    if failed:
+        passed = not any(line.passed is False for line in lines)
+        checked.append({"kind": kind, "name": spec.name, "passed": passed, "rules": [vars(line) for line in lines]})
+    passed = all(one["passed"] for one in checked)
+    if as_json:
+        options.print_document({"passed": passed, "checked": checked})
+    if not passed:
         click.get_current_context().exit(1)
 
 

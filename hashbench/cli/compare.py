@@ -24,13 +24,15 @@ from hashbench.cli import options
     click.option(
         "--seed", "seeds", type=options.SEED, multiple=True, help="A seed. Repeatable.  [default: all that both have]"
     ),
+    options.as_json,
     options.store,
     options.out,
     options.plugin,
 )  # fmt: skip
 def compare(
     first: str, second: str, attacks: Sequence[str], dataset: str | None, method: str | None, backbone: str | None,
-    bits: int | None, eps: str | None, seeds: Sequence[int], store: Path, out: Path, plugins: Sequence[Path],
+    bits: int | None, eps: str | None, seeds: Sequence[int], as_json: bool, store: Path, out: Path,
+    plugins: Sequence[Path],
 ) -> None:  # fmt: skip
     """Tell which of two defenses is better, or that they can't be told apart.
 
@@ -64,6 +66,10 @@ def compare(
     filters |= {} if eps is None else {"eps": read_eps(eps)}
     labels = [label_of(entries.attacks, text, {r.identity["attack"] for r in results}) for text in attacks]
     comparison = compared(kept, pair(results, (first, second), labels, seed=seeds, **filters))
+    written = write_comparison(comparison, out)
+    if as_json:
+        options.print_document({**comparison.document(), "written": written})
+        return
     print_comparison(comparison)
-    for path in write_comparison(comparison, out):
+    for path in written:
         click.echo(f"written to {path}")

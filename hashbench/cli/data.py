@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
+from hashbench.cli import options
+
 
 @click.command(epilog="Example: hashbench data digits")
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data set.")
-@click.option(
-    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
-    help="A Python file with your own data set; it is executed. Repeatable.",
-)  # fmt: skip
-def data(name: str, root: Path | None, plugins: tuple[Path, ...]) -> None:
+@options.as_json
+@options.plugin
+def data(name: str, root: Path | None, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Describe a data set, and what is missing from it.
 
     NAME is a data set, optionally with parameters (lists:size=64). Prints the number of images,
@@ -36,5 +36,8 @@ def data(name: str, root: Path | None, plugins: tuple[Path, ...]) -> None:
         lines = inspect_lists(choice.name, **choice.params)  # type: ignore[arg-type]
     else:
         lines = inspect_split(choice.name, choice.call())
+    if as_json:
+        options.print_document({"dataset": choice.name, "facts": [line.document for line in lines]})
+        return
     for line in lines:
-        click.echo(line)
+        click.echo(line.text)

@@ -18,9 +18,11 @@ from hashbench.cli.certify import certify
 from hashbench.cli.check import check
 from hashbench.cli.compare import compare
 from hashbench.cli.data import data
-from hashbench.cli.endings import Commands, end, resumable
+from hashbench.cli.endings import end, resumable
 from hashbench.cli.examples import gallery
+from hashbench.cli.listing import list_
 from hashbench.cli.migrate import migrate
+from hashbench.cli.sections import SectionedGroup
 from hashbench.cli.tune import tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.workers import check_workers, measure, spread
@@ -30,9 +32,10 @@ from hashbench.progress import job
 if TYPE_CHECKING:
     from hashbench.boards.leaderboard import Leaderboard
     from hashbench.metrics.score import Retrieval
-    from hashbench.registry.entries import Entry
     from hashbench.running.request import Request
     from hashbench.running.store import Store
+
+SCORES = ("map", "map_low", "map_high", "chance_map")
 
 
 def main() -> None:
@@ -48,7 +51,9 @@ _SEED: dict[str, Any] = {
 }  # fmt: skip
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: hashbench list")
+@click.group(
+    cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: hashbench list"
+)
 @click.version_option(package_name="hashbench")
 def cli() -> None:
     """Measure how robust deep hashing retrieval is: defenses against attacks, in comparable numbers.
@@ -57,6 +62,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(list_)
 cli.add_command(data)
 cli.add_command(tune)
 cli.add_command(certify)
@@ -83,7 +89,7 @@ cli.add_command(migrate)
         "--suite", metavar="NAME",
         help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack extend each run.",
     ),
-    click.option("--dry-run", is_flag=True, help="Only print the cells, what is missing, and a rough count of passes."),
+    click.option("--dry-run", is_flag=True, help="Only print what is missing, what would run, and how long."),
     spread,
     options.plugin,
     options.quiet,
@@ -116,7 +122,7 @@ def _run(
         entries.load_plugin(path)
     requests = _requests(suite, words)
     if dry_run:
-        for line in forecast(requests):
+        for line in forecast(requests, choose_device(device)):
             click.echo(line)
         return
     resolved = [request.resolve() for request in requests]
@@ -176,41 +182,6 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
     ]
 
 
-@cli.command("list", epilog="Example: hashbench list attacks")
-@click.argument("kind", required=False, type=click.Choice(["attacks", "defenses", "methods", "backbones", "datasets"]))
-@options.plugin
-def list_(kind: str | None, plugins: Sequence[Path]) -> None:
-    """List what is registered, with parameters and papers."""
-    from hashbench.registry.torch_free import registries
-
-    with registries(whole=bool(plugins)) as registry:
-        for path in plugins:
-            registry.load_plugin(path)
-        for name in ("attacks", "defenses", "methods", "backbones", "datasets"):
-            if kind in (None, name):
-                click.secho(name, bold=True)
-                for entry in getattr(registry, name):
-                    click.echo(_describe(name, entry))
-
-
-def _describe(kind: str, entry: Entry[Any]) -> str:
-    from hashbench.registry.parameters import parameters
-
-    facts = [f"goal: {entry.goal}", f"access: {entry.access}"] if kind == "attacks" else []
-    if kind == "defenses":
-        facts += [
-            f"{name}: {'yes' if value else 'no'}"
-            for name, value in (("trains", entry.trains), ("transforms", entry.transforms))
-        ]
-    facts += [f"version: {entry.version}"] if entry.version > 1 else []
-    facts += [f"paper: {entry.paper}"] if entry.paper else []
-    facts += [f"presets: {', '.join(entry.presets)}"] if entry.presets else []
-    lines = [f"  {entry.name:<16} {entry.summary}"]
-    lines += [f"{'':19}{'; '.join(facts)}"] if facts else []
-    lines += [f"{'':19}{p}{f'  ({p.range})' if p.range else ''}" for p in parameters(entry.function)]
-    return "\n".join(lines)
-
-
 @cli.command(epilog="Example: hashbench report --store runs --out leaderboards --html")
 @options.store
 @options.out
@@ -248,7 +219,8 @@ def _write_page(folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--at", type=click.IntRange(1), metavar="K", help="Score the first K ranks only: AP@K.")
 @click.option("--queries", is_flag=True, help="Also print each query's AP.")
-def score(file: Path, at: int | None, queries: bool) -> None:
+@options.as_json
+def score(file: Path, at: int | None, queries: bool, as_json: bool) -> None:
     """Score your own codes.
 
     FILE is an .npz file with query_codes and database_codes [items, bits] (only signs matter) and
@@ -257,12 +229,17 @@ def score(file: Path, at: int | None, queries: bool) -> None:
     """
     from hashbench.metrics.score import score_file
 
-    click.echo(_scores(score_file(file, at), queries))
+    found = score_file(file, at)
+    if as_json:
+        each = {"average_precision": found.average_precision, "low": found.low, "high": found.high}
+        document = {name: getattr(found, name) for name in (*SCORES, "n_without_relevant")}
+        options.print_document(document | ({name: v.tolist() for name, v in each.items()} if queries else {}))
+    else:
+        click.echo(_scores(found, queries))
 
 
 def _scores(found: Retrieval, queries: bool) -> str:
-    names = ("map", "map_low", "map_high", "chance_map")
-    lines = [f"{name:<19} {getattr(found, name):.6f}" for name in names]
+    lines = [f"{name:<19} {getattr(found, name):.6f}" for name in SCORES]
     lines.append(f"n_without_relevant  {found.n_without_relevant}")
     if queries:
         lines.append("query,average_precision,low,high")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,6 +51,22 @@ def open_store(path: Path, *, make: bool = False) -> Store:
     return found
 
 
+def print_document(document: Any) -> None:
+    """Print one JSON document; numbers that are NaN become null, paths become texts."""
+    click.echo(json.dumps(_as_json(document), indent=2, allow_nan=False))
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str | None) else str(value)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 store = click.option(
     "--store", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
     help="Folder that keeps models and results.",
@@ -59,7 +77,8 @@ out = click.option(
 )  # fmt: skip
 plugin = click.option(
     "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
-    help="A Python file with your own attacks or defenses; it is executed. Repeatable.",
+    help="A Python file that registers anything of your own: attacks, defenses, methods, networks, data sets. "
+    "Its code is executed, so name only files that you trust. Repeatable.",
 )  # fmt: skip
 quiet = click.option("--quiet", is_flag=True, help="Show no progress: no bars in a terminal, no lines elsewhere.")
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ...")

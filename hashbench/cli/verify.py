@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,12 +39,13 @@ TRUSTED = (
         help="With --rerun, how many times the work of its defaults an attack, a defense or a data set may ask for.",
     ),
     options.device,
+    options.as_json,
     options.plugin,
     options.quiet,
 )  # fmt: skip
 def verify(
     paths: Sequence[Path], count: int | None, store: Path, seed: int | None, allow_files: bool, allow_work: int,
-    device: str, plugins: Sequence[Path], quiet: bool,
+    device: str, as_json: bool, plugins: Sequence[Path], quiet: bool,
 ) -> None:  # fmt: skip
     """Recompute the numbers of leaderboards from their per-query files, and report differences.
 
@@ -71,16 +72,25 @@ def verify(
                 found.problems += _rerun(folder, found, store, count, seed, device, allowed)
         return found
 
-    failed = False
+    looked = []
     for folder in boards_in(paths):
         found = _in_any_case(look, folder)
         again = f"; {count} queries of each attacked again, drawn with --seed {seed}" if count else ""
-        failed |= _say(folder, found, f", {len(found.cells)} cells recomputed{again}")
+        looked.append(_verdict(folder, found))
+        if not as_json:
+            _say(folder, found, f", {len(found.cells)} cells recomputed{again}")
     for path in paths:
         if (path / "index.html").exists():
-            failed |= _say(path / "index.html", _in_any_case(check_page, path), "")
-    click.echo(TRUSTED)
-    if failed:
+            looked.append(_verdict(path / "index.html", found := _in_any_case(check_page, path)))
+            if not as_json:
+                _say(path / "index.html", found, "")
+    verified = all(one["verified"] for one in looked)
+    if as_json:
+        attacked = {"queries": count, "seed": seed} if count else None
+        options.print_document({"verified": verified, "attacked_again": attacked, "places": looked, "note": TRUSTED})
+    else:
+        click.echo(TRUSTED)
+    if not verified:
         click.get_current_context().exit(1)
 
 
@@ -103,13 +113,20 @@ def _in_any_case(look: Callable[[Path], Findings], folder: Path) -> Findings:
         return Findings([f"it takes more memory or depth than there is ({type(error).__name__})"])
 
 
-def _say(place: Path, found: Findings, more: str) -> bool:
-    """Print one verdict and what led to it; returns whether the folder is refused."""
+def _verdict(place: Path, found: Findings) -> dict[str, Any]:
+    """What was found in one place, for a JSON document."""
+    return {
+        "path": place, "verified": not found.problems, "cells": len(found.cells), "problems": found.problems,
+        "warnings": found.warnings, "notes": found.notes,
+    }  # fmt: skip
+
+
+def _say(place: Path, found: Findings, more: str) -> None:
+    """Print one verdict and what led to it."""
     state = "REFUSED" if found.problems else "verified"
     click.secho(f"{printable(str(place))}: {state}{more}", fg="red" if found.problems else None)
     for line in found.lines():
         click.echo(f"  {line}")
-    return bool(found.problems)
 
 
 @click.command(epilog="Example: hashbench submit cgat --attack pgd-hamming --store runs --out sent")

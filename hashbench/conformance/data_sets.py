@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +34,21 @@ ROWS = 256  # queries that are compared with the whole database at once
 TITLES = {"database": "database", "train": "train", "test": "queries"}
 
 
-def inspect_lists(name: str, root: Path | None, size: int, eps: float) -> Iterator[str]:
+@dataclass(frozen=True)
+class DataLine:
+    """One thing that is known of a data set: what it is about, its values by name, and the same in words."""
+
+    about: str
+    values: Mapping[str, Any]
+    text: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What it is about and its values, without the words."""
+        return {"about": self.about, **self.values}
+
+
+def inspect_lists(name: str, root: Path | None, size: int, eps: float) -> Iterator[DataLine]:
     """Lines about a folder of images with list files, whether or not it is complete.
 
     Raises:
@@ -44,27 +60,38 @@ def inspect_lists(name: str, root: Path | None, size: int, eps: float) -> Iterat
     folder = checked_folder(name, root)
     roles, missing = _read_what_is_there(folder, origin)
     check_classes(folder, list(roles.values()))
-    yield f"{name} in {folder}"
+    yield DataLine("folder", {"path": str(folder), "eps": eps}, f"{name} in {folder}")
     for role in roles.values():
         yield _described(role)
     yield from _overlaps(roles)
     yield from _chance_lines(roles)
     absent = [n for n in _all_names(roles) if not (folder / n).is_file()]
     total = len(_all_names(roles))
-    yield f"images: {total - len(absent)} of {total} found"
+    found = {"found": total - len(absent), "listed": total}
+    yield DataLine("images", found, f"images: {total - len(absent)} of {total} found")
     for path in missing:
-        yield f"missing: {path}; get it from {origin.lists}"
+        yield DataLine(
+            "missing", {"path": str(path), "source": origin.lists}, f"missing: {path}; get it from {origin.lists}"
+        )
     if absent:
-        yield f"missing: {len(absent)} images, the first one {folder / absent[0]}; get them from {origin.images}"
+        first = str(folder / absent[0])
+        text = f"missing: {len(absent)} images, the first one {first}; get them from {origin.images}"
+        yield DataLine("missing", {"path": first, "images": len(absent), "source": origin.images}, text)
     complete = not missing and not absent
-    yield f"lists digest: {list_digest(roles.values())} (paths and labels of {', '.join(roles)})"
-    digest = list_split(origin, folder, size, eps).digest if complete else "none yet, since it covers the image files"
-    yield f"split digest: {digest}"
+    lists = list_digest(roles.values())
+    text = f"lists digest: {lists} (paths and labels of {', '.join(roles)})"
+    yield DataLine("lists digest", {"digest": lists, "roles": list(roles)}, text)
+    digest = list_split(origin, folder, size, eps).digest if complete else None
+    text = f"split digest: {digest or 'none yet, since it covers the image files'}"
+    yield DataLine("split digest", {"digest": digest}, text)
 
 
-def inspect_split(name: str, split: RetrievalSplit) -> Iterator[str]:
+def inspect_split(name: str, split: RetrievalSplit) -> Iterator[DataLine]:
     """Lines about a data set that is already loaded."""
-    yield f"{name}: {split.channels} x {split.size} x {split.size} pixels, eps {split.eps * 255:g}/255"
+    shape = {"channels": split.channels, "size": split.size, "eps": split.eps}
+    yield DataLine(
+        "images", shape, f"{name}: {split.channels} x {split.size} x {split.size} pixels, eps {split.eps * 255:g}/255"
+    )
     roles = {
         "database": split.database.labels,
         "train": split.train.labels,
@@ -72,9 +99,12 @@ def inspect_split(name: str, split: RetrievalSplit) -> Iterator[str]:
         "validation queries": split.validation.labels,
     }
     for title, labels in roles.items():
-        yield f"{title}: {len(labels)} images; {_label_facts(labels)}"
+        values, words = _label_facts(labels)
+        yield DataLine(
+            "role", {"role": title, "images": len(labels), **values}, f"{title}: {len(labels)} images; {words}"
+        )
     yield _chance_line(split.queries.labels, split.database.labels, "the database")
-    yield f"split digest: {split.digest}"
+    yield DataLine("split digest", {"digest": split.digest}, f"split digest: {split.digest}")
 
 
 def relevance_counts(queries: Labels, database: Labels) -> Counts:
@@ -95,36 +125,46 @@ def _read_what_is_there(folder: Path, origin: Origin) -> tuple[dict[str, Role], 
     return {role: read_role(folder, role, origin) for role in whole}, missing
 
 
-def _described(role: Role) -> str:
+def _described(role: Role) -> DataLine:
     times = Counter(role.names)
     repeated = Counter(count for count in times.values() if count > 1)
     copies = ", ".join(f"{number} listed {count} times" for count, number in sorted(repeated.items()))
     unique = f"{len(times)} unique images" + (f" ({copies})" if copies else "")
-    return f"{TITLES[role.name]}: {len(role.names)} lines, {unique}; {_label_facts(role.labels)}"
+    labels, words = _label_facts(role.labels)
+    title = TITLES[role.name]
+    values = {"role": title, "lines": len(role.names), "images": len(times), **labels}
+    return DataLine("role", values, f"{title}: {len(role.names)} lines, {unique}; {words}")
 
 
-def _label_facts(labels: Labels) -> str:
+def _label_facts(labels: Labels) -> tuple[dict[str, Any], str]:
+    """Facts about labels, as values and in words."""
     if not len(labels):
-        return "no labels"
+        return {}, "no labels"
     each, members = labels.sum(1), labels.sum(0)
-    return (
-        f"{labels.shape[1]} classes of {int(members.min())} to {int(members.max())} images, "
-        f"{each.mean():.2f} labels an image (at most {int(each.max())}), {int((each == 0).sum())} without a label, "
-        f"{len(torch.unique(labels, dim=0))} label sets"
-    )
+    facts = {
+        "classes": labels.shape[1], "smallest_class": int(members.min()), "largest_class": int(members.max()),
+        "labels_per_image": float(each.mean()), "most_labels": int(each.max()), "unlabeled": int((each == 0).sum()),
+        "label_sets": len(torch.unique(labels, dim=0)),
+    }  # fmt: skip
+    return facts, (
+        "{classes} classes of {smallest_class} to {largest_class} images, {labels_per_image:.2f} labels an image "
+        "(at most {most_labels}), {unlabeled} without a label, {label_sets} label sets"
+    ).format(**facts)
 
 
-def _overlaps(roles: dict[str, Role]) -> Iterator[str]:
+def _overlaps(roles: dict[str, Role]) -> Iterator[DataLine]:
     names = {role: set(lists.names) for role, lists in roles.items()}
     pairs = [
         pair for pair in (("train", "database"), ("test", "database"), ("test", "train")) if names.keys() >= {*pair}
     ]
     for one, two in pairs:
-        shared = len(names[one] & names[two])
-        yield f"overlap: {shared} of {len(names[one])} images of {TITLES[one]} are in {TITLES[two]}"
+        shared, whole = len(names[one] & names[two]), len(names[one])
+        values = {"role": TITLES[one], "other_role": TITLES[two], "shared": shared, "images": whole}
+        text = f"overlap: {shared} of {whole} images of {TITLES[one]} are in {TITLES[two]}"
+        yield DataLine("overlap", values, text)
 
 
-def _chance_lines(roles: dict[str, Role]) -> Iterator[str]:
+def _chance_lines(roles: dict[str, Role]) -> Iterator[DataLine]:
     if "test" not in roles or not roles.keys() & {"database", "train"}:
         return
     gallery = "database" if "database" in roles else "train"
@@ -132,16 +172,20 @@ def _chance_lines(roles: dict[str, Role]) -> Iterator[str]:
     yield _chance_line(roles["test"].labels, roles[gallery].labels, where)
 
 
-def _chance_line(queries: Labels, database: Labels, where: str) -> str:
+def _chance_line(queries: Labels, database: Labels, where: str) -> DataLine:
     counts = relevance_counts(queries, database)
     blind = chance(counts)
     scored = ~np.isnan(blind)
+    share, number = float(relevant_fraction(counts).mean()), int(scored.sum())
+    values = {"relevant_fraction": share, "chance_map": None, "queries": len(queries), "scored_queries": number}
     if not scored.any():
-        return "chance mAP: none, since no query shares a label with any item"
-    return (
-        f"chance mAP: {100 * relevant_fraction(counts).mean():.1f} (mean relevant share of {where}, over all "
-        f"{len(queries)} queries); {100 * blind[scored].mean():.1f} (expected AP, as in the tables, over the "
-        f"{int(scored.sum())} queries with a relevant item)"
+        return DataLine("chance", values, "chance mAP: none, since no query shares a label with any item")
+    level = float(blind[scored].mean())
+    return DataLine(
+        "chance",
+        {**values, "chance_map": level},
+        f"chance mAP: {100 * share:.1f} (mean relevant share of {where}, over all {len(queries)} queries); "
+        f"{100 * level:.1f} (expected AP, as in the tables, over the {number} queries with a relevant item)",
     )
 
 

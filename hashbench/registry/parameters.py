@@ -15,6 +15,7 @@ from hashbench.digests import file_digest
 from hashbench.errors import BadParameter, PluginError
 
 Value = bool | int | float | str | Path | None
+SHORTEST = 3  # letters of a name by whose parts a near one is found
 
 
 @dataclass(frozen=True)
@@ -185,11 +186,17 @@ def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest known name, or all of them.
 
+    A name that contains the wrong one, or is contained in it, is near too.
+
     >>> suggestion("cgta", ["cgat", "saat"]), suggestion("?", ["cgat", "saat"])
     ("; did you mean 'cgat'?", '; take one of cgat, saat')
+    >>> suggestion("mnist", ["digits", "fashion-mnist", "lists"])
+    "; did you mean 'fashion-mnist'?"
     """
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    names, plain = sorted(known), name.lower()
+    parts = [one for one in names if len(plain) >= SHORTEST and plain in one]
+    parts += [one for one in names if len(one) >= SHORTEST and one in plain]
+    close = sorted(parts, key=lambda one: abs(len(one) - len(plain))) or difflib.get_close_matches(plain, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; take one of {_listed(names)}"
 
 

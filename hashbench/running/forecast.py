@@ -1,87 +1,194 @@
-"""What a request would do: its cells and parameters, what is missing, and roughly how many passes it takes."""
+"""What a request would do: what is missing, its rows and columns, and about how many passes and hours it takes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
 
 from hashbench.datasets.list_files import ORIGINS
 from hashbench.errors import MissingData, UsageError
+from hashbench.models.model import HashModel
+from hashbench.models.pass_cost import PassCost, measure_pass
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice, Registry
-from hashbench.registry.parameters import Value, format_value
-from hashbench.registry.protocols import Dataset
+from hashbench.registry.parameters import Value
+from hashbench.registry.protocols import Attack, Dataset
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import attackers, column_name
 from hashbench.running.request import Load, Request, load_once, read_eps
 from hashbench.threat import format_eps
 
+CHANNELS, SIZE = 3, 224  # of images that are not there, unless the data set's parameters give a size
+GIGABYTE = 1e9
+HOUR, MINUTE = 3600, 60
+
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many images a data set has in each role, its budget, and what is wrong if it can't be loaded."""
+    """How many images a data set has in each role, their shape, its budget, and what is wrong if it can't be loaded."""
 
     train: int
     queries: int
     database: int
     eps: float | None
+    channels: int = CHANNELS
+    size: int = SIZE
     problem: str = ""
 
 
-def forecast(requests: Sequence[Request]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Passes:
+    """Images that go through the network once: only forwards, and forwards and backwards."""
+
+    forward: int = 0
+    gradient: int = 0
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.forward + other.forward, self.gradient + other.gradient)
+
+    def __mul__(self, times: int) -> Passes:
+        return Passes(self.forward * times, self.gradient * times)
+
+    @property
+    def all(self) -> int:
+        """Both."""
+        return self.forward + self.gradient
+
+    def seconds(self, cost: PassCost) -> float:
+        """How long they take."""
+        return self.forward * cost.forward + self.gradient * cost.gradient
+
+
+@dataclass
+class Plan:
+    """What is known of one request.
+
+    `wrong` holds what can't run, by the text that asks for it; `missing` what has to be got first.
+    """
+
+    request: Request
+    sizes: Sizes
+    rows: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    wrong: dict[str, str] = field(default_factory=dict)
+    cells: int = 0
+    idle: int = 0
+    passes: Passes = field(default_factory=Passes)
+
+    @property
+    def subject(self) -> str:
+        """Data set, network, method and code length."""
+        request = self.request
+        return f"{request.dataset}, {request.backbone}, {request.method}, {request.bits} bits"
+
+
+def forecast(requests: Sequence[Request], device: torch.device | None = None) -> Iterator[str]:
     """Describe what requests would do, line by line; nothing is trained, downloaded or written.
 
-    A pass is one image going through the network once, with or without a gradient. Training is counted
-    by `epochs` and inner `steps`; attacks by `steps` and `restarts`, and by `epochs` if they train first.
-    Anything without such parameters counts as one pass per image, so the sum is an estimate.
+    What is missing, and what can't run, stands first, each once. Passes are counted by `epochs`, `steps` and
+    `restarts`; what has none of these counts as one pass per image. Hours and memory come from passes of a few random
+    images through each network, on the given device (the CPU by default): trainings' own steps, probes and intervals
+    come on top.
     """
-    load, total, cells, idle = load_once(), 0, 0, 0
-    for number, request in enumerate(requests, 1):
-        yield f"run {number} of {len(requests)}: {_subject(request)}"
-        sizes = _sizes(request.dataset, load)
-        yield from _facts(request, sizes)
-        training = request.choose_training().visible
-        clean_passes = _times(training, "epochs") * sizes.train
-        yield f"  clean training {_written(training)}; {clean_passes:,} passes per seed"
-        rows = [(row, *_defense_parameters(request, row)) for row in ("none", *request.defenses)]
-        columns = ("none", *request.attacks)
-        for seed in request.seeds:
-            total += clean_passes
-            for row, defense, wrong in rows:
-                passes = _defense_passes(defense, sizes) + sizes.database
-                yield f"  row {_title(row)} {_written(defense)}{wrong}; seed {seed}; {passes:,} passes"
-                total += passes
-                for column in columns:
-                    choice, unknown = _choose(entries.attacks, column)
-                    attack = choice.visible if choice else {}
-                    passes = max(1, _times(attack, "steps", "restarts")) * sizes.queries
-                    passes += _times(attack, "epochs") * sizes.train
-                    for name in _columns(row, column):
-                        yield f"    cell {_title(row)} under {name} {_written(attack)}{unknown}; {passes:,} passes"
-                        total, cells, idle = total + passes, cells + 1, idle + bool(wrong or unknown)
-    yield f"{len(requests)} runs, {cells} cells ({idle} of them can't run), about {total:,} passes; nothing was trained"
+    device = device or torch.device("cpu")
+    load = load_once()
+    plans = [_plan(request, load) for request in requests]
+    yield from _listed("missing", [line for plan in plans for line in plan.missing])
+    yield from _listed("can't run", [f"{text}: {why}" for plan in plans for text, why in plan.wrong.items()])
+    costs: dict[str, PassCost | None] = {}
+    before, seconds, memory = None, 0.0, 0.0
+    for number, plan in enumerate(plans, 1):
+        yield f"run {number} of {len(plans)}: {plan.subject}; {_facts(plan)}"
+        matrix = [f"  rows {', '.join(plan.rows.values())}", f"  columns {', '.join(plan.columns.values())}"]
+        if matrix != before:
+            yield from matrix
+        before = matrix
+        cost = _cost(plan, device, costs)
+        took = plan.passes.seconds(cost) if cost else math.nan
+        yield f"  {plan.cells} cells, {plan.passes.all:,} passes{f', about {_duration(took)}' if cost else ''}"
+        seconds, memory = seconds + took, max(memory, cost.memory if cost else 0.0)
+    cells, idle, passes = (
+        sum(values) for values in zip(*((p.cells, p.idle, p.passes.all) for p in plans), strict=True)
+    )
+    yield f"{len(plans)} runs, {cells} cells ({idle} of them can't run), about {passes:,} passes; nothing was trained"
+    if math.isfinite(seconds) and seconds:
+        yield (
+            f"about {_duration(seconds)} and {memory / GIGABYTE:.1g} GB beside the data on one {device.type}, from "
+            "passes measured now; trainings' own steps, probes and intervals come on top"
+        )
 
 
-def _subject(request: Request) -> str:
-    return f"{request.dataset}, {request.backbone}, {request.method}, {request.bits} bits"
-
-
-def _facts(request: Request, sizes: Sizes) -> Iterator[str]:
-    eps = sizes.eps if request.eps is None else read_eps(request.eps)
-    yield f"  linf eps {'the data set' if eps is None else format_eps(eps)}, seeds {', '.join(map(str, request.seeds))}"
-    known = ("train", sizes.train), ("queries", sizes.queries), ("database", sizes.database)
-    yield f"  data {', '.join(f'{count:,} {role}' if count else f'{role} unknown' for role, count in known)}"
-    if sizes.problem:
-        yield f"  missing: {sizes.problem}"
-    for kind, registered, text in (
-        ("method", entries.methods, request.method),
-        ("backbone", entries.backbones, request.backbone),
-    ):
+def _plan(request: Request, load: Load) -> Plan:
+    sizes = _sizes(request.dataset, load)
+    plan = Plan(request, sizes, missing=[sizes.problem] if sizes.problem else [])
+    for registered, text in ((entries.methods, request.method), (entries.backbones, request.backbone)):
         choice, problem = _choose(registered, text)
-        yield f"  {kind} {text.partition(':')[0]} {_written(choice.visible if choice else {})}{problem}"
-        if lacking := _lacking(choice):
-            yield f"  missing: {lacking}"
+        plan.wrong |= {text: problem} if problem else {}
+        plan.missing += [lacking] if (lacking := _lacking(choice)) else []
+    seeds = len(request.seeds)
+    plan.passes += Passes(0, _times(request.choose_training().visible, "epochs") * sizes.train) * seeds
+    for column in ("none", *request.attacks):
+        choice, problem = _choose(entries.attacks, column)
+        plan.columns[column] = choice.label if choice else column
+        plan.wrong |= {column: problem} if problem else {}
+    for row in ("none", *request.defenses):
+        label, parameters, problem = _defense(request, row)
+        plan.rows[row] = label
+        plan.wrong |= {row: problem} if problem else {}
+        plan.passes += (Passes(0, _defense_passes(parameters, sizes)) + Passes(sizes.database, 0)) * seeds
+        for column in ("none", *request.attacks):
+            attack, _ = _choose(entries.attacks, column)
+            names = _columns(row, column)
+            plan.columns |= {name: name for name in names if "(" in name}
+            plan.passes += _attack_passes(attack, sizes) * len(names) * seeds
+            plan.cells += len(names) * seeds
+            plan.idle += len(names) * seeds * (row in plan.wrong or column in plan.wrong)
+    return plan
+
+
+def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield f"{title}:"
+        yield from (f"  {line}" for line in dict.fromkeys(lines))
+
+
+def _facts(plan: Plan) -> str:
+    request, sizes = plan.request, plan.sizes
+    eps = sizes.eps if request.eps is None else read_eps(request.eps)
+    known = ("train", sizes.train), ("queries", sizes.queries), ("database", sizes.database)
+    data = ", ".join(f"{count:,} {role}" if count else f"{role} unknown" for role, count in known)
+    budget = "the data set's eps" if eps is None else f"eps {format_eps(eps)}"
+    return f"{budget}; seeds {', '.join(map(str, request.seeds))}; {data}"
+
+
+def _cost(plan: Plan, device: torch.device, known: dict[str, PassCost | None]) -> PassCost | None:
+    """What a pass through a request's network costs; None where the network can't be made."""
+    sizes = plan.sizes
+    key = f"{plan.request.backbone} {sizes.channels} {sizes.size}"
+    if key not in known:
+        choice, problem = _choose(entries.backbones, plan.request.backbone)
+        known[key] = None
+        if choice and not problem:
+            bare = (
+                replace(choice, params={**choice.params, "weights": "none"}) if "weights" in choice.params else choice
+            )
+            try:
+                network = bare.call(plan.request.bits, sizes.channels, sizes.size)
+            except UsageError:
+                return None
+            known[key] = measure_pass(HashModel(network, plan.request.bits), sizes.channels, sizes.size, device)
+    return known[key]
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= HOUR:
+        return f"{seconds / HOUR:,.1f} hours"
+    return f"{seconds / MINUTE:.0f} minutes" if seconds >= MINUTE else f"{max(1, round(seconds))} seconds"
 
 
 def _lacking(choice: Choice[Any] | None) -> str:
@@ -94,37 +201,38 @@ def _lacking(choice: Choice[Any] | None) -> str:
 def _sizes(dataset: str, load: Load) -> Sizes:
     choice, problem = _choose(entries.datasets, dataset)
     if choice is None:
-        return Sizes(0, 0, 0, None, problem)
+        return Sizes(0, 0, 0, None, problem=problem)
     try:
         split = load(choice)
     except MissingData as error:
         return _published(choice, str(error))
-    return Sizes(len(split.train), len(split.queries), len(split.database), split.eps)
+    counts = len(split.train), len(split.queries), len(split.database)
+    return Sizes(*counts, split.eps, split.channels, split.size)
 
 
 def _published(choice: Choice[Dataset], problem: str) -> Sizes:
     sizes = ORIGINS[choice.name].sizes if choice.name in ORIGINS else {}
     eps = choice.params.get("eps")
     train, queries, database = (sizes.get(role, 0) for role in ("train", "test", "database"))
-    return Sizes(train, queries, database, eps if isinstance(eps, float) else None, problem)
+    size = choice.params.get("size")
+    side = size if isinstance(size, int) else SIZE
+    return Sizes(train, queries, database, eps if isinstance(eps, float) else None, CHANNELS, side, problem)
 
 
-def _defense_parameters(request: Request, text: str) -> tuple[Mapping[str, Value], str]:
+def _defense(request: Request, text: str) -> tuple[str, Mapping[str, Value], str]:
+    """A defense's label, its parameters, and why it can't run."""
     try:
-        return request.choose_defense(text).visible, ""
+        chosen = request.choose_defense(text)
+        return chosen.label, chosen.visible, ""
     except UsageError as error:
-        return {}, _refused(error)
+        return text, {}, str(error)
 
 
 def _choose(registered: Registry[Any], text: str) -> tuple[Choice[Any] | None, str]:
     try:
         return registered.choose(Spec.parse(text)), ""
     except UsageError as error:
-        return None, _refused(error)
-
-
-def _refused(error: UsageError) -> str:
-    return f" [can't run: {error}]"
+        return None, str(error)
 
 
 def _columns(row: str, column: str) -> list[str]:
@@ -140,6 +248,19 @@ def _defense_passes(parameters: Mapping[str, Value], sizes: Sizes) -> int:
     return _times(parameters, "epochs") * sizes.train * (inner + 2 if inner else 1)
 
 
+def _attack_passes(attack: Choice[Attack] | None, sizes: Sizes) -> Passes:
+    """The passes of an attack, with those of the attacks that it runs by itself, at their defaults."""
+    if attack is None:
+        return Passes(sizes.queries, 0)
+    steps = _times(attack.visible, "steps", "restarts") * sizes.queries
+    white = attack.entry.access in ("white", "transfer")
+    found = Passes(0, steps) if white else Passes(steps, 0)
+    found += Passes(sizes.queries, _times(attack.visible, "epochs") * sizes.train)
+    for kind, name in attack.entry.uses:
+        found += _attack_passes(entries.attacks.choose(Spec(name)), sizes) if kind == "attack" else Passes()
+    return found
+
+
 def _times(parameters: Mapping[str, Value], *names: str) -> int:
     """The product of those of the named parameters that are integers; 0 if there are none."""
     found = [value for name in names if isinstance(value := parameters.get(name), int)]
@@ -151,7 +272,3 @@ def _times(parameters: Mapping[str, Value], *names: str) -> int:
 
 def _title(text: str) -> str:
     return text.partition(":")[0]
-
-
-def _written(parameters: Mapping[str, Value]) -> str:
-    return "(" + ", ".join(f"{name}={format_value(value)}" for name, value in parameters.items()) + ")"

@@ -48,7 +48,7 @@ def read_suite(name: str) -> Suite:
     """
     path = Path(name).expanduser() if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
-        raise UnknownName(f"no suite is named {name!r}{suggestion(name, names())}; or give the path of a .toml file")
+        raise UnknownName(_not_there(name, path))
     tables = read_suite_tables(path)
     requests = [request for table in tables.runs for request in expand(table, path)]
     return Suite(path.stem, tables.title, tables.paper, tuple(dict.fromkeys(requests)))
@@ -69,6 +69,20 @@ def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
     return [
         Request(**dict(zip(varied, values, strict=True)), **fixed) for values in itertools.product(*varied.values())
     ]
+
+
+def _not_there(name: str, path: Path) -> str:
+    """What to say of a suite that is missing: with the nearest file where a path was given, else the nearest name."""
+    if not name.endswith(".toml"):
+        beside = f"; or give the file's path: {name}.toml" if Path(f"{name}.toml").is_file() else ""
+        return f"no suite is named {name!r}{suggestion(name, names())}{beside or '; or give the path of a .toml file'}"
+    if path.stem in names():
+        return f"there is no file {name}; the suite of that name is given without an ending: --suite {path.stem}"
+    files = [one.name for one in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    near = [one for one in files if "did you mean" in suggestion(path.name, [one])]
+    if near:
+        return f"there is no file {name}{suggestion(path.name, near)}"
+    return f"there is no file {name}; the suites that come with hashbench are {', '.join(names())}"
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -16,6 +16,7 @@ import pytest
 from command import PLUGIN, QUICK, Command, rows, start, write_plugin
 
 from hashbench.cli.main import cli
+from hashbench.cli.sections import SECTIONS, outside
 from hashbench.registry import entries
 
 pytestmark = pytest.mark.usefixtures("registries")
@@ -122,8 +123,33 @@ def test_score_prints_the_numbers_of_a_file(command: Command) -> None:
     assert command("score", "absent.npz").err.startswith("error: absent.npz is not there")
 
 
-def test_alone_it_prints_its_help(command: Command) -> None:
-    assert "Commands:" in command().out
+def test_alone_it_prints_its_help_in_sections_without_cut_sentences(command: Command) -> None:
+    said = command().out
+    assert [line for line in said.splitlines() if re.fullmatch(r"\w+:", line)] == [
+        "Options:", *(f"{title}:" for title in SECTIONS),
+    ]  # fmt: skip
+    assert not outside(cli.commands)
+    assert "..." not in said.replace("[ARGS]...", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("list", "defences"), "no list is called 'defences'; did you mean 'defenses'?"),
+        (("data", "mnist"), "no data set is named 'mnist'; did you mean 'fashion-mnist'?"),
+        (("run", "--suite", "quick.toml"), "the suite of that name is given without an ending: --suite quick"),
+        (("run", "--suite", "mien.toml"), "there is no file mien.toml; did you mean 'mine.toml'?"),
+        (("run", "--suite", "mine"), "no suite is named 'mine'; take one of"),
+        (("run", "--suite", "mine"), "or give the file's path: mine.toml"),
+        (("run", "--suite", "zzz.toml"), "the suites that come with hashbench are"),
+        (("compair",), "Did you mean 'compare'?"),
+    ],
+)
+def test_wrong_names_get_the_nearest_right_one(command: Command, words: tuple[str, ...], message: str) -> None:
+    Path("mine.toml").write_text("")
+    outcome = command(*words)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert message in outcome.err
 
 
 EXAMPLES = {"cli": cli, **cli.commands}

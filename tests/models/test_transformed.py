@@ -156,8 +156,7 @@ def test_images_are_judged_on_noise_that_the_attack_did_not_see_and_repeat() -> 
 
 def test_a_dry_run_lists_the_second_attacker() -> None:
     lines = "\n".join(forecast([Request(defenses=("jpeg",), attacks=("noise", PGD))]))
-    assert "cell jpeg under pgd-hamming (oblivious) (" in lines
-    assert lines.count("oblivious") == 1
+    assert lines.count("(oblivious)") == 1
     assert " 7 cells (0 of them can't run)" in lines
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from hashbench.errors import BadInput, UnknownName
-from hashbench.registry.entries import defenses
+from hashbench.models.model import HashModel
+from hashbench.models.pass_cost import measure_pass
+from hashbench.registry.entries import attacks, defenses
 from hashbench.registry.spec import Spec
 from hashbench.running.forecast import forecast
 from hashbench.running.request import Request
@@ -15,14 +19,16 @@ from hashbench.running.suite import expand, names, read_suite
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_suite_is_read_and_forecast(name: str) -> None:
+def test_every_suite_is_read_and_forecast(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = read_suite(name)
     assert suite.title
+    monkeypatch.setattr("hashbench.running.forecast._cost", lambda *given: None)  # large networks take a while
     lines = list(forecast(suite.requests))
     assert lines[-1].endswith("nothing was trained")
     for request in suite.requests:
         for text in (request.dataset, request.backbone, request.method, *request.defenses, *request.attacks):
             assert f" {Spec.parse(text).name}" in "\n".join(lines)
+    assert len(lines) < 20 + 4 * len(suite.requests)
 
 
 def test_the_suites_of_the_papers_are_there() -> None:
@@ -73,34 +79,69 @@ def test_an_unknown_suite_names_those_there_are() -> None:
         read_suite("quack")
 
 
-def test_a_forecast_lists_every_cell_with_its_parameters_and_passes() -> None:
+def test_a_forecast_counts_cells_and_passes_and_names_what_cannot_run_first() -> None:
     request = Request(attacks=("pgd-hamming:steps=10,restarts=2", "nonsense"), defenses=("cgat:epochs=3,steps=4",))
-    text = "\n".join(forecast([request]))
-    assert "data 1,000 train, 300 queries, 1,297 database" in text
-    assert "cell none under pgd-hamming (steps=10, restarts=2," in text
-    assert "; 6,000 passes" in text
-    assert "row cgat (epochs=3," in text
-    assert f"; {3 * 1000 * 6 + 1297:,} passes" in text
-    assert "cell cgat under nonsense () [can't run: no attack is named 'nonsense'" in text
-    assert "1 runs, 6 cells (2 of them can't run)" in text
+    lines = list(forecast([request]))
+    assert lines[:2] == ["can't run:", f"  nonsense: {message_of('nonsense')}"]
+    assert lines[2].endswith("; eps 32/255; seeds 0; 1,000 train, 300 queries, 1,297 database")
+    assert lines[3] == "  rows none, cgat:epochs=3,steps=4"
+    assert lines[4] == "  columns none, pgd-hamming:steps=10,restarts=2, nonsense"
+    trained, encoded, attacked = 20 * 1000 + 3 * 1000 * 6, 2 * 1297, 2 * 10 * 2 * 300
+    assert f"  6 cells, {trained + encoded + attacked + 2 * 3 * 300:,} passes, about " in lines[5]
+    assert "1 runs, 6 cells (2 of them can't run)" in lines[6]
 
 
-def test_a_forecast_has_tuned_values_and_mixed_precision() -> None:
+def message_of(attack: str) -> str:
+    with pytest.raises(UnknownName) as raised:
+        attacks.choose(Spec(attack))
+    return str(raised.value)
+
+
+def test_what_an_attack_runs_by_itself_is_counted() -> None:
+    one, other = (
+        next(iter(reversed(list(forecast([Request(attacks=(name,))]))[:-2]))) for name in ("none", "standard")
+    )
+    few, many = (int(line.split(" cells, ")[1].split(" passes")[0].replace(",", "")) for line in (one, other))
+    assert many - few > 300 * 100
+
+
+def test_a_forecast_has_hours_and_memory_from_a_measured_pass() -> None:
+    (line,) = (line for line in forecast([Request()]) if "from passes measured now" in line)
+    found = re.match(r"about (\d+) (seconds|minutes) and ([\d.e-]+) GB beside the data on one cpu", line)
+    assert found
+    assert 0 < float(found[3]) < 1
+
+
+def test_twice_the_images_take_twice_the_time_of_a_pass() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 512), torch.nn.ReLU(), torch.nn.Linear(512, 8)
+    )
+    cost = measure_pass(HashModel(network, 8), 1, 8, torch.device("cpu"))
+    assert 0 < cost.forward < cost.gradient
+    assert cost.weights == 4 * (64 * 512 + 512 + 512 * 8 + 8)
+    assert 4 * 512 <= cost.activations <= 4 * (64 + 3 * 512 + 64)
+    assert cost.batch == 256
+
+
+def test_a_forecast_has_tuned_values() -> None:
     tuned = next(r.tuned for r in read_suite("standard").requests if r.dataset == "digits-collage")
     request = Request(dataset="digits-collage", defenses=("cgat", "lap"), tuned=tuned, amp=True)
-    text = "\n".join(forecast([request]))
     trial = Request(dataset="digits-collage", defenses=("cgat",), tuned=tuned).resolve().defenses[1]
     assert trial.params["learning_rate"] != defenses.choose(Spec("cgat")).params["learning_rate"]
-    assert f"row cgat (epochs=20, learning_rate={trial.params['learning_rate']}," in text
-    assert text.count("amp=True") == 3
+    text = "\n".join(forecast([request]))
+    assert f"cgat:learning_rate={trial.params['learning_rate']}," in text
+    assert text.count("amp=True") == 2
     unknown = "\n".join(forecast([Request(dataset="digits", defenses=("cgat",), tuned=tuned)]))
     assert "has no tuned values of 'cgat'" in unknown
 
 
-def test_a_forecast_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_forecast_says_once_and_first_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("HASHBENCH_DATA", raising=False)
-    text = "\n".join(forecast([Request(dataset="flickr25k", backbone="vgg11")]))
-    assert "missing: flickr25k needs its folder" in text
-    assert f"vgg11-8a719046.pth at {tmp_path}/hub/checkpoints/vgg11-8a719046.pth" in text
-    assert "5,000 train, 1,700 queries, 23,300 database" in text
+    lines = list(forecast([Request(dataset="flickr25k:size=64", backbone="alexnet", bits=bits) for bits in (16, 32)]))
+    text = "\n".join(lines)
+    assert lines[0] == "missing:"
+    assert text.count("flickr25k needs its folder") == 1
+    assert text.count(f"{tmp_path}/hub/checkpoints/alexnet-owt-7be5be79.pth") == 1
+    assert text.count("5,000 train, 1,700 queries, 23,300 database") == 2
+    assert text.count("  rows none") == 1

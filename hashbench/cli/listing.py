@@ -1,0 +1,118 @@
+"""The command `hashbench list`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hashbench.cli import options
+from hashbench.cli.sections import NameAmong
+
+if TYPE_CHECKING:
+    from hashbench.registry.entries import Entry
+    from hashbench.running.suite import Suite
+
+KINDS = ("attacks", "defenses", "methods", "backbones", "datasets")
+SUITES = "suites"
+
+
+@click.command("list", epilog="Example: hashbench list attacks")
+@click.argument(
+    "kind", required=False, metavar=f"[{'|'.join([*KINDS, SUITES])}]", type=NameAmong("list", [*KINDS, SUITES])
+)
+@options.as_json
+@options.plugin
+def list_(kind: str | None, as_json: bool, plugins: Sequence[Path]) -> None:
+    """List what is registered, with parameters and papers, and the suites.
+
+    Suites are the named sets of runs for `hashbench run --suite`.
+    """
+    from hashbench.registry.torch_free import registries
+
+    with registries(whole=bool(plugins)) as registry:
+        for path in plugins:
+            registry.load_plugin(path)
+        wanted = [name for name in KINDS if kind in (None, name)]
+        found = {name: list(getattr(registry, name)) for name in wanted}
+        if as_json:
+            listed: dict[str, Any] = {name: [_entry_document(name, e) for e in found[name]] for name in wanted}
+        else:
+            for name in wanted:
+                click.secho(name, bold=True)
+                for entry in found[name]:
+                    click.echo(_describe(name, entry))
+        suites = _suites() if kind in (None, SUITES) else []
+    if as_json:
+        listed |= {SUITES: [_suite_document(suite) for suite in suites]} if kind in (None, SUITES) else {}
+        options.print_document(listed)
+    elif suites:
+        click.secho(SUITES, bold=True)
+        for suite in suites:
+            click.echo(_describe_suite(suite))
+
+
+def _entry_document(kind: str, entry: Entry[Any]) -> dict[str, Any]:
+    """An entry for a JSON document."""
+    from hashbench.registry.parameters import parameters
+
+    facts: dict[str, Any] = {
+        "name": entry.name, "summary": entry.summary, "paper": entry.paper, "version": entry.version,
+        "presets": {name: dict(values) for name, values in entry.presets.items()},
+        "parameters": [
+            {"name": p.name, "type": p.kind.__name__, "default": p.default, "values": p.range}
+            for p in parameters(entry.function)
+        ],
+    }  # fmt: skip
+    facts |= {"goal": entry.goal, "access": entry.access} if kind == "attacks" else {}
+    return facts | ({"trains": entry.trains, "transforms": entry.transforms} if kind == "defenses" else {})
+
+
+def _describe(kind: str, entry: Entry[Any]) -> str:
+    from hashbench.registry.parameters import parameters
+
+    facts = [f"goal: {entry.goal}", f"access: {entry.access}"] if kind == "attacks" else []
+    if kind == "defenses":
+        facts += [
+            f"{name}: {'yes' if value else 'no'}"
+            for name, value in (("trains", entry.trains), ("transforms", entry.transforms))
+        ]
+    facts += [f"version: {entry.version}"] if entry.version > 1 else []
+    facts += [f"paper: {entry.paper}"] if entry.paper else []
+    facts += [f"presets: {', '.join(entry.presets)}"] if entry.presets else []
+    lines = [f"  {entry.name:<16} {entry.summary}"]
+    lines += [f"{'':19}{'; '.join(facts)}"] if facts else []
+    lines += [f"{'':19}{p}{f'  ({p.range})' if p.range else ''}" for p in parameters(entry.function)]
+    return "\n".join(lines)
+
+
+def _suites() -> list[Suite]:
+    from hashbench.running.suite import names, read_suite
+
+    return [read_suite(name) for name in names()]
+
+
+def _suite_document(suite: Suite) -> dict[str, Any]:
+    """A suite for a JSON document."""
+    return {
+        "name": suite.name, "title": suite.title, "paper": suite.paper,
+        "runs": [vars(request) for request in suite.requests],
+    }  # fmt: skip
+
+
+def _describe_suite(suite: Suite) -> str:
+    requests = suite.requests
+    facts = {
+        "data sets": [r.dataset for r in requests],
+        "networks": [r.backbone for r in requests],
+        "methods": [r.method for r in requests],
+        "bits": [str(r.bits) for r in requests],
+        "defenses": [name for r in requests for name in r.defenses],
+        "attacks": [name for r in requests for name in r.attacks],
+    }
+    lines = [f"  {suite.name:<16} {suite.title}"]
+    lines += [f"{'':19}paper: {suite.paper}"] if suite.paper else []
+    lines += [f"{'':19}{name}: {', '.join(dict.fromkeys(values)) or 'none'}" for name, values in facts.items()]
+    return "\n".join(lines)

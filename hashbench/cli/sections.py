@@ -1,0 +1,62 @@
+"""The help of the whole program: its commands in sections, by what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from hashbench.cli.endings import Commands
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Start": ("run", "check", "tune"),
+    "Compare": ("compare", "certify", "score"),
+    "Share": ("report", "page", "submit", "verify"),
+    "Inspect": ("list", "data", "gallery"),
+    "Maintain": ("migrate",),
+}
+OTHERS = "Others"
+LONGEST = 200  # characters of a command's first sentence
+
+
+class SectionedGroup(Commands):
+    """A group of commands whose help lists them in sections; one that belongs to none stands in the last."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        longest = max(map(len, self.commands))
+        for title, names in [*SECTIONS.items(), (OTHERS, sorted(outside(self.commands)))]:
+            rows = [
+                (name, self.commands[name].get_short_help_str(LONGEST))
+                for name in names
+                if name in self.list_commands(ctx)
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl([(name.ljust(longest), text) for name, text in rows])
+
+
+class NameAmong(click.Choice[str]):
+    """One of a few words; the error for another one suggests the nearest."""
+
+    def __init__(self, kind: str, words: Sequence[str]) -> None:
+        super().__init__(words)
+        self.kind = kind
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word itself.
+
+        Raises:
+            UnknownName: it is none of them.
+        """
+        from hashbench.errors import UnknownName
+        from hashbench.registry.parameters import suggestion
+
+        if value not in self.choices:
+            raise UnknownName(f"no {self.kind} is called {value!r}{suggestion(value, self.choices)}")
+        return value
+
+
+def outside(names: Iterable[str]) -> set[str]:
+    """The commands that belong to no section."""
+    return set(names) - {name for listed in SECTIONS.values() for name in listed}
