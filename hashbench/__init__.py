@@ -6,6 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hashbench.api.evaluate import evaluate as evaluate
+    from hashbench.api.report import EvaluationReport as EvaluationReport
     from hashbench.errors import HashbenchError as HashbenchError
     from hashbench.metrics.score import Retrieval as Retrieval
     from hashbench.metrics.score import retrieval as retrieval
@@ -37,6 +39,8 @@ __version__: str
 
 # Loaded on first use, so that `hashbench --help` answers without importing torch.
 _HOMES = {
+    "api.evaluate": ("evaluate",),
+    "api.report": ("EvaluationReport",),
     "errors": ("HashbenchError",),
     "models.codes": ("center_code", "encode"),
     "models.data": ("Gallery", "ImageSet", "Queries", "RetrievalSplit", "Victim", "split_of_tensors"),

@@ -27,6 +27,7 @@ FLOORS = (
     ("running",),
     ("boards",),
     ("conformance", "verification"),
+    ("api",),
     ("cli",),
 )
 KINDS = next(parts for parts in FLOORS if "attacks" in parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hashbench.errors import BadInput
+from hashbench.models.arrays import images_of, labels_of
 from hashbench.models.helpers import Keep, train_anew
 from hashbench.models.model import HashModel
 from hashbench.seeds import derive_seed
@@ -55,6 +56,9 @@ class ImageSet:
         return ImageSet(images, self.labels.to(device))
 
 
+Part = ImageSet | Sequence[Any]  # or a pair of images and labels, as arrays or tensors
+
+
 @dataclass(frozen=True)
 class RetrievalSplit:
     """A data set in its roles.
@@ -90,23 +94,41 @@ class RetrievalSplit:
 
 
 def split_of_tensors(
-    *, train: ImageSet, queries: ImageSet, validation: ImageSet, database: ImageSet, eps: float
+    *, queries: Part, database: Part, eps: float, train: Part | None = None, validation: Part | None = None
 ) -> RetrievalSplit:
     """A split that is held in memory, with the digest of its contents.
 
+    Each part is an `ImageSet`, or a pair of images and labels, as arrays or tensors: images [n, channels, height,
+    width] of floats in [0, 1] or of bytes, labels [n] of class numbers or [n, classes] of 0 and 1.
+
     Args:
-        train: what models are trained on.
         queries: what leaderboards are measured on.
-        validation: the queries that tuning is measured on.
         database: what is searched.
         eps: the default budget, in [0, 1] pixel units.
+        train: what models are trained on, and what an attacker may train helpers on; the database by default.
+        validation: the queries that tuning is measured on; none by default, and then nothing can be tuned.
+
+    Raises:
+        BadInput: a pair is not of that form, or parts have images of different shapes.
 
     >>> part = ImageSet(torch.zeros(2, 1, 8, 8), torch.eye(2))
     >>> split = split_of_tensors(train=part, queries=part, validation=part, database=part, eps=8 / 255)
     >>> split.channels, split.size, len(split.digest)
     (1, 8, 16)
+    >>> split_of_tensors(queries=(torch.rand(2, 1, 8, 8), [0, 1]), database=(torch.rand(5, 1, 8, 8), [0, 1, 2, 0, 1]),
+    ...                  eps=8 / 255).queries.labels
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
     """
-    sets = (train, queries, validation, database)
+    given = {"train": train, "queries": queries, "validation": validation, "database": database}
+    found = _image_sets({role: part for role, part in given.items() if part is not None})
+    nothing = ImageSet(found["queries"].images[torch.arange(0)], found["queries"].labels[:0])
+    sets = (
+        found.get("train", found["database"]),
+        found["queries"],
+        found.get("validation", nothing),
+        found["database"],
+    )
     images = [role.images[torch.arange(len(role))] for role in sets]
     digest = hashlib.sha256()
     for tensor in (*images, *(role.labels for role in sets)):
@@ -114,6 +136,27 @@ def split_of_tensors(
         digest.update(tensor.contiguous().numpy().tobytes())
     channels, size = images[0].shape[1], images[0].shape[2]
     return RetrievalSplit(*sets, channels, size, eps, digest.hexdigest()[:16])
+
+
+def _image_sets(given: Mapping[str, Part]) -> dict[str, ImageSet]:
+    """The parts as sets of images, those in pairs checked."""
+    sets = {role: part for role, part in given.items() if isinstance(part, ImageSet)}
+    pairs = {role: _pair(part, role) for role, part in given.items() if not isinstance(part, ImageSet)}
+    images = {role: images_of(pair[0], role) for role, pair in pairs.items()}
+    known = {role: (part.labels, len(part)) for role, part in sets.items()} if pairs else {}
+    labels = labels_of({role: (pair[1], len(images[role])) for role, pair in pairs.items()} | known)
+    sets |= {role: ImageSet(images[role], labels[role]) for role in pairs}
+    shapes = {role: tuple(part.images.shape[1:]) for role, part in sets.items()}
+    for role, shape in shapes.items():
+        if pairs and shape != shapes["queries"]:
+            raise BadInput(f"the images of {role} are {list(shape)}, those of queries {list(shapes['queries'])}")
+    return sets
+
+
+def _pair(part: Any, role: str) -> tuple[Any, Any]:
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        raise BadInput(f"{role} is a {type(part).__name__}; give an ImageSet or a pair: (images, labels)")
+    return part[0], part[1]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-
-mpl.use("agg")
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D

@@ -6,9 +6,6 @@ import textwrap
 from pathlib import Path
 
 import matplotlib as mpl
-
-mpl.use("agg")
-
 from matplotlib.figure import Figure
 
 from hashbench.boards.compare import WORST, Comparison

@@ -7,9 +7,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-
-mpl.use("agg")
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Path2D

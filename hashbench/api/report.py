@@ -1,0 +1,167 @@
+"""What an evaluation found: mAPs with intervals, chance, certificate and flags, as a table, as JSON, as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hashbench.boards.tables import plain, rounded
+from hashbench.errors import StoreUnusable
+from hashbench.evaluation.flags import meanings
+from hashbench.evaluation.judge import Arrays
+from hashbench.threat import format_eps
+
+if TYPE_CHECKING:
+    from hashbench.boards.plots.evaluation import NotebookFigure
+
+Bounds = tuple[float, float]
+COLUMNS = (
+    "attack", "goal", "map", "map_low", "map_high", "ci_low", "ci_high", "t_map", "chance_map", "linf_max",
+    "forwards", "backwards",
+)  # fmt: skip
+WORST, CERTIFIED, CLEAN = "worst", "certified", "none"
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """What `hashbench.evaluate` found. mAPs are in [0, 1].
+
+    >>> import torch, hashbench
+    >>> images, labels = torch.rand(60, 1, 8, 8), torch.arange(60) % 3
+    >>> split = hashbench.split_of_tensors(queries=(images[:9], labels[:9]), database=(images, labels), eps=8 / 255)
+    >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 12))
+    >>> report = hashbench.evaluate(network, split, attacks="noise", probe=False, certificate=False)
+    >>> report.to_frame()["attack"].tolist(), report.certified, report.certified_reason
+    (['none', 'noise', 'worst'], None, 'it was not asked for')
+
+    Attributes:
+        name: what the model is called.
+        bits: how many logits it gives.
+        eps: the budget in [0, 1] pixel units.
+        map_clean: mAP of the clean queries, expected over the orders of tied items.
+        map_clean_interval: its 95 % interval over queries; None for a single query.
+        map_worst: mean of each query's lowest AP over all untargeted attacks; None if there was none.
+        map_worst_interval: its 95 % interval.
+        chance: mAP of a random ranking, and of a model that gives one code to everything.
+        certified: mAP that no attack within the budget can go below; None if no such bound is known.
+        certified_interval: its 95 % interval.
+        certified_reason: why there is no certificate; empty if there is one.
+        flags: names of signs that the robustness is an illusion; `meanings` explains them.
+        attacks: the numbers of each attack by its label, `none` for the clean queries.
+        queries: the arrays of each attack, per query, such as `average_precision`.
+        versions: of the protocol and the probe.
+    """
+
+    name: str
+    bits: int
+    eps: float
+    seed: int
+    split_digest: str
+    map_clean: float
+    map_clean_interval: Bounds | None
+    map_worst: float | None
+    map_worst_interval: Bounds | None
+    chance: float
+    certified: float | None
+    certified_interval: Bounds | None
+    certified_reason: str
+    flags: tuple[str, ...]
+    attacks: Mapping[str, Mapping[str, Any]]
+    queries: Mapping[str, Arrays] = field(repr=False)
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What each flag of the report means, and what to do about it."""
+        known = meanings()
+        return {name: known[name] for name in self.flags}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per attack, `none` for the clean queries, then the worst case and the certificate where known."""
+        rows: list[dict[str, Any]] = [{"attack": name, **numbers} for name, numbers in self.attacks.items()]
+        ends = (
+            (WORST, self.map_worst, self.map_worst_interval),
+            (CERTIFIED, self.certified, self.certified_interval),
+        )
+        for name, value, bounds in ends:
+            if value is not None:
+                low, high = bounds or (None, None)
+                rows.append({"attack": name, "map": value, "ci_low": low, "ci_high": high, "chance_map": self.chance})
+        return rounded(rows, COLUMNS)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The report as JSON text, without the arrays of single queries.
+
+        Args:
+            path: also write it to this file.
+
+        Raises:
+            StoreUnusable: the file can't be written.
+        """
+        names = [name for name in self.__dataclass_fields__ if name not in ("queries", "attacks")]
+        content: dict[str, Any] = {name: _plainly(getattr(self, name)) for name in names}
+        content["eps"] = self.eps  # exact, so that it can be given again
+        content["attacks"] = {
+            name: {key: _plainly(value) for key, value in found.items()} for name, found in self.attacks.items()
+        }
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        if path is not None:
+            try:
+                Path(path).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise StoreUnusable(f"can't write {path} ({error.strerror}); name another file") from None
+        return text
+
+    def plot(self, path: str | Path | None = None) -> NotebookFigure:
+        """A picture of the mAP under each attack with its interval, the worst case and the chance level.
+
+        Args:
+            path: also save it as PNG and as SVG; an ending is replaced.
+        """
+        from hashbench.boards.plots.evaluation import draw_evaluation
+
+        bars = [
+            (name, numbers["map"], (numbers["ci_low"], numbers["ci_high"]) if numbers["ci_low"] is not None else None)
+            for name, numbers in self.attacks.items()
+        ]
+        if self.map_worst is not None and len(self.attacks) > 2:
+            bars.append((WORST, self.map_worst, self.map_worst_interval))
+        if self.certified is not None:
+            bars.append((CERTIFIED, self.certified, self.certified_interval))
+        title = f"{self.name}, {self.bits} bits; l-inf eps {format_eps(self.eps)}"
+        return draw_evaluation(title, bars, self.chance, None if path is None else Path(path).with_suffix(""))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        table: str = self.to_frame().dropna(axis=1, how="all").to_html(index=False, na_rep="")
+        told = "".join(f"<li>{name}: {meaning}</li>" for name, meaning in self.meanings.items())
+        return f"{table}<ul>{told}</ul>" if told else table
+
+    def __str__(self) -> str:
+        rows = [
+            f"{self.name}, {self.bits} bits; l-inf eps {format_eps(self.eps)}; mAP in %, 95 % interval over queries",
+            _line("clean", self.map_clean, self.map_clean_interval),
+            *(_line(name, found["map"]) for name, found in self.attacks.items() if name != CLEAN),
+            _line("worst case", self.map_worst, self.map_worst_interval),
+            _line(CERTIFIED, self.certified, self.certified_interval, self.certified_reason),
+            _line("chance", self.chance),
+        ]
+        return "\n".join([*rows, *(f"flag: {name}: {meaning}" for name, meaning in self.meanings.items())])
+
+
+def _line(name: str, value: float | None, bounds: Bounds | None = None, reason: str = "no attack was run") -> str:
+    if value is None:
+        return f"  {name:<24} -     {reason}"
+    interval = f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
+    return f"  {name:<24} {100 * value:5.1f}{interval}"
+
+
+def _plainly(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plainly(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else plain(value)
