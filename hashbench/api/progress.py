@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from hashbench.boards.terminal import progress_bars
+from hashbench.boards.terminal import shown_progress
 from hashbench.progress import shown_on
 
 PAUSE = 0.2  # seconds between two pictures of the bars
@@ -25,12 +25,12 @@ class NotebookBars:
     """
 
     show: Callable[[str], None]
-    loops: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    loops: dict[int, tuple[str, int, int | None]] = field(default_factory=dict)
     made: int = 0
     shown_at: float = 0.0
 
-    def begin(self, name: str, total: int) -> int:
-        """Show a new loop of `total` steps; returns its handle."""
+    def begin(self, name: str, total: int | None) -> int:
+        """Show a new loop of `total` steps, or a wait, which has none; returns its handle."""
         self.made += 1
         self.loops[self.made] = (name, 0, total)
         self._draw(at_once=True)
@@ -47,6 +47,12 @@ class NotebookBars:
         del self.loops[handle]
         self._draw(at_once=not self.loops)
 
+    def started(self, name: str) -> None:
+        """Nothing: the bars inside a job say what runs."""
+
+    def finished(self, name: str, seconds: float, *, step: bool, failed: bool) -> None:
+        """Nothing."""
+
     def _draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if not at_once and now - self.shown_at < PAUSE:
@@ -55,8 +61,10 @@ class NotebookBars:
         self.show("".join(map(_bar, self.loops.values())))
 
 
-def _bar(loop: tuple[str, int, int]) -> str:
+def _bar(loop: tuple[str, int, int | None]) -> str:
     name, done, total = loop
+    if total is None:  # a wait; its bar shows no share
+        return f"<div>{html.escape(name)} <progress></progress></div>"
     return f'<div>{html.escape(name)} <progress value="{done}" max="{total}"></progress> {done}/{total}</div>'
 
 
@@ -65,7 +73,7 @@ def progress_shown() -> Iterator[None]:
     """Show the progress of all loops inside the block, in a notebook's cell or on a terminal; else show nothing."""
     display = _notebook_display()
     if display is None:
-        with progress_bars():
+        with shown_progress(quiet=not sys.stderr.isatty()):
             yield
         return
     with shown_on(NotebookBars(display)):

@@ -56,8 +56,17 @@ def test_quiet_says_nothing(command: Command) -> None:
 
 
 def test_tuning_tells_of_its_trials(command: Command) -> None:
-    words = ("tune", "cgat:epochs=1", "--attack", "noise", "--training", "epochs=1", "--grid", "steps=1,2")
-    words = (*words, "--grid", "weight=1,2")
+    words: tuple[str, ...] = (
+        "tune",
+        "cgat:epochs=1",
+        "--attack",
+        "noise",
+        "--training",
+        "epochs=1",
+        "--grid",
+        "steps=1,2",
+    )
+    words += ("--grid", "weight=1,2")
     log = command(*words).log
     assert log.count("training cgat") == 2 * 4
     assert "cells: 10 of 10" in log
@@ -67,6 +76,8 @@ def test_tuning_tells_of_its_trials(command: Command) -> None:
 @pytest.mark.parametrize("words", ["list", "--help", "list attacks"])
 def test_a_reader_that_leaves_early_is_no_error(words: str) -> None:
     with subprocess.Popen([*PROGRAM, *words.split()], **PIPES) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
         command.stdout.close()  # before the first line
         assert command.stderr.read() == b""
     assert command.returncode == 0
@@ -74,6 +85,8 @@ def test_a_reader_that_leaves_early_is_no_error(words: str) -> None:
 
 def test_a_run_whose_reader_leaves_still_writes_its_tables(tmp_path: Path) -> None:
     with subprocess.Popen([*PROGRAM, "run", *QUICK, "--quiet"], cwd=tmp_path, **PIPES) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
         run.stdout.close()
         assert run.stderr.read() == b""
     assert run.returncode == 0

@@ -79,7 +79,7 @@ def test_progress_is_shown_only_where_asked() -> None:
     seen: list[object] = []
 
     class Recorder:
-        def begin(self, name: str, total: int) -> int:
+        def begin(self, name: str, total: int | None) -> int:
             seen.append((name, total))
             return 3
 
@@ -88,6 +88,12 @@ def test_progress_is_shown_only_where_asked() -> None:
 
         def end(self, handle: int) -> None:
             seen.append("end")
+
+        def started(self, name: str) -> None:
+            seen.append(name)
+
+        def finished(self, name: str, seconds: float, *, step: bool, failed: bool) -> None:
+            seen.append(name)
 
     with shown_on(Recorder()):
         assert list(track("ab", "loud")) == ["a", "b"]
