@@ -41,17 +41,17 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Passes:
+class PassForecast:
     """Images that go through the network once: only forwards, and forwards and backwards."""
 
     forward: int = 0
     gradient: int = 0
 
-    def __add__(self, other: Passes) -> Passes:
-        return Passes(self.forward + other.forward, self.gradient + other.gradient)
+    def __add__(self, other: PassForecast) -> PassForecast:
+        return PassForecast(self.forward + other.forward, self.gradient + other.gradient)
 
-    def __mul__(self, times: int) -> Passes:
-        return Passes(self.forward * times, self.gradient * times)
+    def __mul__(self, times: int) -> PassForecast:
+        return PassForecast(self.forward * times, self.gradient * times)
 
     @property
     def all(self) -> int:
@@ -78,7 +78,7 @@ class Plan:
     wrong: dict[str, str] = field(default_factory=dict)
     cells: int = 0
     idle: int = 0
-    passes: Passes = field(default_factory=Passes)
+    passes: PassForecast = field(default_factory=PassForecast)
 
     @property
     def subject(self) -> str:
@@ -131,7 +131,7 @@ def _plan(request: Request, load: Load) -> Plan:
         plan.wrong |= {text: problem} if problem else {}
         plan.missing += [lacking] if (lacking := _lacking(choice)) else []
     seeds = len(request.seeds)
-    plan.passes += Passes(0, _times(request.choose_training().visible, "epochs") * sizes.train) * seeds
+    plan.passes += PassForecast(0, _times(request.choose_training().visible, "epochs") * sizes.train) * seeds
     for column in ("none", *request.attacks):
         choice, problem = _choose(entries.attacks, column)
         plan.columns[column] = choice.label if choice else column
@@ -140,7 +140,7 @@ def _plan(request: Request, load: Load) -> Plan:
         label, parameters, problem = _defense(request, row)
         plan.rows[row] = label
         plan.wrong |= {row: problem} if problem else {}
-        plan.passes += (Passes(0, _defense_passes(parameters, sizes)) + Passes(sizes.database, 0)) * seeds
+        plan.passes += (PassForecast(0, _defense_passes(parameters, sizes)) + PassForecast(sizes.database, 0)) * seeds
         for column in ("none", *request.attacks):
             attack, _ = _choose(entries.attacks, column)
             names = _columns(row, column)
@@ -248,16 +248,16 @@ def _defense_passes(parameters: Mapping[str, Value], sizes: Sizes) -> int:
     return _times(parameters, "epochs") * sizes.train * (inner + 2 if inner else 1)
 
 
-def _attack_passes(attack: Choice[Attack] | None, sizes: Sizes) -> Passes:
+def _attack_passes(attack: Choice[Attack] | None, sizes: Sizes) -> PassForecast:
     """The passes of an attack, with those of the attacks that it runs by itself, at their defaults."""
     if attack is None:
-        return Passes(sizes.queries, 0)
+        return PassForecast(sizes.queries, 0)
     steps = _times(attack.visible, "steps", "restarts") * sizes.queries
     white = attack.entry.access in ("white", "transfer")
-    found = Passes(0, steps) if white else Passes(steps, 0)
-    found += Passes(sizes.queries, _times(attack.visible, "epochs") * sizes.train)
+    found = PassForecast(0, steps) if white else PassForecast(steps, 0)
+    found += PassForecast(sizes.queries, _times(attack.visible, "epochs") * sizes.train)
     for kind, name in attack.entry.uses:
-        found += _attack_passes(entries.attacks.choose(Spec(name)), sizes) if kind == "attack" else Passes()
+        found += _attack_passes(entries.attacks.choose(Spec(name)), sizes) if kind == "attack" else PassForecast()
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import QUICK, hashbench, start, without_log
+from command import QUICK, start, without_log
 
 FRAGILE = """
 import os, signal
@@ -229,50 +229,6 @@ if __name__ == "__main__":
 """
     (tmp_path / "shards.py").write_text(program)
     subprocess.run([sys.executable, "shards.py", three_workers], check=True, cwd=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--workers", "2", "--scheduler", "tcp://127.0.0.1:9"), "--workers and --scheduler exclude each other"),
-        (("--workers", "0"), "0 is not in the range"),
-        (("--threads", "0"), "0 is not in the range"),
-    ],
-)
-def test_wrong_words_about_workers_are_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
-) -> None:
-    outcome = hashbench(capsys, monkeypatch, "run", *QUICK, *words)
-    assert outcome.code == 2
-    assert outcome.err.startswith("error: ")
-    assert outcome.err.count("\n") == 1
-    assert message in outcome.err
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9; start one with 'dask scheduler'"),
-        ("nowhere", "can't read --scheduler nowhere; write an address such as tcp://host:8786"),
-    ],
-)
-def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, address: str, message: str) -> None:
-    run = start(("run", *QUICK, "--scheduler", address), tmp_path)
-    err, _ = without_log(run.communicate(timeout=60)[1])
-    assert run.returncode == 2
-    assert err == f"error: {message}\n"
-
-
-def test_without_dask_one_line_says_what_to_install(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hashbench.cli.workers.find_spec", lambda name: None)
-    outcome = hashbench(capsys, monkeypatch, "run", *QUICK, "--workers", "2")
-    assert outcome.code == 2
-    assert outcome.err == (
-        "error: --workers and --scheduler need Dask, and distributed is not installed; "
-        "run pip install 'hashbench[cluster]'\n"
-    )
 
 
 def test_a_client_without_the_certificate_is_refused(folder: Path) -> None:
