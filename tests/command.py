@@ -45,11 +45,13 @@ def my_attack(victim: Victim, threat: Threat) -> Craft:
 
 
 def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Outcome:
-    """Run the command in this process, with probes that are as small as can be."""
+    """Run the command in this process, with probes and certificates that take as little time as can be."""
     for name, small in (
         ("evaluation.probe.QUERIES", 8),
         ("evaluation.probe.STEPS", 1),
         ("running.probes.BLACK_BOX", "square-hamming:steps=2"),
+        ("running.certificates.RULE", "intervals"),
+        ("running.certificates.BRANCHES", 1),
     ):
         monkeypatch.setattr(f"hashbench.{name}", small)
     monkeypatch.setattr(sys, "argv", ["hashbench", *map(str, words)])

@@ -117,8 +117,9 @@ def compare(store: Store, pairing: Pairing) -> Comparison:
     measures = {attack: "t_map" if _targeted(pairing, attack) else "map" for attack in pairing.attacks}
     plain = [attack for attack in pairing.attacks if measures[attack] == "map" and attack != CLEAN]
     if len(plain) > 1:
-        for side in sides:
-            side[WORST] = np.minimum.reduce([side[attack] for attack in plain])
+        for side, defense in zip(sides, pairing.defenses, strict=True):
+            clean = _values(store, pairing, defense, CLEAN)
+            side[WORST] = np.minimum.reduce([clean, *(side[attack] for attack in plain)])
         measures[WORST] = "map"
     rows = [_difference(attack, measure, sides[0][attack], sides[1][attack]) for attack, measure in measures.items()]
     corrected = holm([row.p for row in rows])

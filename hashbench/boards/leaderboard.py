@@ -30,8 +30,8 @@ PARAMETERS = [
     "restarts",
 ]  # fmt: skip
 QUALITY = [
-    "map_clean", "map", "map_low", "map_high", "ci_low", "ci_high", "map_at_k", "k", "precision_radius_2",
-    "bits_moved", "chance_map", "relevant_fraction", "distinct_codes", "bit_entropy",
+    "map_clean", "certified", "map", "map_low", "map_high", "ci_low", "ci_high", "map_at_k", "k",
+    "precision_radius_2", "bits_moved", "chance_map", "relevant_fraction", "distinct_codes", "bit_entropy",
 ]  # fmt: skip
 TARGETED = [
     "t_map", "t_map_low", "t_map_high", "t_ci_low", "t_ci_high", "t_map_clean", "t_chance_map", "map_own",
@@ -46,8 +46,8 @@ HOST = [
     "attack_seconds", "train_seconds", "peak_memory_mb", "device", "threads", "package_version", "code_commit",
     "code_dirty", "code_digest", "python", "torch", "numpy", "platform", "created_utc", "command",
 ]  # fmt: skip
-Intervals = Mapping[str, Mapping[str, float]]
-NO_INTERVALS: Intervals = MappingProxyType({})
+Columns = Mapping[str, Mapping[str, float]]
+NO_COLUMNS: Columns = MappingProxyType({})
 PLACES = ("--store", "--out")  # options that name folders
 REASON = 2000  # characters of the reason of an invalid cell
 COMMAND = 20_000  # characters of a command
@@ -67,15 +67,15 @@ class Leaderboard:
         """The subject and the threat, and anything from an older version, for people."""
         return "; ".join([title_of(self.results[0].identity), *self.outdated])
 
-    def rows(self, intervals: Intervals = NO_INTERVALS) -> pd.DataFrame:
+    def rows(self, more: Columns = NO_COLUMNS) -> pd.DataFrame:
         """One row per cell: everything that the same command reproduces digit by digit.
 
         Args:
-            intervals: interval bounds, as columns, by the key of their cell.
+            more: interval bounds and certified mAP, as columns, by the key of their cell.
         """
         clean = {_model(r): r.numbers["map"] for r in self.results if r.identity["attack"] == "none" and r.numbers}
         rows = [
-            _row(result, {"map_clean": clean.get(_model(result)), **intervals.get(result.key, {})})
+            _row(result, {"map_clean": clean.get(_model(result)), **more.get(result.key, {})})
             for result in self.results
         ]
         return pd.DataFrame(rows, columns=COLUMNS, dtype=object)

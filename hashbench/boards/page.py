@@ -22,17 +22,19 @@ from hashbench.running.shared_files import replaced
 NAME = "index.html"
 RANKED = "ranked"
 LARGEST_PICTURE = 1 << 25  # bytes
-ROW_PICTURES = ("curve", "tradeoff")  # a table's pictures that each of its rows repeats
+ROW_PICTURES = ("curve", "tradeoff", "bracket")  # a table's pictures that each of its rows repeats
 CAPTIONS = {
     "matrix": "mAP of each defense under each attack; * at or below chance",
     "curve": "Robustness curve: mAP against the budget, by the probe's short attack on a part of the queries",
     "tradeoff": "Clean mAP against the per-query worst case",
+    "bracket": "What is certified, the worst case found and clean mAP of each defense: the truth lies in between",
     "precision-recall": "Precision against recall as the Hamming radius grows, clean and under the worst attack",
 }
 VERSIONS = ("package_version", "code_commit", "code_dirty", "python", "torch", "numpy")
 COLUMNS = (
     "rank", "rank_group", "seeds", "worst_attack", "attack_set", "attack_set_digest", "delta_vs_cgat", "delta_ci_low",
-    "n_queries", "train_cost", "note",
+    "n_queries", "train_cost", "note", "certified", "certified_ci_low", "certified_ci_high", "free_bits",
+    "untouched_share",
 )  # fmt: skip
 NO_MEANINGS: Mapping[str, str] = {}
 

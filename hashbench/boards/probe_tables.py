@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from hashbench.boards.evidence_files import Evidence
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.pairing import CLEAN
-from hashbench.boards.probe_files import Probed
 from hashbench.boards.tables import rounded
 from hashbench.evaluation.flags import (
     ABOVE_PROBE,
@@ -59,7 +59,7 @@ class ProbeReport:
     signals: dict[str, float]
     curve: tuple[tuple[float, float, float | None, float | None], ...]
     reason: str = ""
-    evidence: Probed | None = field(default=None, compare=False, repr=False)
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
 
 def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:

@@ -24,11 +24,12 @@ from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
 
 QUERIES = "queries"  # the folder
-EVIDENCE = ("queries", "probes")  # the folders of evidence of today's leaderboards
+EVIDENCE = ("queries", "probes", "certificates")  # the folders of evidence of today's leaderboards
 LARGEST_DIGESTS = 1 << 24  # bytes
 DIGESTS = "digests.json"
 HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # separate, since they differ between runs
-ADDED = ("certificates", "compare-", "gallery-")  # files that other commands add later
+RANKING_VERSION = 2  # 1: the clean query did not count in the worst case
+ADDED = ("certificates.csv", "compare-", "gallery-")  # files that other commands add later
 IDENTITY = "identity"  # the array that says which cell a file belongs to, as JSON
 MADE_AGAIN = ("low", "high")  # arrays that are left out, since they follow from the counts
 LARGEST = 1 << 29  # bytes of the arrays of one file
@@ -64,11 +65,13 @@ class FolderDigests:
         sha256: of each file, by its name from the folder.
         evidence: the folders that hold what numbers are made from again; none in folders of older versions.
         drawn_with: the versions of what drew the pictures.
+        ranking: the version of the ranking, RANKING_VERSION at the time.
     """
 
     sha256: dict[str, str]
     evidence: tuple[str, ...] = ()
     drawn_with: dict[str, str] = field(default_factory=dict)
+    ranking: int = 1
 
 
 def drawn_with() -> dict[str, str]:
@@ -115,7 +118,7 @@ def write_digests(folder: Path) -> None:
     provenance.csv holds times and machines and differs between runs, so its digest has its own file.
     """
     found = {name: _digest(folder / name) for name in covered(folder)}
-    content = {"evidence": EVIDENCE, "drawn_with": drawn_with(), "sha256": found}
+    content = {"evidence": EVIDENCE, "drawn_with": drawn_with(), "ranking": RANKING_VERSION, "sha256": found}
     _write(folder / DIGESTS, json.dumps(content, indent=1) + "\n")
     if (folder / HOST_TABLE).exists():
         _write(folder / HOST_DIGEST, f"{_digest(folder / HOST_TABLE)}  {HOST_TABLE}\n")

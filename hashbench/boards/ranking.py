@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from hashbench.boards.certificates import IN_RANKING, NO_CERTIFICATES, Certificates, DefenseCertificate, of_defenses
 from hashbench.boards.intervals import ConfidenceInterval, Reader, intervals, scored
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.pairing import CLEAN, Cells, mean_known, training_cost
@@ -29,9 +30,9 @@ DISQUALIFYING = ("collapsed_codes", *(flag.name for flag in FLAGS.values() if fl
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
 UNRANKED = "unranked"  # measured without a versioned attack set
 COLUMNS = [
-    "rank", "defense", "seeds", "map_clean", "map_worst", "ci_low", "ci_high", "worst_attack", "attack_set",
-    "attack_set_digest", "attacks", "delta_vs_cgat", "delta_ci_low", "delta_ci_high", "p_holm", "rank_group",
-    "chance_map", "n_queries", "train_cost", "flags", "status", "note",
+    "rank", "defense", "seeds", "map_clean", "map_worst", "ci_low", "ci_high", *IN_RANKING, "worst_attack",
+    "attack_set", "attack_set_digest", "attacks", "delta_vs_cgat", "delta_ci_low", "delta_ci_high", "p_holm",
+    "rank_group", "chance_map", "n_queries", "train_cost", "flags", "status", "note",
 ]  # fmt: skip
 
 
@@ -39,8 +40,8 @@ COLUMNS = [
 class RankingRow:
     """One defense's row of the ranking. mAPs in [0, 1]; None if there is no value.
 
-    `worst` holds the per-query minima over the attacks, [seeds, queries]; `delta` is the difference between
-    its mean and the reference's, paired by seed and query.
+    `worst` holds the per-query minima over the attacks and the clean query, [seeds, queries]; `delta` is the
+    difference between its mean and the reference's, paired by seed and query.
     """
 
     defense: str
@@ -58,6 +59,7 @@ class RankingRow:
     interval: ConfidenceInterval | None = None
     delta: ConfidenceInterval | None = None
     p_holm: float | None = None
+    certificate: DefenseCertificate = field(default_factory=DefenseCertificate)
     rank: int | None = None
     group: int | None = None
 
@@ -67,16 +69,26 @@ class RankingRow:
         return float(self.worst.mean()) if self.worst.size else None
 
 
-def rank(board: Leaderboard, arrays: Reader, flags: Flags = NO_FLAGS) -> tuple[RankingRow, ...]:
+def rank(
+    board: Leaderboard,
+    arrays: Reader,
+    flags: Flags = NO_FLAGS,
+    certificates: Certificates = NO_CERTIFICATES,
+    *,
+    clean_counts: bool = True,
+) -> tuple[RankingRow, ...]:
     """The ranking of a board's defenses, the highest worst case first.
 
-    All untargeted attacks by adaptive attackers count, and no others. A defense is not ranked if it lacks an
+    All untargeted attacks by adaptive attackers count, and no others; an attack that raises a query's AP leaves the
+    clean query as its worst case. A defense is not ranked if it lacks an
     attack that another has, has an invalid cell, is at or below chance, has a flag that casts doubt on its
     number, or was not measured with the versioned attack set.
 
     Args:
         arrays: returns the per-query arrays of a cell.
         flags: the flags of each defense.
+        certificates: of the board's models; they rank nothing.
+        clean_counts: whether the clean query counts, as it does since version 2 of the ranking.
 
     Raises:
         BadInput: cells of one board have different queries.
@@ -88,11 +100,13 @@ def rank(board: Leaderboard, arrays: Reader, flags: Flags = NO_FLAGS) -> tuple[R
     }
     attacks = tuple(sorted({attack for _, attack, _ in cells if attack != CLEAN}))
     found = [
-        _row(cells, defense, attacks, arrays, tuple(sorted(set(flags.get(defense, ()))))) for defense in board.defenses
+        _row(cells, defense, attacks, arrays, tuple(sorted(set(flags.get(defense, ())))), clean_counts)
+        for defense in board.defenses
     ]
     found.sort(key=lambda s: (s.value is None, -(s.value or 0), s.defense))
     own = intervals([row.worst for row in found])
-    found = [replace(row, interval=interval) for row, interval in zip(found, own, strict=True)]
+    proved = of_defenses([(row.defense, row.seeds) for row in found], certificates)
+    found = [replace(row, interval=i, certificate=c) for row, i, c in zip(found, own, proved, strict=True)]
     return tuple(_grouped(_compared(found, _reference(cells))))
 
 
@@ -105,7 +119,8 @@ def table(ranking: Sequence[RankingRow]) -> pd.DataFrame:
             "attack_set_digest": s.attack_set[1], "attacks": " ".join(s.attacks), "p_holm": s.p_holm,
             "rank_group": s.group, "chance_map": s.chance,
             "n_queries": s.worst.shape[1] or None, "train_cost": s.cost, "flags": " ".join(s.flags),
-            "status": s.status, "note": s.note,
+            "status": s.status, **s.certificate.columns,
+            "note": "; ".join(words for words in (s.note, s.certificate.note) if words),
             **_columns(s.interval, ci_low="low", ci_high="high"),
             **_columns(s.delta, delta_vs_cgat="mean", delta_ci_low="low", delta_ci_high="high"),
         }
@@ -132,13 +147,15 @@ def _columns(interval: ConfidenceInterval | None, **names: str) -> dict[str, flo
     return {column: getattr(interval, name, None) for column, name in names.items()}
 
 
-def _row(cells: Cells, defense: str, attacks: tuple[str, ...], arrays: Reader, flags: tuple[str, ...]) -> RankingRow:
+def _row(
+    cells: Cells, defense: str, attacks: tuple[str, ...], arrays: Reader, flags: tuple[str, ...], clean_counts: bool
+) -> RankingRow:
     """A defense's row, not yet compared with others."""
     own = {(attack, seed): r for (name, attack, seed), r in cells.items() if name == defense}
     values = {
         place: held["average_precision"]
         for place, r in own.items()
-        if place[0] != CLEAN and r.status == "valid" and "average_precision" in (held := arrays(r))
+        if r.status == "valid" and "average_precision" in (held := arrays(r))
     }
     seeds = tuple(sorted({seed for _, seed in own}))
     whole = tuple(s for s in seeds if attacks and all((attack, s) in values for attack in attacks))
@@ -146,11 +163,12 @@ def _row(cells: Cells, defense: str, attacks: tuple[str, ...], arrays: Reader, f
     seeds = whole or seeds
     row = RankingRow(defense, RANKED, "", flags, seeds, used)
     if used:
-        by_attack = _stack([[values[attack, s] for s in seeds] for attack in used])
+        still = [CLEAN] if clean_counts and all((CLEAN, s) in values for s in seeds) else []
+        by_attack = _stack([[values[attack, s] for s in seeds] for attack in (*used, *still)])
         row = replace(
             row,
             worst=by_attack.min(axis=0),
-            worst_attack=_lowest(used, by_attack),
+            worst_attack=_lowest(used, by_attack[: len(used)]),
             attack_set=_attack_set([own[attack, seeds[0]] for attack in used]),
         )
     clean = [own[CLEAN, s] for s in seeds if (CLEAN, s) in own and own[CLEAN, s].numbers]

@@ -13,14 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from hashbench.boards.compare import Comparison, format_p
+from hashbench.boards.intervals import ConfidenceInterval
 from hashbench.boards.leaderboard import Leaderboard, attack_of
 from hashbench.boards.ranking import RANKED, RankingRow
 from hashbench.progress import LogLines, shown_on
 from hashbench.readers.text import printable
 
-WIDE = 200  # columns of a file or a pipe
+WIDE = 240  # columns of a file or a pipe
 LONGEST = 4000  # characters of a line
-WORST = ("worst case", "rank group")
+WORST, CERTIFIED, GROUP = "worst case", "certified", "rank group"
 
 
 def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None:
@@ -31,10 +32,13 @@ def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None
     seeds = ", ".join(map(str, board.seeds))
     console.print(_plain(f"{board.title}{queries}; seed{'s' if len(board.seeds) > 1 else ''} {seeds}"))
     found = {s.defense: s for s in ranking if s.value is not None}
-    console.print(_by_attack(board, found) if board.tall else _by_defense(board, found))
+    last = _last_columns(ranking)
+    console.print(_by_attack(board, last) if board.tall else _by_defense(board, last))
     console.print(Text("mAP in percent, expected over the orders of tied items [worst order, best order]"))
     if found:
         console.print(Text("worst case: per-query lowest AP over all untargeted attacks [95 % interval], for ranking"))
+    if CERTIFIED in last:
+        console.print(Text("certified: no attack within the budget can go below it; if it is low, nothing is proved"))
     if any(map(board.targeted, board.attacks)):
         console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
     for result in board.results:
@@ -45,6 +49,10 @@ def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None
         if ranked.status not in (RANKED, "invalid"):
             line = f"not ranked: {_defense_name(ranked.defense)}: {ranked.status}; {ranked.note}"
             console.print(_plain(line), soft_wrap=True)
+    for ranked in ranking:
+        if ranked.certificate.note:
+            line = f"no certificate: {_defense_name(ranked.defense)}: {ranked.certificate.reason}"
+            console.print(_plain(line), soft_wrap=True)
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -54,22 +62,34 @@ def print_lines(lines: Iterable[str]) -> None:
         console.print(_plain(line), soft_wrap=True)
 
 
-def _by_defense(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
+def _last_columns(ranking: Sequence[RankingRow]) -> dict[str, dict[str, str]]:
+    """What follows the attacks in a table: by column and defense, worst case, certified mAP and rank group."""
+    found: dict[str, dict[str, str]] = {}
+    if any(row.value is not None for row in ranking):
+        found[WORST] = {row.defense: _bounded(row.value, row.interval) for row in ranking}
+    if any(row.certificate.value is not None for row in ranking):
+        found[CERTIFIED] = {row.defense: _bounded(row.certificate.value, row.certificate.interval) for row in ranking}
+    if WORST in found:
+        found[GROUP] = {row.defense: str(row.group or "-") for row in ranking}
+    return found
+
+
+def _by_defense(board: Leaderboard, last: Mapping[str, Mapping[str, str]]) -> Table:
     """Defenses by attacks."""
     table = Table()
     table.add_column("defense")
     for attack in board.attacks:
         table.add_column(_plain(_attack_name(board, attack)), justify="right")
-    for name in WORST if ranking else ():
+    for name in last:
         table.add_column(name, justify="right")
     for defense in board.defenses:
         squares = [_square(board, defense, attack) for attack in board.attacks]
-        row = (_defense_name(defense), *squares, *(_worst(ranking, defense) if ranking else ()))
+        row = (_defense_name(defense), *squares, *(column.get(defense, "-") for column in last.values()))
         table.add_row(*map(_plain, row))
     if board.chance is not None:
-        last = (_percent(board.chance), "") if ranking else ()
+        levels = [*map(board.chance_of, board.attacks), *(board.chance if name == WORST else None for name in last)]
         table.add_section()
-        table.add_row("chance", *(_percent(board.chance_of(attack)) for attack in board.attacks), *last)
+        table.add_row("chance", *map(_percent, levels))
     return table
 
 
@@ -124,7 +144,7 @@ def _write_line(line: str) -> None:
         sys.stderr.flush()
 
 
-def _by_attack(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
+def _by_attack(board: Leaderboard, last: Mapping[str, Mapping[str, str]]) -> Table:
     """Attacks by defenses, when there are too many attacks for columns; with each attack's access."""
     table = Table()
     for name in ("attack", "access"):
@@ -136,11 +156,11 @@ def _by_attack(board: Leaderboard, ranking: Mapping[str, RankingRow]) -> Table:
         squares = (_square(board, defense, attack) for defense in board.defenses)
         chance = _percent(board.chance_of(attack))
         table.add_row(*map(_plain, (_attack_name(board, attack), board.access(attack), *squares, chance)))
-    if ranking:
+    if last:
         table.add_section()
-        rows = zip(*(_worst(ranking, defense) for defense in board.defenses), strict=True)
-        for name, row, chance in zip(WORST, rows, (_percent(board.chance), ""), strict=True):
-            table.add_row(*map(_plain, (name, "", *row, chance)))
+    for name, column in last.items():
+        row = (column.get(defense, "-") for defense in board.defenses)
+        table.add_row(*map(_plain, (name, "", *row, _percent(board.chance) if name == WORST else "")))
     return table
 
 
@@ -164,14 +184,12 @@ def _square(board: Leaderboard, defense: str, attack: str) -> str:
     return f"{means[0]:.1f} [{means[1]:.1f}, {means[2]:.1f}]"
 
 
-def _worst(ranking: Mapping[str, RankingRow], defense: str) -> tuple[str, str]:
-    """The worst case with its interval, and the rank group."""
-    ranked = ranking.get(defense)
-    if ranked is None or ranked.value is None:
-        return "-", "-"
-    bounds = (ranked.interval.low, ranked.interval.high) if ranked.interval else None
-    interval = f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
-    return f"{100 * ranked.value:.1f}{interval}", str(ranked.group or "-")
+def _bounded(level: float | None, interval: ConfidenceInterval | None) -> str:
+    """A level with its interval, if it has one."""
+    if level is None:
+        return "-"
+    bounds = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else ""
+    return f"{100 * level:.1f}{bounds}"
 
 
 def _percent(level: float | None) -> str:

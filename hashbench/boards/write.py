@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hashbench.boards import probe_tables
+from hashbench.boards.certificates import cell_columns, lower_bounds
 from hashbench.boards.compare import Comparison
+from hashbench.boards.evidence_files import CERTIFICATES, PROBES, Evidence, save_evidence
 from hashbench.boards.examples import AttackedExamples
-from hashbench.boards.intervals import cell_intervals
 from hashbench.boards.leaderboard import Leaderboard, file_name, folder_name
 from hashbench.boards.plots import compare as plots_compare
 from hashbench.boards.plots.board import save_pictures
 from hashbench.boards.plots.examples import save_examples
 from hashbench.boards.plots.matrix import save_matrix
-from hashbench.boards.probe_files import save_probes
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import save_queries, write_digests
 from hashbench.boards.ranking import RankingRow, table, with_worst
@@ -23,7 +23,12 @@ from hashbench.running.store import Store
 
 
 def write_leaderboard(
-    board: Leaderboard, out: Path, store: Store, ranking: Sequence[RankingRow], reports: Sequence[ProbeReport] = ()
+    board: Leaderboard,
+    out: Path,
+    store: Store,
+    ranking: Sequence[RankingRow],
+    reports: Sequence[ProbeReport] = (),
+    certificates: Sequence[Evidence] = (),
 ) -> Path:
     """Write a leaderboard's files and return their folder.
 
@@ -31,12 +36,13 @@ def write_leaderboard(
         store: the store with the cells' per-query arrays.
         ranking: the ranking of its defenses, from `ranking.rank`.
         reports: what probes say about its models.
+        certificates: of its models, from `certificates_of`.
 
     Raises:
         StoreUnusable: the folder can't be written.
     """
     tables = {
-        "results": board.rows(cell_intervals(board.results, store.arrays)),
+        "results": board.rows(cell_columns(board.results, store.arrays, lower_bounds(certificates))),
         "provenance": board.provenance(),
         "matrix": with_worst(board.matrix(), ranking, board.chance),
         "ranking": table(ranking),
@@ -47,7 +53,8 @@ def write_leaderboard(
         for name, rows in tables.items():
             write_table(folder / f"{name}.csv", rows)
         save_queries(folder, board.results, store.arrays)
-        save_probes(folder, [report.evidence for report in reports if report.evidence])
+        save_evidence(folder, PROBES, [report.evidence for report in reports if report.evidence])
+        save_evidence(folder, CERTIFICATES, certificates)
         save_matrix(board, folder / "matrix", ranking)
         save_pictures(folder)
         write_digests(folder)

@@ -17,6 +17,8 @@ from hashbench.metrics.packed_codes import Bits, Integers
 from hashbench.models.model import HashModel
 from hashbench.types import BinaryCodes, Images, Labels
 
+CERTIFICATE_VERSION = 1  # raised whenever a model gets another certificate, or one where it had none
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -84,19 +86,29 @@ def certify(
             "give at least one of each, and as many labels as images"
         )
     bounds = logit_bounds(model, images, eps, rule=rule)
-    items = Items(_bits(gallery_codes >= 0), _bits(gallery_labels > 0))
-    return certificate(bounds, _bits(labels > 0), items, highest=targeted, nodes=nodes)
+    return certificate(bounds, labels, items_of(gallery_codes, gallery_labels), highest=targeted, nodes=nodes)
+
+
+def items_of(codes: BinaryCodes, labels: Labels) -> Items:
+    """A database as certificates count it: its codes, of which what is at least 0 is +1, and its labels."""
+    return Items(_bits(codes >= 0), _bits(labels > 0))
 
 
 def certificate(
-    bounds: LogitBounds, labels: Bits, items: Items, *, highest: bool = False, nodes: int = NODES
+    bounds: LogitBounds, labels: Labels, items: Items, *, highest: bool = False, nodes: int = NODES
 ) -> Certificate:
     """The certificate that follows from bounds of the logits; see `certify`."""
     codes, fixed = _bits(bounds.clean >= 0), _bits(bounds.fixed)
-    found = precision_bounds(codes, fixed, labels, items, highest=highest, nodes=nodes)
+    found = precision_bounds(codes, fixed, _bits(labels > 0), items, highest=highest, nodes=nodes)
     free: Integers = (~fixed).sum(axis=1).astype(np.int64)
     values = np.array([bound.value for bound in found])
     return Certificate(values, free, free == 0, np.array([bound.way for bound in found]), fixed, codes)
+
+
+def clean_precision(codes: Bits, labels: Labels, items: Items) -> Values:
+    """AP of codes that nothing changes, in the worst order of ties [queries]; NaN without a relevant item."""
+    found = precision_bounds(codes, np.ones_like(codes), _bits(labels > 0), items)
+    return np.array([bound.value for bound in found])
 
 
 def _bits(tensor: Any) -> Bits:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hashbench.cli import options
 from hashbench.errors import BadParameter, InvalidCell
-from hashbench.progress import job
+
+if TYPE_CHECKING:
+    from hashbench.boards.evidence_files import Evidence
+    from hashbench.running.cell import Cell
+    from hashbench.running.runner import Runner
+    from hashbench.running.store import Store
 
 
 @click.command(epilog="Example: hashbench certify --defense ibp --defense cgat")
+@click.argument("what", required=False, metavar="[FILE|ROW]")
 @options.options(
     click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
     options.subject,
@@ -29,51 +35,118 @@ from hashbench.progress import job
     options.quiet,
 )  # fmt: skip
 def certify(
-    device: str, store: Path, out: Path, plugins: Sequence[Path], seeds: Sequence[int], quiet: bool, **words: Any
+    what: str | None,
+    device: str,
+    store: Path,
+    out: Path,
+    plugins: Sequence[Path],
+    seeds: Sequence[int],
+    quiet: bool,
+    **words: Any,
 ) -> None:
     """Certify defended models: a lower bound on mAP that holds for every attack.
 
-    Models that are not in the store are trained first; the undefended one is always included. A certificate bounds
-    each query's AP over all images within the budget, by interval and linear bounds of the network's layers. It is
-    checked against every stored attack on the model: an AP below it reveals an error, and the command ends with
-    exit code 1. Models whose layers have no bounds, or that draw random numbers, are named and skipped.
+    FILE is a model trained elsewhere, as of the defense `checkpoint`: *.safetensors, or a state dict; its data set,
+    backbone and code length are those of the options. ROW is the config_digest of a row of results.csv whose model
+    is in the store. Without either, the defenses of the options are certified, and trained first if they are not in
+    the store; the undefended model is always included.
+
+    A certificate bounds each query's AP over all images within the budget, by interval and linear bounds of the
+    network's layers. It is checked against every stored attack on the model: an AP below it reveals an error, and
+    the command ends with exit code 1. Models whose layers have no bounds, or that draw random numbers, are named and
+    skipped.
     """
-    from hashbench.boards.certificates import certificate_lines, certificate_table
-    from hashbench.boards.leaderboard import check_writable, folder_name
-    from hashbench.boards.tables import write_table, writing
+    from hashbench.boards.leaderboard import check_writable
     from hashbench.boards.terminal import print_lines, shown_progress
-    from hashbench.certification.refusal import NoCertificate
     from hashbench.registry import entries
-    from hashbench.running.certificates import CertifiedModel, certify_cell, contradictions
-    from hashbench.running.checkpoints import Checkpoints
-    from hashbench.running.request import Request, load_once
-    from hashbench.running.runner import choose_device, make_deterministic
-    from hashbench.running.victims import Victims
+    from hashbench.running.runner import Runner, choose_device, make_deterministic
 
     for path in plugins:
         entries.load_plugin(path)
-    resolved, target = Request(seeds=tuple(seeds), **words).resolve(), choose_device(device)
+    target = choose_device(device)
     check_writable(out)
     kept = options.open_store(store, make=True)
+    cells = _cells(what, kept, {**words, "seeds": tuple(seeds)})
     make_deterministic(target)
-    victims, found, problems = Victims(Checkpoints(kept), target), list[CertifiedModel](), list[str]()
-    for cell in resolved.cells(load_once()):
-        try:
-            with shown_progress(quiet=quiet), job(f"certificate of {cell.defense.label}, seed {cell.seed}"):
-                found.append(certify_cell(cell, victims))
-        except NoCertificate as refusal:
-            print_lines([f"{cell.defense.label}, seed {cell.seed}: no certificate: {refusal}"])
-        except InvalidCell as failure:
-            raise BadParameter(f"{cell.defense.label} can't be certified: {failure}") from None
-    print_lines(certificate_lines(found, kept))
-    for one in found:
-        problems += contradictions(one, kept)
+    runner, found = Runner(kept, target), list["Evidence"]()
+    for cell in cells:
+        with shown_progress(quiet=quiet):
+            result, arrays = _certified(cell, runner, untrained=what is not None and Path(what).is_file())
+        if result.status == "valid":
+            found.append((result, arrays))
+        else:
+            print_lines([f"{cell.defense.label}, seed {cell.seed}: no certificate: {result.reason}"])
+    _report(found, kept, out)
+
+
+def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
+    """One cell without an attack for each model that is asked for.
+
+    Raises:
+        BadParameter: what is named is neither a file nor a row whose cell is in the store.
+    """
+    from hashbench.registry import entries
+    from hashbench.registry.spec import Spec
+    from hashbench.running.cell import ADAPTIVE, DEFENDED_ROLES, of_roles
+    from hashbench.running.request import Request, load_once
+    from hashbench.verification.rerun import cell_of
+
+    if what is None:
+        return Request(**words).resolve().cells(load_once())
+    if Path(what).is_file():
+        words = {**words, "defenses": (f"checkpoint:file={what}",)}
+        return [cell for cell in Request(**words).resolve().cells(load_once()) if cell.defense.name != "none"]
+    result = store.cell(what) if what.isalnum() else None
+    if result is None:
+        raise BadParameter(
+            f"{what!r} is neither a file nor the config_digest of a row whose cell is in the store {store.root}; "
+            "look it up in results.csv, or name the store with --store"
+        )
+    clean = entries.attacks.choose(Spec.parse("none"))
+    unattacked = {
+        "attack": clean.label, "attack_params": clean.visible, "goal": clean.goal, "access": clean.entry.access,
+        "attacker": ADAPTIVE,
+        "versions": {**of_roles(result.identity["versions"], DEFENDED_ROLES), **clean.versions("attack")},
+    }  # fmt: skip
+    return [cell_of({**result.identity, **unattacked}, load_once())]
+
+
+def _certified(cell: Cell, runner: Runner, *, untrained: bool) -> Evidence:
+    """A model's certificate with its arrays; the store has it afterwards."""
+    from hashbench.running.certificates import UNTARGETED, WantedCertificate
+    from hashbench.running.victims import DefendedModel
+
+    try:
+        model = runner.victims.untrained(cell) if untrained else runner.victims.defended(cell)
+    except InvalidCell as failure:
+        model = failure
+    runner.victims.remember(cell, model)
+    wanted = isinstance(model, DefendedModel) and WantedCertificate(cell, UNTARGETED, model.facts["model_digest"])
+    result = runner.certify(wanted) if wanted else None
+    if result is None:
+        raise BadParameter(f"{cell.defense.label} can't be certified: {model}")
+    return result, runner.store.certificate_arrays(result)
+
+
+def _report(found: Sequence[Evidence], store: Store, out: Path) -> None:
+    """Print and write certificates, and end with exit code 1 if a stored cell lies beyond one."""
+    from hashbench.boards.certificates import certificate_lines, certificate_table
+    from hashbench.boards.leaderboard import folder_name
+    from hashbench.boards.tables import write_table, writing
+    from hashbench.boards.terminal import print_lines
+    from hashbench.running.certificates import UNTARGETED, certificate_key, held_against
+
+    print_lines(certificate_lines(found, store))
     if found:
-        folder = out / folder_name(found[0].cell.identity)
+        folder = out / folder_name(found[0][0].identity)
         with writing(folder):
-            write_table(folder / "certificates.csv", certificate_table(found, kept))
+            write_table(folder / "certificates.csv", certificate_table(found, store))
         click.echo(f"written to {folder / 'certificates.csv'}")
-    for line in problems:
-        click.echo(f"below its certificate: {line}", err=True)
+    keys = {result.key for result, _ in found}
+    own = [r for r in store.cells() if r.status == "valid" and certificate_key(r.identity, UNTARGETED) in keys]
+    problems = [result for result in held_against(own, store) if result.status != "valid"]
+    for result in problems:
+        who = f"{result.identity['defense']} under {result.identity['attack']}, seed {result.identity['seed']}"
+        click.echo(f"beyond its certificate: {who}: {result.reason}", err=True)
     if problems:
         click.get_current_context().exit(1)

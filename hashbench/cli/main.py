@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,10 +30,9 @@ from hashbench.errors import BadParameter, StoreUnusable
 from hashbench.progress import job
 
 if TYPE_CHECKING:
-    from hashbench.boards.leaderboard import Leaderboard
     from hashbench.metrics.score import Retrieval
     from hashbench.running.request import Request
-    from hashbench.running.store import Store
+    from hashbench.running.store import Result, Store
 
 SCORES = ("map", "map_low", "map_high", "chance_map")
 
@@ -90,6 +89,7 @@ cli.add_command(migrate)
         help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack extend each run.",
     ),
     click.option("--dry-run", is_flag=True, help="Only print what is missing, what would run, and how long."),
+    options.certifying,
     spread,
     options.plugin,
     options.quiet,
@@ -107,7 +107,7 @@ def run(store: Path, **words: Any) -> None:
 
 def _run(
     *, device: str, out: Path, store: Path, fresh: bool, suite: str | None, dry_run: bool, plugins: Sequence[Path],
-    workers: int | None, scheduler: str | None, threads: int, quiet: bool, **words: Any,
+    workers: int | None, scheduler: str | None, threads: int, certifying: str, quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
     from hashbench.boards import leaderboard
     from hashbench.boards.terminal import shown_progress
@@ -137,25 +137,28 @@ def _run(
     with shown_progress(quiet=quiet):
         results = measure(
             requests, cells, kept, workers=workers, scheduler=scheduler, threads=threads, plugins=plugins,
-            device=device, fresh=fresh, command=command,
+            device=device, fresh=fresh, certifying=certifying == "yes", command=command,
         )  # fmt: skip
-    _show(leaderboard.leaderboards(results), kept, out, quiet=quiet)
+    _show(results, kept, out, quiet=quiet)
 
 
-def _show(boards: Sequence[Leaderboard], store: Store, out: Path, *, quiet: bool) -> None:
-    """Print and write leaderboards, with the flags that the store's probes raise for their rows."""
+def _show(results: Iterable[Result], store: Store, out: Path, *, quiet: bool) -> None:
+    """Print and write leaderboards of results, with the flags and certificates that the store has for their rows."""
     from hashbench.boards import probe_tables
+    from hashbench.boards.certificates import certificates_of, lower_bounds
+    from hashbench.boards.leaderboard import leaderboards
     from hashbench.boards.ranking import rank
     from hashbench.boards.terminal import print_lines, print_matrix, shown_progress
     from hashbench.boards.write import write_leaderboard
+    from hashbench.running.certificates import held_against
 
-    for board in boards:
-        reports = probe_tables.reports_of(board, store)
-        ranking = rank(board, store.arrays, probe_tables.flags_of(reports))
+    for board in leaderboards(held_against(results, store)):
+        reports, certificates = probe_tables.reports_of(board, store), certificates_of(board.results, store)
+        ranking = rank(board, store.arrays, probe_tables.flags_of(reports), lower_bounds(certificates))
         print_matrix(board, ranking)
         print_lines(probe_tables.lines(reports))
         with shown_progress(quiet=quiet), job(f"tables and pictures of {board.title}"):
-            written = write_leaderboard(board, out, store, ranking, reports)
+            written = write_leaderboard(board, out, store, ranking, reports, certificates)
         click.echo(f"written to {written}")
 
 
@@ -193,10 +196,10 @@ def report(store: Path, out: Path, html: bool, quiet: bool) -> None:
 
     kept = options.open_store(store)
     leaderboard.check_writable(out)
-    boards = leaderboard.leaderboards(kept.cells())
-    if not boards:
+    results = list(kept.cells())
+    if not results:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
-    _show(boards, kept, out, quiet=quiet)
+    _show(results, kept, out, quiet=quiet)
     if html:
         _write_page(out)
 

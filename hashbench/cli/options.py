@@ -81,6 +81,10 @@ plugin = click.option(
     "Its code is executed, so name only files that you trust. Repeatable.",
 )  # fmt: skip
 quiet = click.option("--quiet", is_flag=True, help="Show no progress: no bars in a terminal, no lines elsewhere.")
+certifying = click.option(
+    "--certify", "certifying", type=click.Choice(["yes", "no"]), default="yes", show_default=True,
+    help="Bound each model's mAP from below too, where that takes no longer than its attacks.",
+)  # fmt: skip
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ...")
 subject = options(
     click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="The data set."),

@@ -54,9 +54,9 @@ def check_workers(workers: int | None, scheduler: str | None) -> None:
 
 def measure(
     requests: Sequence[Request], cells: Sequence[Cell], store: Store, *, workers: int | None, scheduler: str | None,
-    threads: int, plugins: Sequence[Path], device: str, fresh: bool, command: str,
+    threads: int, plugins: Sequence[Path], device: str, fresh: bool, certifying: bool, command: str,
 ) -> list[Result]:  # fmt: skip
-    """Measure cells and probe their models, in this process or on workers as the options say.
+    """Measure cells, probe and certify their models, in this process or on workers as the options say.
 
     Raises:
         BadParameter: the scheduler's address can't be read, or a worker can't carry out the request.
@@ -69,8 +69,11 @@ def measure(
     if workers is None and scheduler is None:
         torch.set_num_threads(threads)
         return list(
-            run(cells, store, choose_device(device), fresh=fresh, command=command, probing=True, plugins=plugins)
-        )
+            run(
+                cells, store, choose_device(device), fresh=fresh, command=command, probing=True, certifying=certifying,
+                plugins=plugins,
+            )
+        )  # fmt: skip
     from hashbench.running import cluster
 
     job = cluster.Job(
@@ -81,4 +84,6 @@ def measure(
         results = cluster.measure(client, job, cells, store)
         valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
         cluster.probe(client, job, valid, store)
+        if certifying:
+            cluster.certify(client, job, cells, results, store)
         return results

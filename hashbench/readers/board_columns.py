@@ -33,7 +33,7 @@ RESULTS: Mapping[str, Column] = {
     "eps": EPS,
     "seed": SEED,
     "goal": Column(choices=("untargeted", "targeted")),
-    **_named("map_clean map map_low map_high map_at_k precision_radius_2 chance_map map_8bit", SHARE),
+    **_named("map_clean certified map map_low map_high map_at_k precision_radius_2 chance_map map_8bit", SHARE),
     **_named("ci_low ci_high t_ci_low t_ci_high", BOUND),
     **_named("relevant_fraction bit_entropy map_own success_rate linf_max", SHARE),
     **_named("t_map t_map_low t_map_high t_map_clean t_chance_map", SHARE),
@@ -46,8 +46,9 @@ RESULTS: Mapping[str, Column] = {
 }
 RANKING: Mapping[str, Column] = {
     "rank": COUNT,
-    **_named("map_clean map_worst p_holm chance_map", SHARE),
-    **_named("ci_low ci_high", BOUND),
+    **_named("map_clean map_worst p_holm chance_map certified untouched_share", SHARE),
+    **_named("ci_low ci_high certified_ci_low certified_ci_high", BOUND),
+    "free_bits": AMOUNT,
     "delta_vs_cgat": DIFFERENCE,
     **_named("delta_ci_low delta_ci_high", replace(BOUND, low=-2)),
     "n_queries": COUNT,

@@ -25,6 +25,7 @@ from hashbench.metrics.packed_codes import Bits
 from hashbench.progress import Relay, relayed, shown_on, track
 from hashbench.registry import entries
 from hashbench.running.cell import Cell
+from hashbench.running.certificates import WantedCertificate, is_made, wanted_certificates
 from hashbench.running.probes import one_a_model, probe_key
 from hashbench.running.request import Request, all_cells, load_once
 from hashbench.running.runner import Runner, choose_device, make_deterministic
@@ -124,13 +125,26 @@ def probe(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> None
         ClusterLost: the scheduler is gone, or a task has killed one worker after the other.
         UsageError: a worker can't carry out the job.
     """
+    lacking = [cell for cell in one_a_model(cells) if not store.probe(probe_key(cell), job.since)]
+    _spread(client, job, store, "probes", [(_probe, cell.key) for cell in lacking])
+
+
+def certify(client: Client, job: Job, cells: Sequence[Cell], results: Sequence[Result], store: Store) -> None:
+    """Certify the cells' defended models on a cluster's workers; the rest is as of `probe`."""
+    wanted = wanted_certificates(cells, results)
+    lacking = [one for one in wanted if not is_made(store.certificate(one.key, job.since), one)]
+    given = [(_certify, one.cell.key, one.goal, one.model_digest, one.seconds) for one in lacking]
+    _spread(client, job, store, "certificates", given)
+
+
+def _spread(client: Client, job: Job, store: Store, name: str, calls: Sequence[tuple[Any, ...]]) -> None:
+    """Call functions with the job and their arguments on workers, and wait until all have returned."""
     _listen(client, job)
     submit = functools.partial(client.submit, pure=False, resources=_needs(client, job.device))
-    lacking = [cell for cell in one_a_model(cells) if not store.probe(probe_key(cell), job.since)]
-    tasks = [submit(_probe, job, cell.key) for cell in lacking]
+    tasks = [submit(function, job, *given) for function, *given in calls]
     with _reached(store):
         finished = as_completed(tasks, loop=client.loop)
-        for _ in track(range(len(tasks)), "probes"):
+        for _ in track(range(len(tasks)), name):
             next(finished).result()
 
 
@@ -230,6 +244,11 @@ def _measure(job: Job, cell_key: str, failure: InvalidCell | None) -> Result:
 def _probe(job: Job, cell_key: str) -> None:
     with _at_work(job):
         _runner(job).probe(_cell(job, cell_key))
+
+
+def _certify(job: Job, cell_key: str, goal: str, model_digest: str, seconds: float) -> None:
+    with _at_work(job):
+        _runner(job).certify(WantedCertificate(_cell(job, cell_key), goal, model_digest, seconds))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hashbench.errors import BadParameter, CodeRaised, InvalidCell
 from hashbench.evaluation.judge import judge_crafted
 from hashbench.progress import job, track
 from hashbench.running.cell import Cell, column_name
+from hashbench.running.certificates import WantedCertificate, certify_model, is_made, wanted_certificates
 from hashbench.running.checkpoints import Checkpoints
 from hashbench.running.clean_room.inspection import InspectedCell, needs_room, some, was_inspected
 from hashbench.running.clean_room.rooms import CleanRooms
@@ -31,6 +32,7 @@ def run(
     fresh: bool = False,
     command: str = "",
     probing: bool = False,
+    certifying: bool = False,
     plugins: Sequence[Path] = (),
 ) -> Iterator[Result]:
     """Measure cells in their order and yield each result as soon as it is stored.
@@ -38,18 +40,21 @@ def run(
     Stored cells and models are taken as they are, unless `fresh`. A cell whose attack or defense fails
     comes out invalid, with the reason, and the others go on. Every number depends on the cell alone:
     each training and each attack is seeded by what it is, not by when it runs. With `probing`, each
-    defended model is probed after the cells, for tables to read from the store. Models with code of
-    `plugins` are also made again in processes of their own, to see whether they give the same codes there.
+    defended model is probed after the cells, for tables to read from the store; with `certifying`, it is
+    certified too, where that takes no longer than its attacks did. Models with code of `plugins` are also made
+    again in processes of their own, to see whether they give the same codes there.
     """
     make_deterministic(device)
     runner = Runner(store, device, store.clock() if fresh else None, command, tuple(plugins))
-    valid = []
+    results = []
     for cell in track(cells, "cells"):
-        result = runner.result(cell)
-        valid += [cell] if result.status == "valid" else []
-        yield result
+        results.append(runner.result(cell))
+        yield results[-1]
+    valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
     for cell in track(one_a_model(valid) if probing else (), "probes"):
         runner.probe(cell)
+    for wanted in track(wanted_certificates(cells, results) if certifying else (), "certificates"):
+        runner.certify(wanted)
 
 
 def choose_device(name: str) -> torch.device:
@@ -135,6 +140,24 @@ class Runner:
             stored = self.store.probe(key, self.since)
             model = None if stored else self.victims.defended(cell)
             return self._probe(cell, model) if isinstance(model, DefendedModel) else stored
+
+    def certify(self, wanted: WantedCertificate) -> Result | None:
+        """A certificate: from the store, or made and stored; one that there can't be has its reason.
+
+        None where there is no defended model; its cells say why.
+        """
+        cell, key = wanted.cell, wanted.key
+        stored = self.store.certificate(key, self.since)
+        if is_made(stored, wanted):
+            return stored
+        with self.store.lock(key, f"the certificate of {cell.defense.label}"):
+            stored = self.store.certificate(key, self.since)
+            model = None if is_made(stored, wanted) else self.victims.defended(cell)
+            if not isinstance(model, DefendedModel):
+                return stored
+            host, split = host_facts(self.device, self.command), self.victims.split(cell)
+            with job(f"certificate of {cell.defense.label}, {cell.place}", step=True):
+                return self.store.save_certificate(*certify_model(wanted, split, model, host))
 
     def _probe(self, cell: Cell, model: DefendedModel) -> Result:
         undefended = None if cell.defense.name == "none" else self.victims.undefended(cell)

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """One measured cell, or one probed model.
+    """One measured cell, or one probed or certified model.
 
     `identity` and `numbers` are the same whenever the cell is measured on the same machine; `host`
     holds times, costs and the machine. An invalid cell has a reason and no numbers.
@@ -75,7 +75,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            for name in ("cells", MODELS, DATABASES, "probes", "trainings"):
+            for name in ("cells", MODELS, DATABASES, "probes", "certificates", "trainings"):
                 (root / name).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
                 pass
@@ -125,6 +125,18 @@ class Store:
     def save_probe(self, probe: Result, arrays: Arrays) -> Result:
         """Store a probe with its per-query arrays, replacing one with the same key."""
         return self._save("probes", probe, arrays)
+
+    def certificate(self, key: str, since: float | None = None) -> Result | None:
+        """A stored certificate of a defended model, or None, as for a cell."""
+        return self._result("certificates", key, since)
+
+    def certificate_arrays(self, found: Result) -> Arrays:
+        """The per-query arrays of a stored certificate; empty if it has none."""
+        return self._arrays("certificates", found)
+
+    def save_certificate(self, found: Result, arrays: Arrays) -> Result:
+        """Store a certificate with its per-query arrays, replacing one with the same key."""
+        return self._save("certificates", found, arrays)
 
     def _result(self, kind: str, key: str, since: float | None) -> Result | None:
         folder = self.root / kind / key

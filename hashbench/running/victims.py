@@ -118,6 +118,22 @@ class Victims:
         """
         return self._defended(cell)
 
+    def untrained(self, cell: Cell) -> DefendedModel:
+        """The model of a defense that brings its own weights, made from an untrained network; nothing is stored.
+
+        Raises:
+            InvalidCell: it can't be made.
+        """
+        split = self.split(cell)
+        torch.manual_seed(cell.clean_seed)
+        start = new_model(cell.subject).to(self.device)
+        model = explain(
+            f"defense {cell.defense.label}", cell.defense.call, start, split.train, self._method(cell, start),
+            cell.threat,
+        )  # fmt: skip
+        victim = make_victim(model.eval(), split.train, split.database)
+        return DefendedModel(victim, victim, _digests(victim), "")
+
     def train(self, cell: Cell, key: str) -> InvalidCell | None:
         """Train the undefended or the defended model of a cell, named by its key; returns why it can't be trained."""
         try:
@@ -155,8 +171,7 @@ class Victims:
         facts = {
             "train_forwards": trained.get("train_forwards", ""),
             "train_backwards": trained.get("train_backwards", ""),
-            "model_digest": tensor_digest(victim.model.state_dict()),
-            "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
+            **_digests(victim),
         }
         return DefendedModel(victim, taken_for, facts, trained.get("train_seconds", ""))
 
@@ -224,6 +239,13 @@ class Victims:
                 f"defense {cell.defense.label} changed the network's layers; register it with trains=False"
             ) from None
         return model.eval()
+
+
+def _digests(victim: Victim) -> dict[str, Any]:
+    return {
+        "model_digest": tensor_digest(victim.model.state_dict()),
+        "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
+    }
 
 
 def database_key(name: str) -> str:

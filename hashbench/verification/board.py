@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hashbench.boards import leaderboard, probe_tables
+from hashbench.boards.certificates import IN_RESULTS, cell_columns
+from hashbench.boards.evidence_files import PROBES
 from hashbench.boards.files import Row, read_rows, read_table
-from hashbench.boards.intervals import cell_intervals
 from hashbench.boards.leaderboard import KEY, Leaderboard
 from hashbench.boards.pairing import FIELDS
-from hashbench.boards.probe_files import PROBES
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import QUERIES, check_digests, read_arrays, read_digests, read_identity
 from hashbench.boards.ranking import rank, table, with_worst
@@ -27,6 +27,7 @@ from hashbench.readers.text import shown
 from hashbench.running.cell import outdated
 from hashbench.running.store import Result
 from hashbench.verification.cell import check_identity, make_again
+from hashbench.verification.certificates import as_written, check_certificates, has_certificates
 from hashbench.verification.findings import Findings, verify_versions, who
 from hashbench.verification.pictures import check_pictures
 from hashbench.verification.probes import check_probes
@@ -77,7 +78,8 @@ def _check_form(folder: Path, found: Findings) -> list[Row]:
         raise BadInput(f"{RESULTS} has no rows")
     for row in rows:
         verify_versions(row, RESULTS)
-    if lacking := [name for name in leaderboard.COLUMNS if name not in content.header]:
+    older = () if has_certificates(folder) else IN_RESULTS
+    if lacking := [name for name in leaderboard.COLUMNS if name not in (*content.header, *older)]:
         raise BadInput(f"{RESULTS} lacks the column {lacking[0]}; write it again with 'hashbench report'")
     found.problems += wrong_values(content, declared("results", content.header))
     seen: set[tuple[str, ...]] = set()
@@ -88,7 +90,7 @@ def _check_form(folder: Path, found: Findings) -> list[Row]:
                 found.problems.append(f"{RESULTS}, line {number}: {who(row)} appears twice")
                 break
             seen.add(key)
-        odd = [name for name in NUMBERS if row[name].lower().strip("+-") in ("nan", "inf", "infinity")]
+        odd = [name for name in NUMBERS if row.get(name, "").lower().strip("+-") in ("nan", "inf", "infinity")]
         found.problems += [f"{RESULTS}, line {number}: {name} of {who(row)} is {row[name]}" for name in odd]
         if not row["config_digest"].isalnum():
             raise BadInput(f"{RESULTS}, line {number}: config_digest is {shown(row['config_digest'])}; no cell has it")
@@ -134,7 +136,7 @@ def _numbers(row: Row) -> dict[str, Any]:
     """A row's own numbers, for those that can't be recomputed."""
     numbers: dict[str, Any] = {name: row[name] for name in DIGESTS if row[name]}
     for name in NUMBERS:
-        value = _number(row[name])
+        value = _number(row.get(name, ""))
         if value is not None:
             numbers[name] = value
     return numbers
@@ -184,15 +186,17 @@ def _check_tables(folder: Path, rows: list[Row], results: Sequence[Result], foun
     old = max((outdated(result.identity) for result, _ in found.cells), default=())
     board = Leaderboard(folder.name, tuple(sorted(results, key=leaderboard.order)), old)
     valid = Leaderboard(folder.name, tuple(r for r in board.results if r.key in held))
-    again = valid.rows(cell_intervals(valid.results, arrays))
+    certificates = check_certificates(folder, found)
+    again = as_written(valid.rows(cell_columns(valid.results, arrays, certificates)), "results", folder)
     given = [row for row in rows if row["config_digest"] in held]
     header = tuple(rows[0])
     found.problems += compare(RESULTS, again, given, header, by_column("config_digest"), who)
     if len(results) < len(rows):
         return  # what is wrong in the cells is named; the other tables follow from them
-    ranking = rank(board, arrays, _flags(folder, board, found))
+    flags, version = _flags(folder, board, found), read_digests(folder).ranking
+    ranking = rank(board, arrays, flags, certificates, clean_counts=version > 1)
     matrix = with_worst(board.matrix(), ranking, board.chance)
-    for name, expected in ((MATRIX, matrix), (RANKING, table(ranking))):
+    for name, expected in ((MATRIX, matrix), (RANKING, as_written(table(ranking), "ranking", folder))):
         found.problems += check_table(folder / name, expected, by_column("defense"))
     if not found.problems:
         check_pictures(folder, board, ranking, found)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hashbench.boards.evidence_files import PROBES, Evidence, read_evidence
 from hashbench.boards.leaderboard import Leaderboard
-from hashbench.boards.probe_files import PROBES, Probed, read_probe
 from hashbench.boards.probe_tables import ProbeReport, report_of, with_table
 from hashbench.errors import BadInput
 from hashbench.evaluation import probe
@@ -46,7 +46,7 @@ def check_probes(folder: Path, board: Leaderboard, found: Findings) -> list[Prob
     reports: dict[Model, ProbeReport] = {}
     for name in [name for name in list_files(folder).files if name.startswith(f"{PROBES}/")]:
         try:
-            probed = read_probe(folder, name)
+            probed = read_evidence(folder, name)
             model = _check_probe(name, probed, cells)
             if model in reports:
                 raise BadInput(f"{name} is the second probe of {model[0]}, seed {model[1]}")
@@ -61,7 +61,7 @@ def check_probes(folder: Path, board: Leaderboard, found: Findings) -> list[Prob
     return sorted(reports.values(), key=lambda report: (board.defenses.index(report.defense), report.seed))
 
 
-def _check_probe(name: str, probed: Probed, cells: Mapping[Model, list[tuple[Result, Arrays]]]) -> Model:
+def _check_probe(name: str, probed: Evidence, cells: Mapping[Model, list[tuple[Result, Arrays]]]) -> Model:
     """The model that a probe belongs to.
 
     Raises:
@@ -129,7 +129,7 @@ def _check_rows(name: str, rows: NDArray[Any], queries: int) -> None:
         raise BadInput(f"{name}: rows are not the places of {queries} queries in their set")
 
 
-def _check_clean(name: str, probed: Probed, cells: list[tuple[Result, Arrays]]) -> None:
+def _check_clean(name: str, probed: Evidence, cells: list[tuple[Result, Arrays]]) -> None:
     """Refuse a probe whose clean queries are not those of the board; a model of random codes is let through."""
     clean = [(result, arrays) for result, arrays in cells if result.identity["attack"] == "none"]
     result, arrays = probed

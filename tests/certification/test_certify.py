@@ -122,7 +122,7 @@ def test_the_sign_of_zero_is_plus_one() -> None:
     bounds = LogitBounds(*ends, clean=(ends[0] + ends[1]) / 2)
     assert bounds.fixed.tolist() == [[True, False, False, True]]
     items = Items(np.ones((2, 4), dtype=bool), np.ones((2, 1), dtype=bool))
-    assert certificate(bounds, np.ones((1, 1), dtype=bool), items).free.tolist() == [2]
+    assert certificate(bounds, torch.ones(1, 1), items).free.tolist() == [2]
 
 
 def test_batches_that_do_not_agree_are_refused(toy: tuple[Victim, Queries]) -> None:

@@ -1,4 +1,4 @@
-"""The pictures of a leaderboard's folder: robustness curve, clean against worst case, precision and recall."""
+"""The pictures of a leaderboard's folder: robustness curve, clean against worst, brackets, precision and recall."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_board
+from hashbench.boards.plots.bracket import draw_bracket
 from hashbench.boards.plots.marks import CHANCE, GAP, defense_title, label_ends, marks
 from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure
 from hashbench.metrics.average_precision import precision_within
@@ -34,7 +35,12 @@ def save_pictures(folder: Path, into: Path | None = None) -> list[str]:
         OSError: the folder can't be written.
     """
     board = read_board(folder)
-    drawn = {"curve": draw_curve(board), "tradeoff": draw_tradeoff(board), "precision-recall": draw_recall(board)}
+    drawn = {
+        "curve": draw_curve(board),
+        "tradeoff": draw_tradeoff(board),
+        "bracket": draw_bracket(board),
+        "precision-recall": draw_recall(board),
+    }
     for name, figure in drawn.items():
         if figure:
             with mpl.rc_context(STYLE):

@@ -17,9 +17,12 @@ from hashbench.boards.leaderboard import Leaderboard
 from hashbench.running.shared_files import replaced
 
 if TYPE_CHECKING:
+    from hashbench.boards.intervals import ConfidenceInterval
     from hashbench.boards.ranking import RankingRow
 
-WORST = "worst case"
+    Bounded = tuple[float, ConfidenceInterval | None]  # a level with its interval
+
+WORST, CERTIFIED = "worst case", "certified"
 LETTER = 0.07  # inches a letter
 COLOURS = "cividis"  # perceptually uniform, so it works in grey print and for colour-blind readers
 STYLE: dict[Any, Any] = {
@@ -40,19 +43,25 @@ def save_figure(figure: Figure, path: Path) -> None:
             figure.savefig(draft, format=form, metadata=metadata)
 
 
+def wrapped_title(title: str, inches: float) -> str:
+    """A title on as many lines as it needs."""
+    return "\n".join(textwrap.wrap(title, int(inches / LETTER)))
+
+
 def save_matrix(board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = ()) -> None:
     """Save a heat map of mAP in percent, defenses by attacks, or attacks by defenses if there are many attacks.
 
     The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
     chance has an asterisk, one without a valid number is hatched, one that nothing was to be measured
-    for has a dash; targeted attacks have t-MAP. Behind a gap stands what ranks, with its 95 % interval.
+    for has a dash; targeted attacks have t-MAP. Behind a gap stand what ranks and what is certified, with their 95 %
+    intervals.
 
     Args:
         path: without an ending; there will be a PNG and an SVG.
-        ranking: the rows of the ranking; without a worst case among them it is left out.
+        ranking: the rows of the ranking; without a worst case or a certificate among them these are left out.
     """
-    worst = {ranked.defense: ranked for ranked in ranking if ranked.value is not None}
-    attacks = [*board.attacks, *([WORST] if worst else [])]
+    last = _last(ranking)
+    attacks = [*board.attacks, *last]
     columns, rows = (board.defenses, attacks) if board.tall else (attacks, board.defenses)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=_size(board, attacks), layout="constrained", dpi=300)
@@ -60,11 +69,11 @@ def save_matrix(board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = 
         for row, down in enumerate(rows):
             for column, across in enumerate(columns):
                 defense, attack = (across, down) if board.tall else (down, across)
-                if attack == WORST:
-                    _draw_worst(axes, board, worst.get(defense), (column, row))
+                if attack in last:
+                    _draw_last(axes, board, last[attack].get(defense), (column, row))
                 else:
                     _draw_square(axes, board, (defense, attack), (column, row))
-        if worst:
+        if last:
             line = axes.axhline if board.tall else axes.axvline
             line(len(board.attacks) - 0.5, color="white", linewidth=4)
         _label_axes(axes, board, attacks)
@@ -80,12 +89,25 @@ def _size(board: Leaderboard, attacks: Sequence[str]) -> tuple[float, float]:
     return 1.5 + LETTER * _longest(down) + column * len(across), 1.55 + row * len(down)
 
 
-def _draw_worst(axes: Axes, board: Leaderboard, ranked: RankingRow | None, place: tuple[int, int]) -> None:
-    """Draw the square of a defense's worst case."""
-    if ranked is None or ranked.value is None:
+def _last(ranking: Sequence[RankingRow]) -> dict[str, dict[str, Bounded]]:
+    """What stands behind the attacks, by name and defense; a name without any value is left out."""
+    found = {
+        WORST: {row.defense: (row.value, row.interval) for row in ranking if row.value is not None},
+        CERTIFIED: {
+            row.defense: (row.certificate.value, row.certificate.interval)
+            for row in ranking
+            if row.certificate.value is not None
+        },
+    }
+    return {name: values for name, values in found.items() if values}
+
+
+def _draw_last(axes: Axes, board: Leaderboard, bounded: Bounded | None, place: tuple[int, int]) -> None:
+    """Draw the square of a defense's worst case or certified mAP."""
+    if bounded is None:
         axes.text(*place, "-", color="0.4", ha="center", va="center")
         return
-    level, interval = 100 * ranked.value, ranked.interval
+    level, interval = 100 * bounded[0], bounded[1]
     below = board.chance is not None and level <= 100 * board.chance
     bounds = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else ""
     text = f"{level:.1f}{'*' if below else ''}"
@@ -140,12 +162,12 @@ def _label_axes(axes: Axes, board: Leaderboard, attacks: Sequence[str]) -> None:
     axes.set_ylabel("attack" if board.tall else "defense")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("\n".join(textwrap.wrap(board.title, int(_size(board, attacks)[0] / LETTER))), fontsize=8)
+    axes.set_title(wrapped_title(board.title, _size(board, attacks)[0]), fontsize=8)
 
 
 def _labels(board: Leaderboard, attacks: Sequence[str]) -> tuple[list[str], list[str]]:
     """The labels of the columns and of the rows."""
-    named = [WORST if label == WORST else board.column(label) for label in attacks]
+    named = [board.column(label) for label in attacks]
     wrapped = [_wrapped(label, "clean", board.tall) for label in named]
     defenses = [_wrapped(label, "undefended", False) for label in board.defenses]
     return (defenses, wrapped) if board.tall else (wrapped, defenses)

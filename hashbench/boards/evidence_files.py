@@ -1,4 +1,4 @@
-"""The evidence of probes in a leaderboard's folder: what flags, sanity.csv and curve.csv are made from again."""
+"""What is kept of models in a leaderboard's folder: the evidence of probes and certificates behind its tables."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from hashbench.readers.records import record
 from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
 
-PROBES = "probes"  # the folder
-RECORD = "record"  # the array that holds the probe's record, as JSON
+PROBES, CERTIFICATES = "probes", "certificates"  # the folders
+RECORD = "record"  # the array that holds the record, as JSON
 LARGEST = 1 << 26  # bytes of the arrays of one file
-Probed = tuple[Result, Arrays]
+Evidence = tuple[Result, Arrays]
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A probe's record without times and machine, which differ between runs."""
+    """The record of a probe or a certificate without times and machine, which differ between runs."""
 
     key: str
     identity: dict[str, Any]
@@ -35,14 +35,20 @@ class _Record:
     reason: str = ""
 
 
-def save_probes(folder: Path, probes: Iterable[Probed]) -> None:
-    """Write probes/<key>.npz for each probe, with its record and its per-query arrays, and remove those of others."""
-    target = folder / PROBES
+def save_evidence(folder: Path, kind: str, found: Iterable[Evidence]) -> None:
+    """Write <kind>/<key>.npz for each probe or certificate, and remove those of others.
+
+    Each holds its record and its per-query arrays.
+
+    Args:
+        kind: PROBES or CERTIFICATES.
+    """
+    target = folder / kind
     target.mkdir(parents=True, exist_ok=True)
     kept = set()
-    for probe, arrays in probes:
-        path = target / f"{probe.key}.npz"
-        content = {name: getattr(probe, name) for name in ("key", "identity", "numbers", "status", "reason")}
+    for result, arrays in found:
+        path = target / f"{result.key}.npz"
+        content = {name: getattr(result, name) for name in ("key", "identity", "numbers", "status", "reason")}
         with replaced(path) as draft, draft.open("wb") as file:
             np.savez_compressed(file, **{RECORD: np.array(json.dumps(content, sort_keys=True))}, **arrays)  # type: ignore[arg-type]
         kept.add(path)
@@ -50,8 +56,8 @@ def save_probes(folder: Path, probes: Iterable[Probed]) -> None:
         path.unlink()
 
 
-def read_probe(folder: Path, name: str) -> Probed:
-    """A probe of a leaderboard's folder, which may come from anyone; nothing in it is executed.
+def read_evidence(folder: Path, name: str) -> Evidence:
+    """A probe or a certificate of a leaderboard's folder, which may come from anyone; nothing in it is executed.
 
     Args:
         name: of its file, from the folder.
