@@ -84,10 +84,10 @@ def random_points(box: Box, count: int) -> Tensor:
     return box.lower + share * (box.upper - box.lower)
 
 
-def corners(box: Box) -> Tensor:
-    """All corners of boxes of few pixels [2^pixels, n, ...]."""
-    pixels = box.lower[0].numel()
-    pattern = torch.tensor(list(itertools.product([0.0, 1.0], repeat=pixels)), dtype=box.lower.dtype)
+def grid(box: Box, levels: int = 2) -> Tensor:
+    """All points of boxes of few pixels whose pixels take some levels, two for the corners [levels^pixels, n, ...]."""
+    pixels, steps = box.lower[0].numel(), torch.linspace(0, 1, levels, dtype=box.lower.dtype).tolist()
+    pattern = torch.tensor(list(itertools.product(steps, repeat=pixels)), dtype=box.lower.dtype)
     return box.lower + pattern.view(-1, 1, *box.lower.shape[1:]) * (box.upper - box.lower)
 
 

@@ -119,18 +119,13 @@ def measure(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> li
 
 
 def probe(client: Client, job: Job, cells: Sequence[Cell], store: Store) -> None:
-    """Probe the cells' defended models on a cluster's workers, where the store lacks their probes.
-
-    Raises:
-        ClusterLost: the scheduler is gone, or a task has killed one worker after the other.
-        UsageError: a worker can't carry out the job.
-    """
+    """Probe the cells' defended models on workers, where the store lacks their probes; raises what `measure` does."""
     lacking = [cell for cell in one_a_model(cells) if not store.probe(probe_key(cell), job.since)]
     _spread(client, job, store, "probes", [(_probe, cell.key) for cell in lacking])
 
 
 def certify(client: Client, job: Job, cells: Sequence[Cell], results: Sequence[Result], store: Store) -> None:
-    """Certify the cells' defended models on a cluster's workers; the rest is as of `probe`."""
+    """Certify the cells' defended models on workers, where the store lacks their certificates, as `probe` does."""
     wanted = wanted_certificates(cells, results)
     lacking = [one for one in wanted if not is_made(store.certificate(one.key, job.since), one)]
     given = [(_certify, one.cell.key, one.goal, one.model_digest, one.seconds) for one in lacking]

@@ -135,8 +135,8 @@ def _result(folder: Path, row: Row, found: Findings) -> Result | None:
 def _numbers(row: Row) -> dict[str, Any]:
     """A row's own numbers, for those that can't be recomputed."""
     numbers: dict[str, Any] = {name: row[name] for name in DIGESTS if row[name]}
-    for name in NUMBERS:
-        value = _number(row.get(name, ""))
+    for name in set(NUMBERS) - set(IN_RESULTS):
+        value = _number(row[name])
         if value is not None:
             numbers[name] = value
     return numbers

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import linear_model, make_toy, pixels, random_images
 
+from hashbench.boards.certificates import lower_bounds
+from hashbench.boards.evidence_files import Evidence
 from hashbench.boards.leaderboard import Leaderboard, leaderboards
 from hashbench.boards.ranking import RankingRow, rank, table, with_worst
 from hashbench.boards.terminal import print_matrix
@@ -128,7 +130,52 @@ def test_an_invalid_cell_and_oblivious_or_targeted_attacks_do_not_rank() -> None
     assert ranking["mine"].status == "invalid"
     assert ranking["mine"].note == "invalid under new, seed 0: it broke"
     assert ranking["mine"].attacks == ("pgd",)
-    assert ranking["mine"].value == pytest.approx(values["mine", "pgd", 0].mean())
+    lowest = np.minimum(values["mine", "pgd", 0], values["mine", "none", 0])
+    assert ranking["mine"].value == pytest.approx(lowest.mean())
+
+
+def test_an_attack_that_raises_an_ap_leaves_the_clean_query_as_the_worst_case() -> None:
+    values = {("none", "none", 0): np.array([0.5, 0.6]), ("none", "standard", 0): np.array([0.9, 0.4])}
+    board, (row,) = ranked(values)
+    assert row.worst.tolist() == [[0.5, 0.4]]
+    assert row.worst_attack == "standard"
+    held = {r.key: {"average_precision": values["none", r.identity["attack"], 0]} for r in board.results}
+    (before,) = rank(board, lambda r: held[r.key], clean_counts=False)
+    assert before.worst.tolist() == [[0.9, 0.4]]
+
+
+def certified(defense: str, seed: int, bounds: list[float], free: list[int], reason: str = "") -> Evidence:
+    """A certificate as a leaderboard has it, or why there is none."""
+    identity = {"defense": defense, "seed": seed, "goal": "untargeted"}
+    arrays = {"certified": np.array(bounds), "free_bits": np.array(free)}
+    return Result("k", identity, {}, {}, "invalid" if reason else "valid", reason), {} if reason else arrays
+
+
+def test_what_is_certified_stands_beside_the_worst_case(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = of({"none": 0.5, "mine": 0.8, "odd": 0.7, "half": 0.6}, ("none", "standard"), (0, 1))
+    board, _ = ranked(cells)
+    held = {r.key: {"average_precision": cells[r.identity["defense"], r.identity["attack"], r.identity["seed"]]}
+            for r in board.results}  # fmt: skip
+    evidence = [
+        *(certified("mine", seed, [0.2, 0.4, np.nan, 0.6], [0, 8, 3, seed]) for seed in (0, 1)),
+        certified("odd", 0, [], [], "no bounds are known for Odd"), certified("odd", 1, [], [], "another"),
+        certified("half", 0, [0.5, 0.5], [1, 1]),
+    ]  # fmt: skip
+    ranking = rank(board, lambda r: held[r.key], certificates=lower_bounds(evidence))
+    rows = table(ranking).set_index("defense")
+    assert rows.certified["mine"] == pytest.approx(0.4)
+    assert rows.certified_ci_low["mine"] < 0.4 < rows.certified_ci_high["mine"]
+    assert (rows.free_bits["mine"], rows.untouched_share["mine"]) == (2.875, 0.375)
+    assert rows.certified[["none", "odd", "half"]].tolist() == [None] * 3
+    assert rows.note["none"] == ""
+    assert rows.note["odd"] == "no certificate: no bounds are known for Odd"
+    assert rows.note["half"] == "no certificate: seed 1 has none; run it again without --certify no"
+    assert (rows.map_worst == table(rank(board, lambda r: held[r.key])).set_index("defense").map_worst).all()
+    print_matrix(board, ranking)
+    shown = capsys.readouterr().out
+    assert "certified" in shown
+    assert "40.0 [" in shown
+    assert "no certificate: odd: no bounds are known for Odd" in shown
 
 
 def against(direction: float) -> Callable[[Victim, Threat], Callable[[Queries], Images]]:

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from tiny_networks import corners, pgd_points, random_model, random_points, stir
+from tiny_networks import grid, pgd_points, random_model, random_points, stir
 from torch import Tensor, nn
 from torchvision.models import resnet, vgg
 
@@ -22,7 +22,8 @@ from hashbench.models.transformed import Transformed
 from hashbench.registry.entries import backbones
 from hashbench.registry.spec import Spec
 
-NETWORKS = 25  # with four boxes each, in each of ten batches
+NETWORKS = 25  # with four boxes each, in each batch
+QUICK, ALL = 4, 40  # batches: of each test run, and with the slow ones 1,000 networks
 
 
 def outside(model: HashModel, points: Tensor, lower: Tensor, upper: Tensor) -> float:
@@ -32,7 +33,9 @@ def outside(model: HashModel, points: Tensor, lower: Tensor, upper: Tensor) -> f
     return max((lower - logits).max().item(), (logits - upper).max().item())
 
 
-@pytest.mark.parametrize("batch", range(10))
+@pytest.mark.parametrize(
+    "batch", [*range(QUICK), *(pytest.param(n, marks=pytest.mark.slow) for n in range(QUICK, ALL))]
+)
 def test_nothing_leaves_the_bounds_of_random_networks(batch: int) -> None:
     for seed in range(batch * NETWORKS, (batch + 1) * NETWORKS):
         size = 3 if seed % 2 else 5
@@ -45,7 +48,7 @@ def test_nothing_leaves_the_bounds_of_random_networks(batch: int) -> None:
         assert (tight.lower >= loose.lower).all()
         assert (tight.upper <= loose.upper).all()
         box, double = threat_box(images, eps), copy.deepcopy(model).double()
-        points = [random_points(box, 20), pgd_points(double, box)] + ([corners(box)] if size == 3 else [])
+        points = [random_points(box, 20), pgd_points(double, box)] + ([grid(box)] if size == 3 else [])
         assert outside(double, torch.cat(points), tight.lower, tight.upper) <= 0, seed
         assert outside(model, torch.cat(points).float(), tight.lower, tight.upper) <= 0, seed
 

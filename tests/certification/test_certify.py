@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_networks import corners, pgd_points, random_model, random_points
+from tiny_networks import grid, pgd_points, random_model, random_points
 from toys import make_toy, random_images, small_model
 
 from hashbench.certification.bounds import LogitBounds, logit_bounds, threat_box
@@ -34,15 +34,28 @@ def precisions(
     return average_precision(count_tensors(codes, labels.repeat(len(points), 1), *gallery))
 
 
-@pytest.mark.parametrize("seed", range(0, 60, 2))
+@pytest.mark.parametrize("seed", range(0, 40, 2))
 def test_nothing_found_lies_beyond_the_certificate(seed: int) -> None:
+    check_by_brute_force(seed, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("levels", [2, 3])
+@pytest.mark.parametrize("batch", range(20))
+def test_nothing_found_lies_beyond_1000_certificates(batch: int, levels: int) -> None:
+    for seed in range(50 * batch, 50 * batch + (50 if levels == 2 else 5)):
+        check_by_brute_force(seed, levels)
+
+
+def check_by_brute_force(seed: int, levels: int) -> None:
+    """Hold a random network's certificates against AP at every point of a grid of inputs, and at others."""
     bits, size = 6, 3
     model = random_model(seed, size, bits)
     images, eps = torch.rand(4, 1, size, size), 0.3 * float(torch.rand(())) ** 2
     labels = torch.eye(4)
     gallery = binarize(torch.randn(30, bits)), (torch.rand(30, 4) < 0.3).float()
     box, double = threat_box(images, eps), copy.deepcopy(model).double()
-    points = torch.cat([corners(box), random_points(box, 100), pgd_points(double, box)])
+    points = torch.cat([grid(box, levels), random_points(box, 100), pgd_points(double, box)])
     found = precisions(model, points, labels, gallery)
     scored = (gallery[1] @ labels.T > 0).any(0).numpy()
     low = found.low.reshape(len(points), -1)[:, scored].min(0)

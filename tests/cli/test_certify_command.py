@@ -50,3 +50,24 @@ def test_a_model_without_bounds_is_named_and_left_out(command: Command, tmp_path
     assert "median, seed 0: no certificate: " in outcome.out
     (path,) = Path("leaderboards").glob("*/certificates.csv")
     assert pd.read_csv(path).defense.tolist() == ["none"]
+
+
+def test_a_file_or_a_row_is_certified_alone(command: Command) -> None:
+    assert command("run", *SUBJECT, "--certify", "no").code == 0
+    (result,) = Store(Path("runs")).cells()
+    outcome = command("certify", result.key)
+    assert outcome.code == 0, outcome.err
+    (path,) = Path("leaderboards").glob("*/certificates.csv")
+    (row,) = pd.read_csv(path).to_dict("records")
+    assert row["defense"] == "none"
+    (weights,) = Path("runs/models").glob("*/weights.safetensors")
+    trained = len(list(Path("runs/models").iterdir()))
+    outcome = command("certify", weights, *SUBJECT)
+    assert outcome.code == 0, outcome.err
+    (again,) = pd.read_csv(path).to_dict("records")
+    assert again["defense"].startswith("checkpoint:file=")
+    assert (again["certified"], again["free_bits"]) == (row["certified"], row["free_bits"])
+    assert len(list(Path("runs/models").iterdir())) == trained
+    outcome = command("certify", "0123456789abcdef")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "is neither a file nor the config_digest of a row" in outcome.err

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,12 +15,20 @@ from command import QUICK, Command, rows
 
 from hashbench.boards.certificates import IN_RANKING
 from hashbench.boards.query_files import read_arrays, write_digests
+from hashbench.boards.ranking import rank
 from hashbench.running.store import Store
 from hashbench.verification.board import verify_board
 
 pytestmark = pytest.mark.usefixtures("registries")
 SUBJECT = (*QUICK, "--bits", "8", "--backbone", "cnn:width=4", "--eps", "0.0002")
 ATTACKED = ("run", *SUBJECT, "--attack", "pgd-hamming:steps=2,restarts=1")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures, which take most of the time of a small run."""
+    for place in ("boards.write.save_matrix", "boards.write.save_pictures", "verification.board.check_pictures"):
+        monkeypatch.setattr(f"hashbench.{place}", lambda *_: None)
 
 
 def ranking() -> pd.DataFrame:
@@ -73,10 +83,12 @@ def test_no_certificates_where_none_are_wanted(command: Command) -> None:
     assert verify_board(board()).problems == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_certificate_that_takes_too_long_is_left_out_with_the_reason(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hashbench.running.certificates.LEAST", 0.0)
+    minutes = SimpleNamespace(perf_counter=itertools.count(0, 60).__next__)
+    monkeypatch.setattr("hashbench.running.certificates.time", minutes)
     outcome = command("run", *SUBJECT)
     assert outcome.code == 0
     reason = "no certificate: undefended: it would take longer than the attacks did; make it with 'hashbench certify'"
@@ -86,6 +98,7 @@ def test_a_certificate_that_takes_too_long_is_left_out_with_the_reason(
     assert 0 < ranking().loc["none"].certified < 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_workers_certify_too(command: Command) -> None:
     assert command(*ATTACKED, "--workers", "1").code == 0
     assert rows().certified.notna().all()
@@ -99,6 +112,7 @@ def spoiled(store: Store, attack: str, change: Callable[[dict[str, np.ndarray]],
     store.save_cell(replace(result, arrays_digest=""), arrays)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_query_below_its_certificate_makes_the_cell_invalid(command: Command) -> None:
     assert command(*ATTACKED).code == 0
 
@@ -115,6 +129,7 @@ def test_a_query_below_its_certificate_makes_the_cell_invalid(command: Command) 
     assert verify_board(board()).problems == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_more_bits_changed_than_can_make_the_cell_invalid(command: Command) -> None:
     assert command(*ATTACKED).code == 0
 
@@ -134,6 +149,7 @@ def edit(change: Callable[[dict[str, np.ndarray]], None]) -> None:
     write_digests(board())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_verify_names_a_query_that_lies_beyond_the_certificate_of_its_model(command: Command) -> None:
     assert command(*ATTACKED).code == 0
 
@@ -161,7 +177,9 @@ def test_verify_names_a_query_that_lies_beyond_the_certificate_of_its_model(comm
     assert "certified of none under none, seed 0 is" in verify_board(board()).problems[0]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_board_of_before_certificates_is_accepted(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rank.__kwdefaults__, "clean_counts", False)
     assert command(*ATTACKED, "--certify", "no").code == 0
     for name, columns in (("results", ["certified"]), ("ranking", list(IN_RANKING))):
         table = pd.read_csv(board() / f"{name}.csv", dtype=str, keep_default_na=False)

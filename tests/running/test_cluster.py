@@ -55,7 +55,7 @@ def brittle(victim: Victim, threat: Threat, *, share: float = 1.0) -> Craft:
     return craft
 """
 WORDS = (
-    "run", *QUICK, "--plugin", "fragile.py", "--defense", "fragile", "--defense", "broken",
+    "run", *QUICK, "--certify", "no", "--plugin", "fragile.py", "--defense", "fragile", "--defense", "broken",
     "--attack", "brittle", "--attack", "brittle:share=0.5",
 )  # fmt: skip
 MADE = ["attack"] * 4 + ["broken"] + ["training"]

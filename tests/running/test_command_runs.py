@@ -35,9 +35,10 @@ def test_the_matrix_holds_the_undefended_row_and_the_clean_column(command: Comma
     (folder,) = Path("leaderboards").iterdir()
     assert folder.name == "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "curve.csv", "curve.png", "curve.svg", "digests.json", "matrix.csv", "matrix.png", "matrix.svg",
-        "precision-recall.png", "precision-recall.svg", "provenance.csv", "provenance.sha256", "queries", "ranking.csv",
-        "results.csv", "sanity.csv", "tradeoff.png", "tradeoff.svg",
+        "bracket.png", "bracket.svg", "certificates", "curve.csv", "curve.png", "curve.svg", "digests.json",
+        "matrix.csv", "matrix.png", "matrix.svg", "precision-recall.png", "precision-recall.svg", "probes",
+        "provenance.csv", "provenance.sha256", "queries", "ranking.csv", "results.csv", "sanity.csv", "tradeoff.png",
+        "tradeoff.svg",
     ]  # fmt: skip
     matrix = pd.read_csv(folder / "matrix.csv")
     assert matrix.defense.tolist() == ["none", "cgat:epochs=1,steps=1", "chance"]
