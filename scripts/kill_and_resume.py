@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import argparse
 import random
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-WORDS = ["run", "--training", "epochs=2", "--defense", "cgat:epochs=2", "--attack", "noise", "--attack", "pgd-hamming"]
+WORDS = "--training epochs=2 --defense cgat:epochs=2 --attack noise --attack pgd-hamming --seed 0 --seed 1"
 
 
-def command(store: Path, out: Path) -> list[str]:
+def command(words: str, store: Path, out: Path) -> list[str]:
     """The command line of one run."""
     hashbench = Path(sys.executable).with_name("hashbench")
-    return [str(hashbench), *WORDS, "--seed", "0", "--seed", "1", "--store", str(store), "--out", str(out)]
+    return [str(hashbench), "run", *shlex.split(words), "--store", str(store), "--out", str(out)]
 
 
 def finished(store: Path) -> dict[str, bytes]:
@@ -33,17 +34,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--words", default=WORDS, help="options of 'hashbench run' (default: %(default)s)")
     options = parser.parse_args()
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         began = time.perf_counter()
-        subprocess.run(command(root / "calm", root / "calm-out"), check=True, capture_output=True)
+        subprocess.run(command(options.words, root / "calm", root / "calm-out"), check=True, capture_output=True)
         whole = time.perf_counter() - began
         kept: dict[str, bytes] = {}
         killed = 0
         while killed < options.kills:
-            process = subprocess.Popen(command(root / "wild", root / "wild-out"), stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command(options.words, root / "wild", root / "wild-out"), stdout=subprocess.DEVNULL
+            )
             moment = moments.uniform(0, whole)
             try:
                 process.wait(moment)
@@ -60,7 +64,7 @@ def main() -> None:
             else:  # it was done before the moment came: start anew
                 subprocess.run(["rm", "-r", root / "wild", root / "wild-out"], check=True)
                 kept = {}
-        subprocess.run(command(root / "wild", root / "wild-out"), check=True, capture_output=True)
+        subprocess.run(command(options.words, root / "wild", root / "wild-out"), check=True, capture_output=True)
         for path in sorted((root / "calm-out").glob("*/*")):
             if path.is_dir() or path.stem == "provenance":  # times differ
                 continue

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +34,12 @@ class Outcome:
 
 Command = Callable[..., Outcome]
 
+# What makes the probes of another process as small as `make_probes_small` does; a plugin may begin with it.
+SMALL_PROBES = """
+from hashbench.evaluation import probe
+from hashbench.running import probes
+probe.QUERIES, probe.STEPS, probes.BLACK_BOX = 8, 1, "square-hamming:steps=2"
+"""
 PLUGIN = """
 from hashbench import Craft, Queries, Threat, Victim, attack
 
@@ -46,6 +54,23 @@ def my_attack(victim: Victim, threat: Threat) -> Craft:
 
 def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Outcome:
     """Run the command in this process, with probes and certificates that take as little time as can be."""
+    capsys.readouterr()
+    code = _ended(monkeypatch, words)
+    said = capsys.readouterr()
+    return Outcome(code, said.out, *without_log(said.err))
+
+
+def work_in(folder: Path, *words: str | Path) -> Outcome:
+    """The same for a fixture that several tests share, in a folder."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        code = _ended(patch, words)
+    return Outcome(code, out.getvalue(), *without_log(err.getvalue()))
+
+
+def make_probes_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes and certificates that take as little time as can be."""
     for name, small in (
         ("evaluation.probe.QUERIES", 8),
         ("evaluation.probe.STEPS", 1),
@@ -54,13 +79,15 @@ def hashbench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         ("running.certificates.BRANCHES", 1),
     ):
         monkeypatch.setattr(f"hashbench.{name}", small)
+
+
+def _ended(monkeypatch: pytest.MonkeyPatch, words: Sequence[str | Path]) -> int:
+    make_probes_small(monkeypatch)
     monkeypatch.setattr(sys, "argv", ["hashbench", *map(str, words)])
-    capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main()
-    said = capsys.readouterr()
     code = ended.value.code
-    return Outcome(code if isinstance(code, int) else 1, said.out, *without_log(said.err))
+    return code if isinstance(code, int) else 1
 
 
 def without_log(text: str) -> tuple[str, str]:
@@ -83,6 +110,13 @@ def start(words: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Plugins of one test are gone in the next."""
+    with registries_restored():
+        yield
+
+
+@contextmanager
+def registries_restored() -> Iterator[None]:
+    """A block whose plugins are gone after it."""
     entries.attacks["none"]
     before = [dict(group._entries) for group in entries.REGISTRIES]
     yield

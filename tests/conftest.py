@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 from jaxtyping import install_import_hook
 
@@ -40,6 +41,37 @@ from hashbench.models.data import Queries, Victim  # noqa: E402
 __all__ = ["command", "measuring", "pytest_terminal_summary", "registries"]
 
 torch.set_num_threads(1)  # faster on tensors this small
+
+
+# Files of minutes begin first, so that no worker is left alone with one; fixtures of a file are made once, for
+# which all of its tests go to one worker.
+LONGEST_FIRST = (
+    "test_pins.py",
+    "test_every_entry.py",
+    "test_clean_room.py",
+    "test_cluster.py",
+    "test_command_runs.py",
+    "test_main.py",
+    "test_rules.py",
+    "test_board.py",
+    "test_probe.py",
+)
+BEGAN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--budget", type=float, metavar="SECONDS", help="begin no test after so many seconds")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    budget = item.config.getoption("--budget")
+    if budget is not None and time.monotonic() - BEGAN > budget:
+        pytest.skip(f"the {budget:g} seconds of --budget are spent")
 
 
 @pytest.fixture

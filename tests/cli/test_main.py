@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command import PLUGIN, QUICK, Command, rows, start, write_plugin
+from command import PLUGIN, QUICK, Command, rows, start, work_in, write_plugin
 
 from hashbench.cli.main import cli
 from hashbench.cli.sections import SECTIONS, outside
@@ -155,6 +155,18 @@ def test_wrong_names_get_the_nearest_right_one(command: Command, words: tuple[st
 EXAMPLES = {"cli": cli, **cli.commands}
 
 
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of the digits, in this process."""
+    cut_digits(monkeypatch)
+
+
+def cut_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashbench.datasets.digits.TRAIN", 200)
+    monkeypatch.setattr("hashbench.datasets.digits.QUERIES", 60)
+
+
+@pytest.mark.usefixtures("few_digits")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_help_ends_in_an_example_that_works(
     command: Command, name: str, worked: Path, monkeypatch: pytest.MonkeyPatch
@@ -167,31 +179,49 @@ def test_every_help_ends_in_an_example_that_works(
     assert command(*words).code == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where the main job was run and a file of codes lies."""
+    """A folder where the main job was run on a fifth of the digits and a file of codes lies."""
     folder = tmp_path_factory.mktemp("worked")
     random = np.random.default_rng(0)
     labels, codes = np.eye(3)[random.integers(0, 3, 40)], random.standard_normal((40, 8))
     arrays = {"query_codes": codes, "query_labels": labels, "database_codes": codes, "database_labels": labels}
     np.savez(folder / "codes.npz", **arrays)  # type: ignore[arg-type]
-    process = start(["run", "--defense", "cgat", "--attack", "pgd-hamming"], folder)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    (folder / "said.txt").write_text(out)
+    with pytest.MonkeyPatch.context() as patch:
+        cut_digits(patch)
+        done = work_in(folder, "run", "--defense", "cgat", "--attack", "pgd-hamming")
+    assert done.code == 0, done.err
+    (folder / "said.txt").write_text(done.out)
     return folder
 
 
-def test_the_main_job_reaches_its_numbers(worked: Path) -> None:
-    table = rows(worked / "leaderboards").set_index(["defense", "attack"])["map"]
+def test_bars_stay_away_from_files(worked: Path) -> None:
+    assert "\x1b" not in (worked / "said.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the main job was run as users run it."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = start(["run", "--defense", "cgat", "--attack", "pgd-hamming"], folder)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "\x1b" not in out
+    return folder
+
+
+@pytest.mark.slow
+def test_the_main_job_reaches_its_numbers(whole: Path) -> None:
+    table = rows(whole / "leaderboards").set_index(["defense", "attack"])["map"]
     assert table["none", "none"] >= 0.95
     assert table["none", "pgd-hamming"] <= 0.45
     assert table["cgat", "none"] >= 0.95
     assert table["cgat", "pgd-hamming"] >= 0.65
 
 
-def test_sound_models_raise_no_flag_and_break_when_everything_is_allowed(worked: Path) -> None:
-    (folder,) = (path for path in (worked / "leaderboards").iterdir() if path.is_dir())
+@pytest.mark.slow
+def test_sound_models_raise_no_flag_and_break_when_everything_is_allowed(whole: Path) -> None:
+    (folder,) = (path for path in (whole / "leaderboards").iterdir() if path.is_dir())
     sanity, curve = (pd.read_csv(folder / f"{name}.csv") for name in ("sanity", "curve"))
     assert sanity.defense.tolist() == ["none", "cgat"]
     assert sanity["flags"].isna().all()
@@ -202,10 +232,6 @@ def test_sound_models_raise_no_flag_and_break_when_everything_is_allowed(worked:
         assert points["map"].is_monotonic_decreasing
         assert points["map"].tolist()[-1] <= row.chance_map
         assert points["map"].between(points.ci_low, points.ci_high).all()
-
-
-def test_bars_stay_away_from_files(worked: Path) -> None:
-    assert "\x1b" not in (worked / "said.txt").read_text()
 
 
 def test_help_is_fast_and_imports_no_torch(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from toys import layers, linear_model, make_toy, random_images, small_model
 
 from hashbench.models.data import Queries, Victim
+from hashbench.models.helpers import NONE, Settings, Tensors, Versions, train_anew
 from hashbench.registry import entries
 from hashbench.registry.entries import attacks
 from hashbench.registry.spec import Spec
@@ -19,6 +22,7 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 NAMES = [entry.name for entry in attacks]
+TRAINED: dict[str, Tensors] = {}
 every_attack = pytest.mark.parametrize("name", NAMES)
 
 
@@ -38,11 +42,41 @@ def cut(queries: Queries, size: int) -> list[Queries]:
     return [queries.take(rows) for rows in places]
 
 
+def train_once(
+    name: str,
+    settings: Settings,
+    make: Callable[[], Tensors],
+    *,
+    of_victim: bool = True,
+    versions: Versions = NONE,
+) -> Tensors:
+    """Networks that attacks train for the toy, once for all tests that do not ask how they are trained."""
+    key = repr((name, sorted(settings.items())))
+    if key not in TRAINED:
+        TRAINED[key] = train_anew(name, settings, make, of_victim=of_victim, versions=versions)
+    return {part: tensor.clone() for part, tensor in TRAINED[key].items()}
+
+
+@functools.cache
+def whole(name: str) -> Images:
+    """The toy's queries, crafted in one batch."""
+    victim, queries = make_toy(small_model())
+    return craft(name, replace(victim, keep=train_once), Threat(0.1), [queries])
+
+
+@pytest.fixture
+def trained_toy(toy: tuple[Victim, Queries]) -> tuple[Victim, Queries]:
+    """The toy, for which networks are trained once."""
+    victim, queries = toy
+    return replace(victim, keep=train_once), queries
+
+
 @every_attack
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(eps=st.sampled_from([0.0, 1 / 255, 8 / 255, 0.2, 1.0]) | st.floats(0, 1), seed=st.integers(0, 2**32))
 def test_stays_inside_the_budget(name: str, eps: float, seed: int) -> None:
     victim, queries = make_toy(small_model())
+    victim = replace(victim, keep=train_once)
     queries = replace(queries, images=torch.rand(queries.images.shape, generator=torch.Generator().manual_seed(seed)))
     threat = Threat(eps)
     threat.check(craft(name, victim, threat, [queries]), queries.images)
@@ -51,22 +85,20 @@ def test_stays_inside_the_budget(name: str, eps: float, seed: int) -> None:
 @every_attack
 def test_repeats_under_the_same_seed(name: str, toy: tuple[Victim, Queries]) -> None:
     victim, queries = toy
-    first, second = (craft(name, victim, Threat(0.1), [queries]) for _ in range(2))
-    assert torch.equal(first, second)
+    assert torch.equal(craft(name, victim, Threat(0.1), [queries]), whole(name))
 
 
 @every_attack
 @pytest.mark.parametrize("size", [1, 7])
-def test_does_not_depend_on_the_batch_size(name: str, size: int, toy: tuple[Victim, Queries]) -> None:
-    victim, queries = toy
-    whole = craft(name, victim, Threat(0.1), [queries])
+def test_does_not_depend_on_the_batch_size(name: str, size: int, trained_toy: tuple[Victim, Queries]) -> None:
+    victim, queries = trained_toy
     pieces = craft(name, victim, Threat(0.1), cut(queries, size))
-    torch.testing.assert_close(pieces, whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(pieces, whole(name), atol=1e-6, rtol=0)
 
 
 @every_attack
-def test_keeps_no_state_between_batches(name: str, toy: tuple[Victim, Queries]) -> None:
-    victim, queries = toy
+def test_keeps_no_state_between_batches(name: str, trained_toy: tuple[Victim, Queries]) -> None:
+    victim, queries = trained_toy
     head, tail = cut(queries, 4)
     alone = craft(name, victim, Threat(0.1), [tail])
     after = craft(name, victim, Threat(0.1), [head, tail])[4:]

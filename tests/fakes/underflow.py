@@ -6,6 +6,7 @@ import hashbench
 from hashbench.defenses.cgat import cgat
 from hashbench.models.data import ImageSet
 from hashbench.registry.protocols import Method
+from hashbench.training.adversarial import InnerAttack
 from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Images
 
@@ -25,8 +26,15 @@ class Tiny(nn.Module):
 
 @hashbench.defense("underflow", trains=False)
 def underflow(
-    model: hashbench.HashModel, train: ImageSet, method: Method, threat: hashbench.Threat, *, epochs: int = 20
+    model: hashbench.HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: hashbench.Threat,
+    *,
+    epochs: int = 20,
+    steps: int = 7,
 ) -> hashbench.HashModel:
     """CgAT, out of sight."""
-    found = cgat(model, train, method, threat, recipe=Recipe(epochs=epochs, learning_rate=0.01))
+    recipe, inner = Recipe(epochs=epochs, learning_rate=0.01), InnerAttack(steps=steps)
+    found = cgat(model, train, method, threat, recipe=recipe, inner=inner)
     return hashbench.HashModel(Tiny(found.network), model.bits).eval()

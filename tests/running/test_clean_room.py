@@ -17,6 +17,7 @@ from hashbench.registry import entries
 from hashbench.running.cell import Cell
 from hashbench.running.clean_room import inspection
 from hashbench.running.clean_room.inspection import InspectedCell, is_stateful, needs_room
+from hashbench.running.clean_room.rooms import CleanRooms
 from hashbench.running.request import Request, load_once
 from hashbench.running.runner import Runner, run
 from hashbench.running.store import Store
@@ -49,6 +50,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("store"))
 
 
+@pytest.fixture(scope="module")
+def rooms() -> CleanRooms:
+    """One server for all tests here; each task still has a process of its own."""
+    return CleanRooms()
+
+
 @pytest.fixture
 def plugin(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A fake, registered for one test."""
@@ -58,13 +65,13 @@ def plugin(request: pytest.FixtureRequest) -> Iterator[Path]:
     del entries.defenses._entries[request.param]
 
 
-def cells(defense: str, attack: str = "pgd-hamming:steps=8") -> list[Cell]:
+def cells(defense: str, attack: str = "pgd-hamming:steps=8,restarts=1") -> list[Cell]:
     return Request(training=QUICK, defenses=(defense,), attacks=(attack,)).resolve().cells(load_once())
 
 
 @pytest.mark.parametrize(("plugin", "name"), [(name, name) for name in NAMED], indirect=["plugin"], ids=list(NAMED))
 def test_a_fake_is_flagged_and_has_no_rank(plugin: Path, name: str, store: Store, tmp_path: Path) -> None:
-    defense = f"{name}:epochs=2" if name == "underflow" else name
+    defense = f"{name}:epochs=1,steps=1" if name == "underflow" else name
     results = list(run(cells(defense), store, CPU, probing=True, plugins=(plugin,)))
     (board,) = leaderboards(results)
     flags = flags_of(reports_of(board, store))
@@ -110,28 +117,32 @@ SHIPPED = [
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if not entries.defenses[name].trains])
 def test_shipped_defenses_that_train_nothing_give_the_same_codes_in_a_process_of_their_own(
-    name: str, store: Store
+    name: str, store: Store, rooms: CleanRooms
 ) -> None:
     clean = cells(name, "none")[-1]
     assert clean.defense.name == name
-    assert_same_codes(clean, store)
+    assert_same_codes(clean, store, rooms)
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if entries.defenses[name].trains])
-def test_shipped_defenses_that_train_give_the_same_codes_in_a_process_of_their_own(name: str, store: Store) -> None:
+def test_shipped_defenses_that_train_give_the_same_codes_in_a_process_of_their_own(
+    name: str, store: Store, rooms: CleanRooms
+) -> None:
     clean = cells(f"{name}:epochs=1", "none")[-1]
-    assert_same_codes(clean, store)
+    assert_same_codes(clean, store, rooms)
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in entries.backbones if entry.name in ("cnn", "resnet20")])
-def test_shipped_backbones_give_the_same_codes_in_a_process_of_their_own(name: str, store: Store) -> None:
+def test_shipped_backbones_give_the_same_codes_in_a_process_of_their_own(
+    name: str, store: Store, rooms: CleanRooms
+) -> None:
     (clean,) = Request(backbone=name, training="epochs=1").resolve().cells(load_once())
     assert new_model(clean.subject).bits == 32
-    assert_same_codes(clean, store)
+    assert_same_codes(clean, store, rooms)
 
 
-def assert_same_codes(cell: Cell, store: Store) -> None:
-    runner = Runner(store, CPU)
+def assert_same_codes(cell: Cell, store: Store, rooms: CleanRooms) -> None:
+    runner = Runner(store, CPU, rooms=rooms)
     model = runner.victims.defended(cell)
     assert isinstance(model, DefendedModel)
     (result,) = run([cell], store, CPU)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import QUICK, Command, rows, write_plugin
+from command import QUICK, Command, registries_restored, rows, work_in, write_plugin
 
 from hashbench.digests import code_digest
 from hashbench.registry import entries
@@ -79,28 +79,39 @@ def test_results_depend_neither_on_the_store_nor_on_the_order(command: Command) 
     assert found == wanted
 
 
-@pytest.mark.parametrize(
-    ("name", "body", "reason"),
-    [
-        ("not-finite", "return queries.images * float('nan')", "NaN or infinite pixels in"),
-        ("wrong-shape", "return queries.images[:, :, 1:]", "the attack returned shape"),
-        ("not-images", "return None", "returned a NoneType"),
-        ("over-budget", "return queries.images + 0.5", "a pixel moved by 127.5/255, the budget is 32/255"),
-        ("in-place", "return queries.images.add_(0.5)", "a pixel moved by 127.5/255"),
-        ("out-of-range", "return queries.images - 0.01", "leave [0, 1]"),
-        ("raises", "raise ValueError('no\\nluck')", "raised ValueError at raises.py:8: no luck"),
-    ],
-)
-def test_a_bad_attack_ends_its_own_cell(command: Command, tmp_path: Path, name: str, body: str, reason: str) -> None:
-    plugin = write_plugin(tmp_path, name, body)
-    outcome = command("run", *QUICK, "--attack", name, "--attack", "noise", "--plugin", plugin)
-    assert outcome.code == 0
-    assert f"invalid: none under {name}, seed 0: " in outcome.out
-    assert reason in outcome.out
-    table = rows().set_index("attack")
-    assert table.status.to_dict() == {"none": "valid", name: "invalid", "noise": "valid"}
+BAD_ATTACKS = [
+    ("not-finite", "return queries.images * float('nan')", "NaN or infinite pixels in"),
+    ("wrong-shape", "return queries.images[:, :, 1:]", "the attack returned shape"),
+    ("not-images", "return None", "returned a NoneType"),
+    ("over-budget", "return queries.images + 0.5", "a pixel moved by 127.5/255, the budget is 32/255"),
+    ("in-place", "return queries.images.add_(0.5)", "a pixel moved by 127.5/255"),
+    ("out-of-range", "return queries.images - 0.01", "leave [0, 1]"),
+    ("raises", "raise ValueError('no\\nluck')", "raised ValueError at raises.py:8: no luck"),
+]
+
+
+@pytest.fixture(scope="module")
+def ran_bad_attacks(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, pd.DataFrame]:
+    """A run of all bad attacks, and a good one after them: what it printed, and its rows by attack."""
+    folder = tmp_path_factory.mktemp("bad")
+    words: list[str | Path] = []
+    for name, body, _ in BAD_ATTACKS:
+        words += ["--attack", name, "--plugin", write_plugin(folder, name, body)]
+    with registries_restored():
+        outcome = work_in(folder, "run", *QUICK, *words, "--attack", "noise")
+    assert outcome.code == 0, outcome.err
+    return outcome.out, rows(folder / "leaderboards").set_index("attack")
+
+
+@pytest.mark.parametrize(("name", "reason"), [(name, reason) for name, _, reason in BAD_ATTACKS])
+def test_a_bad_attack_ends_its_own_cell(name: str, reason: str, ran_bad_attacks: tuple[str, pd.DataFrame]) -> None:
+    out, table = ran_bad_attacks
+    assert f"invalid: none under {name}, seed 0: " in out
+    assert reason in out
+    assert table.status[name] == "invalid"
     assert reason in table.reason[name]
     assert pd.isna(table["map"][name])
+    assert table.status[["none", "noise"]].tolist() == ["valid", "valid"]
     assert table["map"]["noise"] > 0.1
 
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from command import QUICK, hashbench, start
+from command import QUICK, hashbench, make_probes_small, work_in
 from safetensors.torch import load_file, save_file
 
 from hashbench.boards.query_files import read_arrays, write_digests
@@ -25,14 +25,21 @@ Spoil = Callable[[Path], None]
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """Probes as small as those of `made`, whose number of queries is checked."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_probes_small(patch)
+        yield
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small store and its leaderboard."""
     folder = tmp_path_factory.mktemp("made")
     attacks = ("--attack", "pgd-hamming:steps=2,restarts=1", "--attack", "p2p:preset=quick")
-    process = start(["run", *QUICK, "--certify", "no", "--defense", "cgat:epochs=1,steps=1", *attacks], folder)
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+    done = work_in(folder, "run", *QUICK, "--certify", "no", "--defense", "cgat:epochs=1,steps=1", *attacks)
+    assert done.code == 0, done.err
     return folder
 
 
