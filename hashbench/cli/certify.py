@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import say
 from hashbench.errors import BadParameter, InvalidCell
 from hashbench.progress import job
 
@@ -72,8 +73,8 @@ def certify(
         folder = out / folder_name(found[0].cell.identity)
         with writing(folder):
             write_table(folder / "certificates.csv", certificate_table(found, kept))
-        click.echo(f"written to {folder / 'certificates.csv'}")
+        say(f"written to {folder / 'certificates.csv'}")
     for line in problems:
-        click.echo(f"below its certificate: {line}", err=True)
+        say(f"below its certificate: {line}", err=True)
     if problems:
         click.get_current_context().exit(1)

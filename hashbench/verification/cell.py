@@ -27,6 +27,7 @@ CLOSE = 1e-9  # between APs of one file: both come from the same integers
 ROUNDED = 1.01e-6  # between a number of a table and the one made again, at six decimals
 PER_QUERY = ("average_precision", "average_precision_8bit", "linf", "l2", "bits_moved")
 LONGEST = 400  # characters of a name
+MOST = 10_000_000  # values of one array: 150,000 queries of 64 bits; sums of them take some eight times the memory
 NAMED = ("dataset", "backbone", "method", "defense", "attack")
 AIMED = ("target_average_precision", "target_average_precision_clean")
 
@@ -94,6 +95,8 @@ def check_shapes(arrays: Arrays, identity: Mapping[str, Any], name: str) -> None
         if array not in arrays:
             raise BadInput(f"{name} lacks {array}")
         found = arrays[array]
+        if found.size > MOST:
+            raise BadInput(f"{name}: {array} has {found.size:,} values; {MOST:,} is the most that is looked at")
         if found.shape != shape or not queries or found.dtype.kind not in kinds:
             raise BadInput(f"{name}: {array} is {found.dtype} {list(found.shape)}; wanted {list(shape)}")
 
