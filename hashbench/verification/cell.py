@@ -82,7 +82,8 @@ def check_shapes(arrays: Arrays, identity: Mapping[str, Any], name: str) -> None
     Raises:
         BadInput: with the array and its shape.
     """
-    queries, bits = len(arrays.get("items", ())), int(identity["bits"])
+    items, bits = arrays.get("items"), int(identity["bits"])
+    queries = len(items) if items is not None and items.ndim else 0
     wanted: dict[str, tuple[tuple[int, ...], str]] = {
         "items": ((queries, bits + 1), "iu"),
         "relevant": ((queries, bits + 1), "iu"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from command import Command
 from PIL import Image
+from small_files import write_lists
 
 
 def png(width: int, height: int) -> bytes:
@@ -41,13 +42,9 @@ def floats() -> bytes:
     ids=["400-million", "1x30000", "float-tiff", "empty", "cut-short", "eps"],
 )
 def test_an_image_that_can_t_be_read_ends_a_run_with_one_line(content: bytes, message: str, command: Command) -> None:
-    Path("data/images").mkdir(parents=True)
-    names = [f"images/{number}.png" for number in range(12)]
-    for number, name in enumerate(names):
-        Image.new("RGB", (16, 16), (20 * number, 0, 0)).save(Path("data") / name)
-    Path("data", names[3]).write_bytes(content)
-    for role in ("database", "train", "test"):
-        Path("data", f"{role}.txt").write_text("".join(f"{name} {n % 2} {1 - n % 2}\n" for n, name in enumerate(names)))
+    Path("data").mkdir()
+    write_lists(Path("data"), classes=3)
+    Path("data/a.bmp").write_bytes(content)
     outcome = command("run", "--dataset", "lists:root=data,size=8", "--training", "epochs=1")
     assert outcome.code == 2, outcome
     assert outcome.err.splitlines()[-1].startswith("error: ")

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import valid_files
 from npz_archives import archive, header
+from small_files import write_lists
 
 from hashbench.cli.main import main
 
@@ -101,10 +102,9 @@ def make_template(folder: Path) -> None:
     archive(Path("huge.npz"), {f"{name}.npy": header(shape="(1000000000000, 8)") for name in names})
     archive(Path("zero.npz"), {"query_codes.npy": bytes(50_000_000)}, zipfile.ZIP_DEFLATED)
     valid_files.picture().save("image.png")
-    for name in ("folder", "folder.py", "folder.toml", "images/x"):
+    for name in ("folder", "folder.py", "folder.toml", "images"):
         Path(name).mkdir(parents=True)
-    for role in ("database", "train", "test"):
-        Path(f"images/{role}.txt").write_text("x/a.png 1 0\nx/b.png 0 1\n")
+    write_lists(Path("images"), classes=3)
     for kind, name in (("runs", "broken-runs"), ("leaderboards", "broken-board"), ("sent", "broken-sent")):
         shutil.copytree(kind, name)
         for number, path in enumerate(sorted(path for path in Path(name).rglob("*") if path.is_file())):

@@ -22,10 +22,10 @@ def path(tmp_path: Path) -> Path:
 
 def refusal(path: Path, text: str | bytes) -> str:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadInput) as caught:
         read_suite_tables(path)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 500

@@ -17,7 +17,7 @@ from hashbench.verification.allowed import MODEST, Allowed, check_allowed
         ({"dataset": "lists:root=/etc"}, "its dataset names the file '/etc' by root"),
         ({"dataset": "flickr25k:root=../../elsewhere"}, "its dataset names the file"),
         ({"dataset": "cifar10:root=/home"}, "its dataset names the file '/home' by root"),
-        ({"defense": "checkpoint:path=/etc/passwd"}, "its defense"),
+        ({"defense": "checkpoint:file=/etc/passwd"}, "its defense names the file"),
         ({"attack": "hag:steps=1000000"}, "its attack asks for"),
         ({"attack": "pgd-hamming:steps=1000,restarts=1000"}, "its attack asks for"),
         ({"attack": "transfer:attack=hag,epochs=100000"}, "its attack"),

@@ -92,8 +92,7 @@ def recorded(**changed: Any) -> Spoil:
 
 def lacking(field: str) -> Spoil:
     identity = {name: value for name, value in IDENTITY.items() if name != field}
-    record = {name: value for name, value in invented_record().items() if name != "record_digest"}
-    return text(json.dumps(signed({**record, "identity": identity})))
+    return text(json.dumps(signed({**UNSIGNED, "identity": identity})))
 
 
 def arrays(**changed: Any) -> Spoil:
@@ -135,7 +134,7 @@ def objects(folder: Path) -> None:
 
 def overlong(folder: Path) -> None:
     (folder / ("x" * 255)).write_text("")
-    (folder / "a\n/elsewhere: verified, 9 cells recomputed").write_text("")
+    (folder / "a\nb: verified, 9 cells recomputed").write_text("")
     (folder / "\x1b[2J\x1b[31m").write_text("")
 
 
@@ -151,6 +150,7 @@ def set_one(value: Any) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]
     return change
 
 
+UNSIGNED = {name: value for name, value in invented_record().items() if name != "record_digest"}
 FORGED = "1\n/elsewhere: verified, 9 cells recomputed"
 CASES: dict[str, tuple[Spoil, str]] = {
     "run-endless": (linked("run.json", "/dev/zero"), "run.json is a link"),
@@ -193,7 +193,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "latin-1": (text(b'{"key": "\xe9"}'), "run.json"),
     "empty": (text(""), "is not JSON"),
     "list": (text("[1, 2]"), "run.json is not a record of a cell"),
-    "field-of-no-record": (text(json.dumps(signed({**invented_record(), "more": 1}))), "more"),
+    "field-of-no-record": (text(json.dumps(signed({**UNSIGNED, "more": 1}))), "more"),
     "own-digest": (text(json.dumps({**invented_record(), "status": "invalid"})), "its own digest is another"),
     "no-defense": (recorded(defense=""), "its defense is '', which names nothing"),
     "parameters-only": (recorded(defense=":x"), "its defense is ':x', which names nothing"),
