@@ -37,8 +37,9 @@ Command = Callable[..., Outcome]
 # What makes the probes of another process as small as `make_probes_small` does; a plugin may begin with it.
 SMALL_PROBES = """
 from hashbench.evaluation import probe
-from hashbench.running import probes
+from hashbench.running import certificates, probes
 probe.QUERIES, probe.STEPS, probes.BLACK_BOX = 8, 1, "square-hamming:steps=2"
+certificates.RULE, certificates.BRANCHES = "intervals", 1
 """
 PLUGIN = """
 from hashbench import Craft, Queries, Threat, Victim, attack

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import say
 from hashbench.errors import BadParameter, InvalidCell
 
 if TYPE_CHECKING:
@@ -141,12 +142,12 @@ def _report(found: Sequence[Evidence], store: Store, out: Path) -> None:
         folder = out / folder_name(found[0][0].identity)
         with writing(folder):
             write_table(folder / "certificates.csv", certificate_table(found, store))
-        click.echo(f"written to {folder / 'certificates.csv'}")
+        say(f"written to {folder / 'certificates.csv'}")
     keys = {result.key for result, _ in found}
     own = [r for r in store.cells() if r.status == "valid" and certificate_key(r.identity, UNTARGETED) in keys]
     problems = [result for result in held_against(own, store) if result.status != "valid"]
     for result in problems:
         who = f"{result.identity['defense']} under {result.identity['attack']}, seed {result.identity['seed']}"
-        click.echo(f"beyond its certificate: {who}: {result.reason}", err=True)
+        say(f"beyond its certificate: {who}: {result.reason}", err=True)
     if problems:
         click.get_current_context().exit(1)

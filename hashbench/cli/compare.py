@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import say
 
 
 @click.command(epilog="Example: hashbench compare cgat none --attack pgd-hamming")
@@ -72,4 +73,4 @@ def compare(
         return
     print_comparison(comparison)
     for path in written:
-        click.echo(f"written to {path}")
+        say(f"written to {path}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import say
 
 
 @click.command(epilog="Example: hashbench data digits")
@@ -40,4 +41,4 @@ def data(name: str, root: Path | None, as_json: bool, plugins: tuple[Path, ...])
         options.print_document({"dataset": choice.name, "facts": [line.document for line in lines]})
         return
     for line in lines:
-        click.echo(line.text)
+        say(line.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -15,8 +16,8 @@ from typing import Any, NoReturn
 
 import click
 
-from hashbench.errors import HashbenchError
-from hashbench.readers.text import printable
+from hashbench.errors import BadParameter, HashbenchError
+from hashbench.readers.text import printable, shown
 
 LONGEST = 2000  # characters of an error's line
 FAILED = 2  # the exit code of a request that can't be carried out
@@ -58,8 +59,11 @@ _signals = _Signals()
 
 def end(command: Callable[[], int | None]) -> NoReturn:
     """Run a command and exit with its code; every error is one line on standard error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have bytes that are no text
     with _heard():
         try:
+            _refuse_nul(sys.argv[1:])
             sys.exit(command() or 0)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.ctx.get_help() if error.ctx else error.message)
@@ -75,6 +79,17 @@ def end(command: Callable[[], int | None]) -> NoReturn:
             if isinstance(error.cause, OSError):
                 _lose(error.cause)
             _stop(error.cause if isinstance(error.cause, Stopped) else Stopped(), "stopped")
+
+
+def say(text: str, *, err: bool = False, limit: int = LONGEST) -> None:
+    """Print a line with names or paths of the user's in it, up to a length, with what harms a terminal escaped."""
+    click.echo(printable(text, limit), err=err)
+
+
+def described(error: OSError) -> str:
+    """What the system refused, with the path where it names one."""
+    what = f"can't use {error.filename}" if error.filename else "can't write the output"
+    return f"{what} ({error.strerror or error}); free some space, or choose another place"
 
 
 class Commands(click.Group):
@@ -140,7 +155,7 @@ def _stop(stop: Stopped, message: str) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    _say(f"error: {printable(' '.join(message.split()), LONGEST)}")
+    _say(f"error: {' '.join(message.split())}")
     sys.exit(FAILED)
 
 
@@ -150,10 +165,16 @@ def _lose(error: OSError) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         sys.exit(0)
-    what = f"can't use {error.filename}" if error.filename else "can't write the output"
-    _fail(f"{what} ({error.strerror or error}); free some space, or choose another place")
+    _fail(described(error))
+
+
+def _refuse_nul(words: list[str]) -> None:
+    """Refuse what no path can hold; only a program that starts this one without a shell can give it."""
+    for word in words:
+        if "\0" in word:
+            raise BadParameter(f"{shown(word)} holds a NUL character, which no name and no path has; leave it out")
 
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+        say(line, err=True)

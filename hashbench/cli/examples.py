@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import say
 from hashbench.errors import BadParameter, InvalidCell
 
 
@@ -64,4 +65,4 @@ def gallery(
             made = make_examples(named[wanted], tuple(dict.fromkeys(positions)), kept, target)
     except InvalidCell as failure:
         raise BadParameter(f"{defense} under {attack} can't be drawn: {failure}") from None
-    click.echo(f"written to {write_examples(made, out)}")
+    say(f"written to {write_examples(made, out)}")

@@ -18,7 +18,7 @@ from hashbench.cli.certify import certify
 from hashbench.cli.check import check
 from hashbench.cli.compare import compare
 from hashbench.cli.data import data
-from hashbench.cli.endings import end, resumable
+from hashbench.cli.endings import end, resumable, say
 from hashbench.cli.examples import gallery
 from hashbench.cli.listing import list_
 from hashbench.cli.migrate import migrate
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hashbench.running.request import Request
     from hashbench.running.store import Result, Store
 
+LONGEST_PLAN = 1 << 20  # characters of a line that lists all rows of a matrix
 SCORES = ("map", "map_low", "map_high", "chance_map")
 
 
@@ -123,7 +124,7 @@ def _run(
     requests = _requests(suite, words)
     if dry_run:
         for line in forecast(requests, choose_device(device)):
-            click.echo(line)
+            say(line, limit=LONGEST_PLAN)
         return
     resolved = [request.resolve() for request in requests]
     if scheduler is None:
@@ -159,7 +160,7 @@ def _show(results: Iterable[Result], store: Store, out: Path, *, quiet: bool) ->
         print_lines(probe_tables.lines(reports))
         with shown_progress(quiet=quiet), job(f"tables and pictures of {board.title}"):
             written = write_leaderboard(board, out, store, ranking, reports, certificates)
-        click.echo(f"written to {written}")
+        say(f"written to {written}")
 
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
@@ -215,7 +216,7 @@ def _write_page(folder: Path) -> None:
     from hashbench.boards.page import write_page
     from hashbench.evaluation.flags import meanings
 
-    click.echo(f"written to {write_page(folder, meanings())}")
+    say(f"written to {write_page(folder, meanings())}")
 
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import say
 from hashbench.errors import BadInput
 
 
@@ -24,10 +25,10 @@ def migrate(paths: Sequence[Path]) -> None:
     for path in paths:
         if (path / "cells").is_dir():
             options.open_store(path)
-            click.echo(f"{path}: all keys are made of versions")
+            say(f"{path}: all keys are made of versions")
             continue
         folders = sorted(file.parent for file in path.rglob("results.csv"))
         if not folders:
             raise BadInput(f"{path} is not a store and holds no results.csv; name a store or a folder of leaderboards")
         for folder in folders:
-            click.echo(f"{folder}: {migrate_board(folder)} rows carried over")
+            say(f"{folder}: {migrate_board(folder)} rows carried over")

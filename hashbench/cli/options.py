@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hashbench.cli.endings import say
 from hashbench.errors import StoreUnusable
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def open_store(path: Path, *, make: bool = False) -> Store:
     found = Store(path)
     carried = migrate_store(found)
     if carried.cells or carried.probes:
-        click.echo(f"{path}: keys are now made of versions; carried over: {carried}", err=True)
+        say(f"{path}: keys are now made of versions; carried over: {carried}", err=True)
     return found
 
 

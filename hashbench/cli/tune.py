@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hashbench.cli import options
-from hashbench.cli.endings import resumable
+from hashbench.cli.endings import resumable, say
 from hashbench.errors import BadParameter
 
 SEED = 1000  # used by no table
@@ -78,7 +78,7 @@ def _tune(
             click.echo(
                 f"{row['trial']:<60} clean {row['map_clean'] or '-':>8}  attacked {row['map'] or '-':>8}  {mark}"
             )
-    click.echo(f"written to {out}; use it with 'hashbench run --tuned {out}'")
+    say(f"written to {out}; use it with 'hashbench run --tuned {out}'")
 
 
 def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:

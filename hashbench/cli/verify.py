@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashbench.cli import options
+from hashbench.cli.endings import described, say
 from hashbench.errors import BadInput, HashbenchError
 from hashbench.readers.text import printable
 
@@ -109,6 +110,8 @@ def _in_any_case(look: Callable[[Path], Findings], folder: Path) -> Findings:
         return look(folder)
     except HashbenchError as error:
         return Findings([str(error)])
+    except OSError as error:
+        return Findings([described(error)])
     except (RecursionError, MemoryError) as error:  # the last resort: readers refuse what would lead here
         return Findings([f"it takes more memory or depth than there is ({type(error).__name__})"])
 
@@ -165,7 +168,7 @@ def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins
         raise BadInput(f"the store has no valid cells of {label} under these attacks; make some with 'hashbench run'")
     for result in found:
         pack(kept, result.key, out / result.key)
-        click.echo(f"written to {out / result.key}")
+        say(f"written to {out / result.key}")
 
 
 def _rerun(

@@ -111,8 +111,8 @@ def read_suite_tables(path: Path, inside: Path | None = None) -> SuiteTables:
 
     Raises:
         BadInput: as of `read_toml`; a key is unknown, or a value of another type or out of its range (the message has
-            the key's path, such as run[0].bits); there is no [[run]]; or it expands to more than REQUESTS requests or
-            CELLS cells.
+            the run and the key's path, such as "run 2: bits[0] is -5"); there is no [[run]]; or it expands to more
+            than REQUESTS requests or CELLS cells.
     """
     name = shown_path(path)
     content = read_toml(path, inside=inside)
@@ -124,7 +124,7 @@ def read_suite_tables(path: Path, inside: Path | None = None) -> SuiteTables:
     tables = check(content.get("run", []), Annotated[list[Any], Limits(0, TABLES)], name, "run")
     if not tables:
         raise BadInput(f"{name} has no [[run]] table; each one names a dataset, attacks and defenses")
-    runs = tuple(_run(table, name, f"run[{number}]") for number, table in enumerate(tables))
+    runs = tuple(_run(table, f"{name}, run {number}") for number, table in enumerate(tables, 1))
     _check_combinations(runs, name)
     return SuiteTables(title, paper, runs)
 
@@ -151,16 +151,16 @@ def read_toml(path: Path, *, limit: int = LARGEST, inside: Path | None = None) -
         ) from None
 
 
-def _run(table: object, name: str, place: str) -> Mapping[str, Any]:
+def _run(table: object, place: str) -> Mapping[str, Any]:
     if not isinstance(table, dict):
-        raise BadInput(f"{name}: {place} is {shown(table)}; write a [[run]] table with keys")
+        raise BadInput(f"{place} is {shown(table)}; write a [[run]] table with keys")
     found: dict[str, Any] = {}
     for key, value in table.items():
         if key not in RUN:
-            raise unknown_key(key, RUN, name, place)
+            raise unknown_key(key, RUN, place, "")
         if key in SINGLE and isinstance(value, list):
-            raise BadInput(f"{name}: {place}.{key} takes one value; write another [[run]] for another one")
-        found[key] = check(value, RUN[key], name, f"{place}.{key}")
+            raise BadInput(f"{place}: {key} takes one value; write another [[run]] for another one")
+        found[key] = check(value, RUN[key], place, key)
     for key in (*VARIED, "defense", "attack", "seed"):
         if key in found and not isinstance(found[key], list):
             found[key] = [found[key]]

@@ -45,6 +45,7 @@ RESULTS, MATRIX, RANKING, SANITY, CURVE = "results.csv", "matrix.csv", "ranking.
 # Text columns of results.csv that belong to a cell's numbers; all others of them are numbers.
 DIGESTS = ("config_digest", "model_digest", "codes_digest")
 NUMBERS = [*leaderboard.QUALITY, *leaderboard.TARGETED, *leaderboard.SIZES, *leaderboard.AUDIT, *leaderboard.COST]
+MEMORY = 4 << 30  # bytes of all arrays of a board, which are held at once
 TAKEN = ("t_map_low", "t_map_high", "t_chance_map")  # of a targeted attack, from the row itself
 UNPROBED = (
     "it was made before the evidence of probes was kept, or that was taken out: flags, sanity.csv and curve.csv are "
@@ -59,7 +60,7 @@ def verify_board(folder: Path) -> Findings:
         found.problems += check_digests(folder)
         rows = _check_form(folder, found)
         check_provenance(folder, rows, found)
-        results = [result for row in rows if (result := _result(folder, row, found))]
+        results = _results(folder, rows, found)
         listed = {f"{QUERIES}/{row['config_digest']}.npz" for row in rows}
         held = {name for name in list_files(folder).files if name.startswith(f"{QUERIES}/")}
         found.problems += [f"{name} belongs to no row" for name in sorted(held - listed)]
@@ -99,6 +100,24 @@ def _check_form(folder: Path, found: Findings) -> list[Row]:
         if len(values) > 1:
             found.problems.append(f"{RESULTS} mixes rows of different {words}: {', '.join(values)}")
     return rows
+
+
+def _results(folder: Path, rows: Iterable[Row], found: Findings) -> list[Result]:
+    """The cells of all rows that can be recomputed.
+
+    Raises:
+        BadInput: their arrays take more than MEMORY together.
+    """
+    results: list[Result] = []
+    held = 0
+    for row in rows:
+        cells = len(found.cells)
+        result = _result(folder, row, found)
+        results += [result] if result else []
+        held += sum(array.nbytes for _, arrays in found.cells[cells:] for array in arrays.values())
+        if held > MEMORY:
+            raise BadInput(f"the files in {QUERIES} unpack to more than {MEMORY >> 30} GB; verify the board in parts")
+    return results
 
 
 def _result(folder: Path, row: Row, found: Findings) -> Result | None:

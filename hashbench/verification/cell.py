@@ -27,6 +27,7 @@ CLOSE = 1e-9  # between APs of one file: both come from the same integers
 ROUNDED = 1.01e-6  # between a number of a table and the one made again, at six decimals
 PER_QUERY = ("average_precision", "average_precision_8bit", "linf", "l2", "bits_moved")
 LONGEST = 400  # characters of a name
+MOST = 10_000_000  # values of one array: 150,000 queries of 64 bits; sums of them take some eight times the memory
 NAMED = ("dataset", "backbone", "method", "defense", "attack")
 AIMED = ("target_average_precision", "target_average_precision_clean")
 
@@ -81,7 +82,8 @@ def check_shapes(arrays: Arrays, identity: Mapping[str, Any], name: str) -> None
     Raises:
         BadInput: with the array and its shape.
     """
-    queries, bits = len(arrays.get("items", ())), int(identity["bits"])
+    items, bits = arrays.get("items"), int(identity["bits"])
+    queries = len(items) if items is not None and items.ndim else 0
     wanted: dict[str, tuple[tuple[int, ...], str]] = {
         "items": ((queries, bits + 1), "iu"),
         "relevant": ((queries, bits + 1), "iu"),
@@ -94,6 +96,8 @@ def check_shapes(arrays: Arrays, identity: Mapping[str, Any], name: str) -> None
         if array not in arrays:
             raise BadInput(f"{name} lacks {array}")
         found = arrays[array]
+        if found.size > MOST:
+            raise BadInput(f"{name}: {array} has {found.size:,} values; {MOST:,} is the most that is looked at")
         if found.shape != shape or not queries or found.dtype.kind not in kinds:
             raise BadInput(f"{name}: {array} is {found.dtype} {list(found.shape)}; wanted {list(shape)}")
 

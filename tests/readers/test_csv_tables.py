@@ -26,10 +26,10 @@ def path(tmp_path: Path) -> Path:
 def refusal(path: Path, text: str | bytes | None = None, columns: dict[str, Column] | None = None) -> str:
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadInput) as caught:
         read_rows(path) if columns is None else read_table(path, columns)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 600

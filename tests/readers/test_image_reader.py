@@ -25,10 +25,10 @@ from hashbench.readers.image_reader import ASPECT, decode, read_picture
 def refusal(path: Path, content: bytes | None = None, size: int = 224) -> str:
     if content is not None:
         path.write_bytes(content)
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(BadInput) as caught:
         decode(path, size)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
     message = str(caught.value)
     assert message.isprintable()

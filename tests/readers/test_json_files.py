@@ -20,10 +20,10 @@ from hashbench.readers.records import Limits, check, record
 
 
 def refusal(text: str | bytes, **options: Any) -> str:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadInput) as caught:
         read_json(text, name="run.json", **options)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 400

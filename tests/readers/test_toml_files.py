@@ -22,10 +22,10 @@ def path(tmp_path: Path) -> Path:
 
 def refusal(path: Path, text: str | bytes) -> str:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadInput) as caught:
         read_suite_tables(path)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 500
@@ -68,9 +68,9 @@ def test_the_suites_that_come_with_hashbench_are_read(file: Path) -> None:
     [
         ('run = "x"', "run is 'x'"),
         ("run = 5", "run is 5"),
-        ("run = [1]", "run[0] is 1"),
-        ('run = ["a"]', "run[0] is 'a'"),
-        ("run = [[]]", "run[0] is a list of 0"),
+        ("run = [1]", "run 1 is 1"),
+        ('run = ["a"]', "run 1 is 'a'"),
+        ("run = [[]]", "run 1 is a list of 0"),
         ("run = {a = 1}", "run is a table of 1 keys"),
         ("[run]\nbits = 32", "run is a table"),
         ("run = []", "no [[run]]"),
@@ -78,39 +78,39 @@ def test_the_suites_that_come_with_hashbench_are_read(file: Path) -> None:
         ("[[runs]]\nbits = 32", "did you mean 'run'"),
         ("title = 5\n[[run]]", "title is 5"),
         ("title = [1]\n[[run]]", "title is a list"),
-        ("[[run]]\n[[run]]\nbits = 0", "run[1].bits is 0; give a number from 1 to 1024"),
-        ("[[run]]\nbits = -5", "run[0].bits is -5"),
-        ("[[run]]\nbits = true", "run[0].bits is true"),
-        ("[[run]]\nbits = 100000000000000000000", "run[0].bits is 100000000000000000000"),
+        ("[[run]]\n[[run]]\nbits = 0", "run 2: bits is 0; give a number from 1 to 1024"),
+        ("[[run]]\nbits = -5", "run 1: bits is -5"),
+        ("[[run]]\nbits = true", "run 1: bits is true"),
+        ("[[run]]\nbits = 100000000000000000000", "run 1: bits is 100000000000000000000"),
         (f"[[run]]\nbits = 0x{'f' * 190}", "a whole number of 760 bits"),
-        ("[[run]]\nbits = 32.0", "run[0].bits is 32.0"),
-        ("[[run]]\nbits = nan", "run[0].bits is nan"),
-        ('[[run]]\nbits = "32"', "run[0].bits is '32'"),
-        ("[[run]]\nbits = []", "run[0].bits is a list of 0"),
-        ("[[run]]\nbits = [16, true]", "run[0].bits[1] is true"),
-        ("[[run]]\nbits = [16, [32]]", "run[0].bits[1] is a list of 1"),
-        ("[[run]]\nbits = {a = 1}", "run[0].bits is a table of 1 keys"),
-        ("[[run]]\nbits = 1979-05-27", "run[0].bits is a date"),
-        ("[[run]]\nseed = -1", "run[0].seed is -1"),
-        ("[[run]]\nseed = 4294967296", "run[0].seed is 4294967296"),
-        ("[[run]]\nseed = []", "run[0].seed is a list of 0"),
-        ("[[run]]\nseed = false", "run[0].seed is false"),
-        ('[[run]]\neps = "510/255"', "run[0].eps is '510/255'"),
-        ("[[run]]\neps = 1.5", "run[0].eps is 1.5"),
-        ("[[run]]\neps = -0.1", "run[0].eps is -0.1"),
-        ("[[run]]\neps = inf", "run[0].eps is inf"),
-        ("[[run]]\neps = true", "run[0].eps is true"),
-        ('[[run]]\neps = ["8/255"]', "run[0].eps takes one value"),
-        ('[[run]]\ntraining = ["a"]', "run[0].training takes one value"),
-        ('[[run]]\ntuned = ""', "run[0].tuned is ''"),
-        ('[[run]]\ndataset = ""', "run[0].dataset is ''"),
+        ("[[run]]\nbits = 32.0", "run 1: bits is 32.0"),
+        ("[[run]]\nbits = nan", "run 1: bits is nan"),
+        ('[[run]]\nbits = "32"', "run 1: bits is '32'"),
+        ("[[run]]\nbits = []", "run 1: bits is a list of 0"),
+        ("[[run]]\nbits = [16, true]", "run 1: bits[1] is true"),
+        ("[[run]]\nbits = [16, [32]]", "run 1: bits[1] is a list of 1"),
+        ("[[run]]\nbits = {a = 1}", "run 1: bits is a table of 1 keys"),
+        ("[[run]]\nbits = 1979-05-27", "run 1: bits is a date"),
+        ("[[run]]\nseed = -1", "run 1: seed is -1"),
+        ("[[run]]\nseed = 4294967296", "run 1: seed is 4294967296"),
+        ("[[run]]\nseed = []", "run 1: seed is a list of 0"),
+        ("[[run]]\nseed = false", "run 1: seed is false"),
+        ('[[run]]\neps = "510/255"', "run 1: eps is '510/255'"),
+        ("[[run]]\neps = 1.5", "run 1: eps is 1.5"),
+        ("[[run]]\neps = -0.1", "run 1: eps is -0.1"),
+        ("[[run]]\neps = inf", "run 1: eps is inf"),
+        ("[[run]]\neps = true", "run 1: eps is true"),
+        ('[[run]]\neps = ["8/255"]', "run 1: eps takes one value"),
+        ('[[run]]\ntraining = ["a"]', "run 1: training takes one value"),
+        ('[[run]]\ntuned = ""', "run 1: tuned is ''"),
+        ('[[run]]\ndataset = ""', "run 1: dataset is ''"),
         ('[[run]]\ndataset = "a\\nforged: valid"', "a\\x0aforged"),
         ('[[run]]\nattack = "a\\u202eb"', "a\\u202eb"),
-        ('[[run]]\nattack = ["a", 5]', "run[0].attack[1] is 5"),
+        ('[[run]]\nattack = ["a", 5]', "run 1: attack[1] is 5"),
         (f'[[run]]\nattack = "{"x" * 2000}"', "from 1 to 1000 characters"),
-        ("[[run]]\nbitz = 32", "run[0].bitz; did you mean 'bits'"),
+        ("[[run]]\nbitz = 32", "run 1: there is no key bitz; did you mean 'bits'"),
         ('[[run]]\n"\\u001b[2J" = 32', "\\x1b"),
-        ("[[run]]\nrun.bits = 5", "run[0].run"),
+        ("[[run]]\nrun.bits = 5", "run 1: there is no key run"),
         ("[[run]]\n" * 1001, "run is a list of 1001"),
     ],
 )
@@ -196,7 +196,7 @@ def test_every_key_takes_no_value_of_another_kind(path: Path) -> None:
     values = ("{}", "[[]]", "1979-05-27T07:32:00Z", "07:32:00", "-0.0001", "true", "[{}]")
     keys = ("dataset", "backbone", "method", "bits", "defense", "attack", "seed", "training", "eps", "tuned")
     for key, value in itertools.product(keys, values):
-        assert f"run[0].{key}" in refusal(path, f"[[run]]\n{key} = {value}")
+        assert f"run 1: {key}" in refusal(path, f"[[run]]\n{key} = {value}")
 
 
 def test_numbers_become_the_words_of_the_command_line(path: Path) -> None:

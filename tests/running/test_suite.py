@@ -61,8 +61,8 @@ def test_a_table_becomes_a_request_for_each_combination() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[run]]\ndatasets = 'a'", r"there is no key run\[0\].datasets; did you mean 'dataset'"),
-        ("[[run]]\nbits = '16'", r"run\[0\].bits is '16'; give a whole number"),
+        ("[[run]]\ndatasets = 'a'", r"run 1: there is no key datasets; did you mean 'dataset'"),
+        ("[[run]]\nbits = '16'", r"run 1: bits is '16'; give a whole number"),
         ("[[run]]\neps = ['1', '2']", "eps takes one value"),
         ("title = 'x'", r"no \[\[run\]\] table"),
         ("[[run", "is not a TOML file"),
