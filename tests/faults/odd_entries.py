@@ -39,12 +39,10 @@ def odd(*, kind: str = "plain") -> RetrievalSplit:
 
 
 @defense("odd-weights")
-def odd_weights(
-    model: HashModel, train: ImageSet, method: Method, threat: Threat, *, value: float = float("nan")
-) -> HashModel:
+def odd_weights(model: HashModel, train: ImageSet, method: Method, threat: Threat, *, value: str = "nan") -> HashModel:
     """Weights that are no numbers."""
     for weight in model.parameters():
-        weight.data.fill_(value)
+        weight.data.fill_(float(value))
     return model
 
 
