@@ -1,77 +1,204 @@
 #!/usr/bin/env python3
-"""Kill a run at random moments, go on each time, and compare its files with those of an undisturbed run.
+"""Kill a run at random moments, damage its store in between, and compare its files with those of an undisturbed run.
 
-Example: scripts/kill_and_resume.py --kills 20
+Between two starts, single bits of random files of the store are flipped. What is damaged counts as absent and is made
+again; what was finished and is not damaged must stay as it was, byte by byte. Each run is forked from this process,
+which has everything loaded, so that kills hit the run and not its imports.
+
+Example: scripts/kill_and_resume.py --kills 100 --flips 1
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
-import shlex
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 
-WORDS = "--training epochs=2 --defense cgat:epochs=2 --attack noise --attack pgd-hamming --seed 0 --seed 1"
+import torch
+
+from hashbench.boards import probe_tables, terminal, write  # noqa: F401  # loaded here, once for all runs
+from hashbench.cli.main import main as hashbench
+from hashbench.evaluation import probe
+from hashbench.registry import entries
+from hashbench.running import forecast, migration, probes, request, runner  # noqa: F401
+
+PLUGIN = Path(__file__).parents[1] / "tests" / "faults" / "odd_entries.py"
+WORDS = [
+    "run", "--plugin", str(PLUGIN), "--dataset", "odd", "--training", "epochs=20", "--seed", "0", "--seed", "1",
+    "--defense", "cgat:epochs=10,steps=2", "--attack", "noise", "--attack", "pgd-hamming:steps=20,restarts=1",
+]  # fmt: skip
+KINDS = ("cells", "probes", "models", "databases", "trainings")
 
 
-def command(words: str, store: Path, out: Path) -> list[str]:
-    """The command line of one run."""
-    hashbench = Path(sys.executable).with_name("hashbench")
-    return [str(hashbench), "run", *shlex.split(words), "--store", str(store), "--out", str(out)]
+def start(store: Path, out: Path) -> int:
+    """Start a run in a process of its own; returns its number."""
+    number = os.fork()
+    if number:
+        return number
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    sys.argv = ["hashbench", *WORDS, "--quiet", "--store", str(store), "--out", str(out)]
+    code: object = 1
+    try:
+        hashbench()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        os._exit(int(code != 0))
 
 
-def finished(store: Path) -> dict[str, bytes]:
-    """The cells that are complete, with their contents."""
-    return {path.parent.name: path.read_bytes() for path in store.glob("cells/[!.]*/cell.json")}
+def finish(number: int) -> None:
+    """Wait for the end of a run, which must be a good one."""
+    if os.waitpid(number, 0)[1]:
+        sys.exit("a run that nobody disturbed has failed")
+
+
+def ended_within(number: int, seconds: float) -> bool:
+    """Whether a run ends within some seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if os.waitpid(number, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def finished(store: Path) -> dict[str, dict[str, bytes]]:
+    """What is complete in a store, by kind and key, with its files; unfinished trainings are left out."""
+    return {
+        f"{kind}/{folder.name}": {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        for kind in KINDS[:-1]
+        for folder in sorted(store.glob(f"{kind}/[!.]*"))
+    }
+
+
+def flip(store: Path, draw: random.Random) -> str:
+    """Flip one bit of a random file of a store; returns the kind and key of what it damaged, empty if there is none."""
+    kinds = [kind for kind in KINDS if any(store.glob(f"{kind}/[!.]*/*"))]
+    if not kinds:
+        return ""
+    path = draw.choice(sorted(store.glob(f"{draw.choice(kinds)}/[!.]*/*")))
+    content = bytearray(path.read_bytes())
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+    return f"{path.parent.parent.name}/{path.parent.name}"
+
+
+@dataclass
+class Disturbed:
+    """A run that is killed and damaged again and again, and what came of it."""
+
+    root: Path
+    draw: random.Random
+    seconds: float
+    flips: int
+    kept: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    broken: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    hit: set[str] = field(default_factory=set)
+    damaged: Counter[str] = field(default_factory=Counter)
+    in_trainings: int = 0
+    lost: int = 0
+    rounds: int = 1
+
+    @property
+    def store(self) -> Path:
+        """The store of the run."""
+        return self.root / "wild"
+
+    def kill(self, number: int) -> bool:
+        """Start the run and kill it at a random moment; returns whether the moment came before its end."""
+        process, moment = start(self.store, self.root / "wild-out"), self.draw.uniform(0, self.seconds)
+        if ended_within(process, moment):
+            self.begin_again()
+            return False
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        now = finished(self.store)
+        lost = [key for key, files in self.kept.items() if now.get(key) != files]
+        savepoints = len(list(self.store.glob("trainings/[!.]*")))
+        self.in_trainings += savepoints > 0
+        self.lost += len(lost)
+        print(
+            f"kill {number} after {moment:.2f} s: {len(now)} finished, {len(lost)} lost, {savepoints} savepoints",
+            flush=True,
+        )
+        self.damage()
+        now = finished(self.store)
+        self.broken = {key: files for key, files in now.items() if key in self.hit or self.broken.get(key) == files}
+        self.kept = {key: files for key, files in now.items() if key not in self.broken}
+        return True
+
+    def damage(self) -> None:
+        """Flip bits; what they hit is not expected to stay, until it is made again."""
+        self.hit = {flip(self.store, self.draw) for _ in range(self.flips)} - {""}
+        self.damaged.update(key.partition("/")[0] for key in self.hit)
+
+    def begin_again(self) -> None:
+        """From nothing: the run was done before the moment came."""
+        for folder in (self.store, self.root / "wild-out"):
+            rmtree(folder, ignore_errors=True)
+        self.kept, self.broken, self.rounds = {}, {}, self.rounds + 1
+
+
+def content(path: Path) -> object:
+    """What a file of a leaderboard holds; of the digests those of probes are left out."""
+    if path.name != "digests.json":
+        return path.read_bytes()
+    digests = json.loads(path.read_text())
+    return {**digests, "sha256": {k: v for k, v in digests["sha256"].items() if not k.startswith("probes/")}}
+
+
+def compare(calm: Path, wild: Path) -> bool:
+    """Whether all files of two folders of leaderboards are the same.
+
+    Times differ from run to run, and so do the images in no file that each run draws anew for its probes.
+    """
+    alike = True
+    for path in sorted(path for path in calm.rglob("*") if path.is_file()):
+        name = path.relative_to(calm)
+        if path.stem == "provenance" or "probes" in name.parts:
+            continue
+        same = content(path) == content(wild / name)
+        print(f"{path.name}: {'identical' if same else 'DIFFERS'}")
+        alike &= same
+    return alike
 
 
 def main() -> None:
     """Run once undisturbed, then with kills; exit with 1 if anything was lost or differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--flips", type=int, default=0, help="bits to flip after each kill")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--words", default=WORDS, help="options of 'hashbench run' (default: %(default)s)")
     options = parser.parse_args()
-    moments = random.Random(options.seed)
+    torch.set_num_threads(1)
+    probe.QUERIES, probe.STEPS, probes.BLACK_BOX = 8, 1, "square-hamming:steps=2"
+    entries.attacks["none"]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         began = time.perf_counter()
-        subprocess.run(command(options.words, root / "calm", root / "calm-out"), check=True, capture_output=True)
-        whole = time.perf_counter() - began
-        kept: dict[str, bytes] = {}
+        finish(start(root / "calm", root / "calm-out"))
+        run = Disturbed(root, random.Random(options.seed), time.perf_counter() - began, options.flips)
         killed = 0
         while killed < options.kills:
-            process = subprocess.Popen(
-                command(options.words, root / "wild", root / "wild-out"), stdout=subprocess.DEVNULL
-            )
-            moment = moments.uniform(0, whole)
-            try:
-                process.wait(moment)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                killed += 1
-                now = finished(root / "wild")
-                lost = [key for key, content in kept.items() if now.get(key) != content]
-                print(f"kill {killed} after {moment:.1f} s: {len(now)} cells finished, {len(lost)} lost")
-                if lost:
-                    sys.exit(1)
-                kept = now
-            else:  # it was done before the moment came: start anew
-                subprocess.run(["rm", "-r", root / "wild", root / "wild-out"], check=True)
-                kept = {}
-        subprocess.run(command(options.words, root / "wild", root / "wild-out"), check=True, capture_output=True)
-        for path in sorted((root / "calm-out").glob("*/*")):
-            if path.is_dir() or path.stem == "provenance":  # times differ
-                continue
-            same = path.read_bytes() == (root / "wild-out" / path.relative_to(root / "calm-out")).read_bytes()
-            print(f"{path.name}: {'identical' if same else 'DIFFERS'}")
-            if not same:
+            killed += run.kill(killed + 1)
+            if run.lost:
                 sys.exit(1)
+        finish(start(run.store, root / "wild-out"))
+        hits = ", ".join(f"{count} in {kind}" for kind, count in sorted(run.damaged.items())) or "none"
+        print(
+            f"{killed} kills in {run.rounds} runs, {run.in_trainings} of them with a training under way; flips: {hits}"
+        )
+        sys.exit(0 if compare(root / "calm-out", root / "wild-out") else 1)
 
 
 if __name__ == "__main__":

@@ -76,9 +76,9 @@ def end(command: Callable[[], int | None]) -> NoReturn:
         except click.Abort:
             _stop(Stopped(), "stopped")
         except _HandedOnError as error:
-            if isinstance(error.cause, OSError):
-                _lose(error.cause)
-            _stop(error.cause if isinstance(error.cause, Stopped) else Stopped(), "stopped")
+            _give_up(error.cause)
+        except (KeyboardInterrupt, OSError) as error:
+            _give_up(error)
 
 
 def say(text: str, *, err: bool = False, limit: int = LONGEST) -> None:
@@ -107,7 +107,7 @@ class Commands(click.Group):
 
 
 class _HandedOnError(Exception):
-    def __init__(self, cause: BaseException) -> None:
+    def __init__(self, cause: KeyboardInterrupt | OSError) -> None:
         super().__init__()
         self.cause = cause
 
@@ -146,6 +146,12 @@ def _heard() -> Iterator[None]:
         if not _signals.asked:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _give_up(error: KeyboardInterrupt | OSError) -> NoReturn:
+    if isinstance(error, OSError):
+        _lose(error)
+    _stop(error if isinstance(error, Stopped) else Stopped(), "stopped")
 
 
 def _stop(stop: Stopped, message: str) -> NoReturn:

@@ -109,7 +109,7 @@ def split_of_tensors(
         validation: the queries that tuning is measured on; none by default, and then nothing can be tuned.
 
     Raises:
-        BadInput: a pair is not of that form, or parts have images of different shapes.
+        BadInput: a pair is not of that form, or the images are not all squares of one size.
 
     >>> part = ImageSet(torch.zeros(2, 1, 8, 8), torch.eye(2))
     >>> split = split_of_tensors(train=part, queries=part, validation=part, database=part, eps=8 / 255)
@@ -129,6 +129,10 @@ def split_of_tensors(
         found.get("validation", nothing),
         found["database"],
     )
+    shapes = {tuple(role.images[torch.arange(min(1, len(role)))].shape[1:]) for role in sets}
+    if len(shapes) > 1 or any(shape[-1] != shape[-2] for shape in shapes):
+        seen = ", ".join("x".join(map(str, shape)) for shape in sorted(shapes))
+        raise BadInput(f"images of a data set have {seen} values; make all of them squares of one size")
     images = [role.images[torch.arange(len(role))] for role in sets]
     digest = hashlib.sha256()
     for tensor in (*images, *(role.labels for role in sets)):

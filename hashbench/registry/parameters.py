@@ -233,6 +233,10 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
             f"{function.__name__}: parameter {name!r} needs a default and one of the types "
             "bool, int, float, str, Path or Literal"
         )
+    if isinstance(default, float) and not math.isfinite(default):
+        raise PluginError(
+            f"{function.__name__}: parameter {name!r} has the default {default}; choose a finite number, or None"
+        )
     return Parameter(name, kinds[0], default, optional, bounds, content=content, later=later)
 
 

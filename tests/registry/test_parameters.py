@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,12 +59,17 @@ def test_a_parameter_needs_a_type_and_a_default() -> None:
     def required(*, steps: int) -> None:
         """Has no default."""
 
+    def endless(*, steps: float = math.inf) -> None:
+        """Has a default that no record of a store can hold."""
+
     def strange(*, steps: list[int] | None = None) -> None:
         """Has a type that no word becomes."""
 
     for function in (untyped, required, strange):
         with pytest.raises(PluginError, match="'steps' needs a default"):
             parameters(function)
+    with pytest.raises(PluginError, match="'steps' has the default inf; choose a finite number, or None"):
+        parameters(endless)
 
 
 def test_specs() -> None:

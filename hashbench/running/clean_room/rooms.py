@@ -31,9 +31,20 @@ class CleanRooms:
     def codes(self, task: RoomTask) -> BinaryCodes:
         """The codes of a task's images, computed in a new process [images, bits].
 
+        A process that was killed says nothing about the model, so another one tries again, once.
+
         Raises:
             BadOutput: the process returned no codes; the message says why.
         """
+        codes = self._codes(task)
+        if codes is None:
+            codes = self._codes(task)
+        if codes is None:
+            raise BadOutput("the process has ended")
+        return codes
+
+    def _codes(self, task: RoomTask) -> BinaryCodes | None:
+        """The same; None if the process was killed."""
         server = self._started()
         with tempfile.TemporaryDirectory(prefix="hashbench-") as folder:
             path = Path(folder, "task")
@@ -43,12 +54,15 @@ class CleanRooms:
             with contextlib.suppress(OSError):
                 server.stdin.write(f"{path}\n")
                 server.stdin.flush()
-                server.stdout.readline()
+                if not server.stdout.readline():
+                    server.wait()
             if path.with_name(CODES).is_file():
                 codes: BinaryCodes = torch.load(path.with_name(CODES), weights_only=True)
                 return codes
             reason = path.with_name(REASON)
-            raise BadOutput(reason.read_text(encoding="utf-8") if reason.is_file() else "the process has ended")
+            if reason.is_file():
+                raise BadOutput(reason.read_text(encoding="utf-8"))
+            return None
 
     def _started(self) -> subprocess.Popen[str]:
         if not self._server or self._server[0].poll() is not None:

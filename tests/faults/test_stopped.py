@@ -1,0 +1,88 @@
+"""Runs that a signal ends, and runs beside each other."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import start, without_log
+
+PLUGIN = Path(__file__).with_name("odd_entries.py")
+ODD = ("run", "--plugin", PLUGIN, "--dataset", "odd")
+ENDLESS = (*ODD, "--training", "epochs=1000000")
+KEPT = "stopped: finished cells are kept in runs; run the same command to resume\n"
+AT_ONCE = "stopped at once; what was finished is kept\n"
+
+
+def in_training(folder: Path) -> subprocess.Popen[str]:
+    """A run whose training has begun."""
+    run = start(ENDLESS, folder)
+    assert run.stderr is not None
+    while "start: training" not in run.stderr.readline():
+        assert run.poll() is None
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_with_one_line(tmp_path: Path, number: signal.Signals) -> None:
+    run = in_training(tmp_path)
+    run.send_signal(number)
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 128 + number
+    assert (out, without_log(err)[0]) == ("", KEPT)
+
+
+def test_two_signals_are_one_line_too(tmp_path: Path) -> None:
+    run = in_training(tmp_path)
+    run.send_signal(signal.SIGINT)
+    run.send_signal(signal.SIGTERM)  # a second SIGINT would be merged with the first
+    out, err = run.communicate(timeout=120)
+    assert run.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert out == ""
+    assert without_log(err)[0] in (KEPT, AT_ONCE)
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    program = (
+        "import os, signal, time\n"
+        "from hashbench.cli.endings import end\n"
+        "def command():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"  # something that does not come to an end when it should
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(60)\n"
+        "end(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", AT_ONCE)
+
+
+def test_a_run_under_nohup_outlives_its_terminal() -> None:
+    program = (
+        "import os, signal\n"
+        "from hashbench.cli.endings import end\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "def command(): os.kill(os.getpid(), signal.SIGHUP); print('done')\n"
+        "end(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.slow
+def test_four_commands_on_one_store_do_the_work_once(tmp_path: Path) -> None:
+    words = (*ODD, "--training", "epochs=3", "--attack", "odd-effects", "--defense", "cgat:epochs=1,steps=1")
+    runs = [start((*words, "--out", f"out-{number}"), tmp_path) for number in range(4)]
+    for run in runs:
+        _, err = run.communicate(timeout=600)
+        assert run.returncode == 0
+        assert without_log(err)[0] == ""
+    tables = {path.read_bytes() for path in tmp_path.glob("out-*/*/results.csv")}
+    assert len(list(tmp_path.glob("out-*/*/results.csv"))) == 4
+    assert len(tables) == 1
+    assert len((tmp_path / "crafted").read_text().split()) == 2  # one batch for each model, by whoever was first
