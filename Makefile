@@ -1,6 +1,7 @@
 # make run   installs hashbench into .venv and runs the main job on embedded real data
 # make test  runs the tests but for the slow ones; make slow runs the studies and the fuzzing that take minutes
 # make check formats, lints and types; make bench compares speeds
+# make docs  builds the site, docs/_build/html/index.html
 # make pins  pins what is new and what has a new version, see tests/test_pins.py
 PYTHON ?= python3
 BIN = .venv/bin
@@ -25,8 +26,12 @@ bench: .venv/installed-dev
 pins: .venv/installed-dev
 	$(BIN)/python scripts/pin.py
 
+docs: .venv/installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python scripts/check_links.py docs/_build/html
+
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist docs/_build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -m venv .venv || { echo "python3 lacks its venv module: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
@@ -37,4 +42,8 @@ $(BIN)/python:
 
 .venv/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ .venv/installed
+
+.venv/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@ .venv/installed

@@ -197,7 +197,7 @@ class Queries:
         return 2 * self.draw(tuple(self.images.shape[1:]), stream) - 1
 
     def draw(self, shape: tuple[int, ...], stream: int = 0) -> Tensor:
-        """Uniform random numbers in [0, 1) of a given shape for each query: [queries, *shape].
+        """Uniform random numbers in [0, 1) for each query, [queries, ...] with the given shape after it.
 
         A query's numbers depend only on the seed, its position and the stream, so that neither the batch size nor the
         device changes them.

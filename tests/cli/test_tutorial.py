@@ -1,4 +1,4 @@
-"""The tutorial's code and commands work as they stand on the page, but for fewer epochs and steps."""
+"""The tutorials' code and commands work as they stand on their pages, but for fewer epochs and steps."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from command import Outcome, hashbench
 
+from hashbench.cli.main import cli
 from hashbench.registry import entries
 
-PAGE = (Path(__file__).parents[2] / "docs" / "your-defense.md").read_text(encoding="utf-8")
-CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-COMMANDS = re.findall(r"^    (hashbench .*)$", PAGE, re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
 SHORT = {
     "one-step": "one-step:epochs=1",
     "cgat": "cgat:epochs=1,steps=2",
+    "pgd-training": "pgd-training:epochs=1,steps=1",
     "pgd-hamming": "pgd-hamming:steps=2,restarts=1",
+    "signed-steps": "signed-steps:steps=2",
 }
+
+
+def page(name: str) -> tuple[list[str], list[str]]:
+    """The Python code and the commands of a page."""
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return code, re.findall(r"^    (hashbench .*)$", text, re.MULTILINE)
 
 
 @pytest.fixture
 def follow(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[[str], Outcome]:
-    """Follow the page in an empty folder: write the file, then run commands, each as if in a process of its own."""
+    """Follow a page in an empty folder: run commands, each as if in a process of its own."""
     entries.attacks["none"]
     monkeypatch.chdir(tmp_path)
-    (code,) = CODE
-    Path("my_defense.py").write_text(code)
 
     def run(command: str) -> Outcome:
         before = [dict(group._entries) for group in entries.REGISTRIES]
@@ -44,14 +51,15 @@ def follow(
     return run
 
 
-def test_the_page_has_a_file_of_about_25_lines_and_three_commands() -> None:
-    (code,) = CODE
+def test_the_page_of_a_defense_has_a_file_of_about_25_lines_and_three_commands() -> None:
+    (code,), commands = page("your-defense")
     assert len([line for line in code.splitlines() if line.strip()]) <= 30
-    assert [command.split()[1] for command in COMMANDS] == ["check", "run", "compare"]
+    assert [command.split()[1] for command in commands] == ["check", "run", "compare"]
 
 
-def test_following_the_page_leads_to_a_comparison(follow: Callable[[str], Outcome]) -> None:
-    check, run, compare = COMMANDS
+def test_following_the_page_of_a_defense_leads_to_a_comparison(follow: Callable[[str], Outcome]) -> None:
+    (code,), (check, run, compare) = page("your-defense")
+    Path("my_defense.py").write_text(code)
     checked = follow(check)
     assert (checked.code, checked.err) == (0, "")
     assert "FAIL" not in checked.out
@@ -61,3 +69,55 @@ def test_following_the_page_leads_to_a_comparison(follow: Callable[[str], Outcom
     compared = follow(compare)
     assert compared.code == 0, compared.err
     assert "one-step" in compared.out
+
+
+def test_following_the_page_of_an_attack_leads_to_its_column(follow: Callable[[str], Outcome]) -> None:
+    (code,), (check, run) = page("your-attack")
+    Path("my_attack.py").write_text(code)
+    checked = follow(check)
+    assert (checked.code, checked.err) == (0, "")
+    assert "FAIL" not in checked.out
+    measured = follow(run)
+    assert measured.code == 0, measured.err
+    table = pd.read_csv(next(Path("leaderboards").glob("*/matrix.csv")), index_col="defense")
+    assert table["signed-steps:steps=2"]["none"] < table["none"]["none"]
+
+
+def test_following_the_page_of_parts_measures_them_together(follow: Callable[[str], Outcome]) -> None:
+    (code,), (data, run) = page("your-network")
+    Path("my_parts.py").write_text(code)
+    described = follow(data)
+    assert (described.code, described.err) == (0, "")
+    assert "stripes: 1 x 12 x 12 pixels, eps 16/255" in described.out
+    measured = follow(run)
+    assert measured.code == 0, measured.err
+    results = pd.read_csv(next(Path("leaderboards").glob("*/results.csv")))
+    assert set(results["backbone"]) == {"two-layers"}
+    assert set(results["method"]) == {"pairs"}
+    assert (results["status"] == "valid").all()
+
+
+def test_following_the_page_of_a_trained_model_attacks_its_weights(
+    follow: Callable[[str], Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (architecture, save), commands = page("your-model")
+    Path("my_network.py").write_text(architecture)
+    before = [dict(group._entries) for group in entries.REGISTRIES]
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    exec(compile(save, "save.py", "exec"), {})  # noqa: S102
+    for group, known in zip(entries.REGISTRIES, before, strict=True):
+        group._entries = known
+    measured = follow(commands[0])
+    assert measured.code == 0, measured.err
+    results = pd.read_csv(next(Path("leaderboards").glob("*/results.csv")))
+    assert any(name.startswith("checkpoint:file=sha256-") for name in results["defense"])
+    assert (results["status"] == "valid").all()
+
+
+def test_commands_of_other_pages_exist_with_their_options() -> None:
+    for name in ("your-model", "gpu-machine", "command-line", "index", "datasets", "cluster", "certificates"):
+        for text in page(name)[1]:
+            words = shlex.split(text, comments=True)[1:]
+            command = cli.commands[words[0]]
+            known = {option for one in command.params for option in one.opts}
+            assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, text
