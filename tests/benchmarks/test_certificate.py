@@ -33,15 +33,17 @@ def test_a_certificate_takes_less_time_than_the_attacks(benchmark: BenchmarkFixt
     victim = make_victim(trained, split.train, split.database)
     images, labels = split.queries.images[torch.arange(len(split.queries))], split.queries.labels
 
-    def certified() -> Certificate:
-        return certify(trained, images, labels, victim.gallery.codes, victim.gallery.labels, THREAT.eps)
+    def certified() -> tuple[Certificate, float]:
+        began = time.perf_counter()
+        made = certify(trained, images, labels, victim.gallery.codes, victim.gallery.labels, THREAT.eps)
+        return made, time.perf_counter() - began
 
     certified()  # compiles what counts items
-    found: Certificate = benchmark.pedantic(certified, rounds=1)  # type: ignore[no-untyped-call]
+    found, own = benchmark.pedantic(certified, rounds=1)  # type: ignore[no-untyped-call]
     began = time.perf_counter()
     attacked = judge(entries.attacks.choose(Spec("standard")), victim, split.queries, THREAT, 0)
     seconds = time.perf_counter() - began
-    ratio = benchmark.stats.stats.min / seconds
+    ratio = own / seconds
     benchmark.extra_info |= {
         "plain": "the attack set standard", "limit": "1", "ratio": ratio, "seconds of the attacks": seconds,
         "certified and attacked": [found.map, float(attacked.numbers["map"])],

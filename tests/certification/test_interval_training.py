@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tiny_networks import corners, random_model
+from tiny_networks import grid, random_model
 from torch import nn
 from toys import make_toy, random_images, small_model
 
@@ -48,7 +48,7 @@ def test_no_corner_of_a_box_has_worse_logits(seed: int) -> None:
     found = worst_logits(model, trace(model.network), images, 0.1, guide, {})
     box = Box((images - 0.1).clamp(min=0), (images + 0.1).clamp(max=1))
     with torch.no_grad():
-        reached = (model.logits(corners(box).flatten(0, 1)).view(-1, 4, 3) * guide).amin(0)
+        reached = (model.logits(grid(box).flatten(0, 1)).view(-1, 4, 3) * guide).amin(0)
     assert (found <= reached + 1e-4).all()
     assert (found[:, 2] == 0).all()
 

@@ -179,7 +179,7 @@ def test_verify_names_a_query_that_lies_beyond_the_certificate_of_its_model(comm
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_board_of_before_certificates_is_accepted(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(rank.__kwdefaults__, "clean_counts", False)
+    monkeypatch.setitem(rank.__kwdefaults__ or {}, "clean_counts", False)
     assert command(*ATTACKED, "--certify", "no").code == 0
     for name, columns in (("results", ["certified"]), ("ranking", list(IN_RANKING))):
         table = pd.read_csv(board() / f"{name}.csv", dtype=str, keep_default_na=False)
