@@ -40,7 +40,9 @@ def invented_arrays() -> dict[str, np.ndarray[Any, Any]]:
 
 def invented_record(**changed: Any) -> dict[str, Any]:
     """The record of the cell, signed, with some fields of its identity changed; `key` and the like are its own."""
-    own = {name: changed.pop(name) for name in ("key", "status", "reason", "numbers", "host") if name in changed}
+    own: dict[str, Any] = {
+        name: changed.pop(name) for name in ("key", "status", "reason", "numbers", "host") if name in changed
+    }
     numbers = make_again(invented_arrays(), IDENTITY, "queries.npz")
     result = Result("0123456789abcdef", {**IDENTITY, **changed}, numbers, {"code_dirty": False}, "valid", "")
     return signed({**asdict(result), **own})

@@ -31,7 +31,7 @@ from hashbench.running.request import Request, all_cells, load_once
 from hashbench.running.runner import Runner, choose_device, make_deterministic
 from hashbench.running.store import Result, Store
 
-CONNECT = 10  # seconds to reach a scheduler, at first and again
+CONNECT = 8  # seconds to reach a scheduler, at first and again
 DEATHS = 20  # workers that may die under one task before it is given up
 
 # Workers keep the memory that they free. Dask lets them give it back at once, and a training that asks for the same

@@ -201,7 +201,7 @@ def test_the_page_refuses_what_is_no_table(content: str, command: Command) -> No
     refused(command, "page", "leaderboards")
 
 
-RUNS = {
+RUNS: dict[str, tuple[str | bytes, str]] = {
     "text": ('run = "x"', "run is 'x'"),
     "number": ("run = 5", "run is 5"),
     "texts": ('run = ["a"]', "run 1 is 'a'"),

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 import numpy as np
@@ -66,12 +67,16 @@ def invoke(words: Sequence[str]) -> tuple[int, str, str]:
             main()
         except SystemExit as end:
             code = end.code
-    printed = []
-    for stream in (out, err):
-        if not stream.closed:
-            stream.flush()
-        printed.append("" if stream.closed else stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
-    return (code if isinstance(code, int) else 1 if code else 0), *printed
+    found = code if isinstance(code, int) else int(bool(code))
+    return found, _printed(out), _printed(err)
+
+
+def _printed(stream: io.TextIOWrapper) -> str:
+    """What a stream got; one that the command has closed gets nothing more."""
+    if stream.closed:
+        return ""
+    stream.flush()
+    return cast("io.BytesIO", stream.buffer).getvalue().decode()
 
 
 def make_store(folder: Path) -> None:

@@ -67,8 +67,12 @@ def without_column(table: str, column: str) -> Spoil:
     return spoil
 
 
-def deleted(name: str) -> Spoil:
-    return lambda folder: [path.unlink() for path in folder.glob(name)][0]  # noqa: RUF015
+def deleted(pattern: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+    return spoil
 
 
 def probes_edited(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Spoil:
