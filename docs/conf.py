@@ -30,6 +30,7 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 myst_url_schemes = {"http": None, "https": None, "page": "{{path}}"}
 suppress_warnings = ["misc.highlighting_failure"]  # blocks of shell commands with placeholders
+default_role = "code"  # what stands between single backticks in docstrings
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True

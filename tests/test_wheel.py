@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +54,26 @@ def test_the_sdist_holds_every_module(built: Path) -> None:
         for name in modules_of_the_tree()
     }
     assert tree <= names
+
+
+def test_the_wheel_that_the_sdist_gives_is_installed_by_pip_and_runs(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")  # `build` makes it from the sdist
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "new"], check=True)
+    python = tmp_path / "new" / "bin" / "python"
+    words = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    (site,) = (tmp_path / "new").glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(f"{Path(np.__file__).parents[1]}\n")  # a path alone: no editable install
+    np.savez(tmp_path / "codes.npz", query_codes=[[1, 1]], query_labels=[[1]], database_codes=[[1, 1]],
+             database_labels=[[1]])  # fmt: skip
+    installed = python.with_name("hashbench")
+    for command in (["list", "suites"], ["score", "codes.npz"]):
+        ran = subprocess.run([installed, *command], capture_output=True, text=True, cwd=tmp_path)
+        assert (ran.returncode, ran.stderr) == (0, "")
+    assert "map                 1.000000" in ran.stdout
+    program = ["-c", "import hashbench; print(hashbench.__file__)"]
+    where = subprocess.run([python, *program], capture_output=True, text=True, cwd=tmp_path)
+    assert Path(where.stdout.strip()).is_relative_to(site)
 
 
 def test_an_installed_wheel_finds_its_attacks_and_an_installed_plugin(built: Path, tmp_path: Path) -> None:

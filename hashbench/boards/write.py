@@ -14,7 +14,8 @@ from hashbench.boards.leaderboard import Leaderboard, file_name, folder_name
 from hashbench.boards.plots import compare as plots_compare
 from hashbench.boards.plots.board import save_pictures
 from hashbench.boards.plots.examples import save_examples
-from hashbench.boards.plots.matrix import save_matrix
+from hashbench.boards.plots.latex import FORM, save_latex
+from hashbench.boards.plots.matrix import FORMATS, save_matrix
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import save_queries, write_digests
 from hashbench.boards.ranking import RankingRow, table, with_worst
@@ -29,6 +30,7 @@ def write_leaderboard(
     ranking: Sequence[RankingRow],
     reports: Sequence[ProbeReport] = (),
     certificates: Sequence[Evidence] = (),
+    formats: Sequence[str] = FORMATS,
 ) -> Path:
     """Write a leaderboard's files and return their folder.
 
@@ -37,6 +39,7 @@ def write_leaderboard(
         ranking: the ranking of its defenses, from `ranking.rank`.
         reports: what probes say about its models.
         certificates: of its models, from `certificates_of`.
+        formats: endings of the pictures' files, with tex for the matrix as a LaTeX table.
 
     Raises:
         StoreUnusable: the folder can't be written.
@@ -55,10 +58,25 @@ def write_leaderboard(
         save_queries(folder, board.results, store.arrays)
         save_evidence(folder, PROBES, [report.evidence for report in reports if report.evidence])
         save_evidence(folder, CERTIFICATES, certificates)
-        save_matrix(board, folder / "matrix", ranking)
-        save_pictures(folder)
+        save_all_pictures(board, folder, folder, ranking, formats)
         write_digests(folder)
     return folder
+
+
+def save_all_pictures(
+    board: Leaderboard, folder: Path, into: Path, ranking: Sequence[RankingRow], formats: Sequence[str] = FORMATS
+) -> None:
+    """Save every picture of a leaderboard, and the matrix as LaTeX where that is among the formats.
+
+    Args:
+        folder: where its tables are.
+        into: where the pictures go.
+    """
+    drawn = [form for form in formats if form != FORM]
+    save_matrix(board, into / "matrix", ranking, drawn)
+    save_pictures(folder, into, drawn)
+    if FORM in formats:
+        save_latex(board, into / "matrix", ranking)
 
 
 def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path, Path]:

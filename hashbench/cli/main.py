@@ -83,6 +83,7 @@ cli.add_command(migrate)
     options.training,
     options.device,
     options.out,
+    options.formats,
     options.store,
     click.option("--fresh", is_flag=True, help="Train and attack again, ignoring what is stored."),
     click.option(
@@ -107,8 +108,9 @@ def run(store: Path, **words: Any) -> None:
 
 
 def _run(
-    *, device: str, out: Path, store: Path, fresh: bool, suite: str | None, dry_run: bool, plugins: Sequence[Path],
-    workers: int | None, scheduler: str | None, threads: int, certifying: str, quiet: bool, **words: Any,
+    *, device: str, out: Path, formats: Sequence[str], store: Path, fresh: bool, suite: str | None, dry_run: bool,
+    plugins: Sequence[Path], workers: int | None, scheduler: str | None, threads: int, certifying: str,
+    quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
     from hashbench.boards import leaderboard
     from hashbench.boards.terminal import shown_progress
@@ -140,10 +142,10 @@ def _run(
             requests, cells, kept, workers=workers, scheduler=scheduler, threads=threads, plugins=plugins,
             device=device, fresh=fresh, certifying=certifying == "yes", command=command,
         )  # fmt: skip
-    _show(results, kept, out, quiet=quiet)
+    _show(results, kept, out, formats, quiet=quiet)
 
 
-def _show(results: Iterable[Result], store: Store, out: Path, *, quiet: bool) -> None:
+def _show(results: Iterable[Result], store: Store, out: Path, formats: Sequence[str], *, quiet: bool) -> None:
     """Print and write leaderboards of results, with the flags and certificates that the store has for their rows."""
     from hashbench.boards import probe_tables
     from hashbench.boards.certificates import certificates_of, lower_bounds
@@ -159,7 +161,7 @@ def _show(results: Iterable[Result], store: Store, out: Path, *, quiet: bool) ->
         print_matrix(board, ranking)
         print_lines(probe_tables.lines(reports))
         with shown_progress(quiet=quiet), job(f"tables and pictures of {board.title}"):
-            written = write_leaderboard(board, out, store, ranking, reports, certificates)
+            written = write_leaderboard(board, out, store, ranking, reports, certificates, formats)
         say(f"written to {written}")
 
 
@@ -189,9 +191,10 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
 @cli.command(epilog="Example: hashbench report --store runs --out leaderboards --html")
 @options.store
 @options.out
+@options.formats
 @click.option("--html", is_flag=True, help="Also write OUT/index.html, one page with all leaderboards in OUT.")
 @options.quiet
-def report(store: Path, out: Path, html: bool, quiet: bool) -> None:
+def report(store: Path, out: Path, formats: Sequence[str], html: bool, quiet: bool) -> None:
     """Rebuild all tables and pictures from a store alone, without training or attacking."""
     from hashbench.boards import leaderboard
 
@@ -200,15 +203,22 @@ def report(store: Path, out: Path, html: bool, quiet: bool) -> None:
     results = list(kept.cells())
     if not results:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
-    _show(results, kept, out, quiet=quiet)
+    _show(results, kept, out, formats, quiet=quiet)
     if html:
         _write_page(out)
 
 
 @cli.command(epilog="Example: hashbench page leaderboards")
 @click.argument("folder", type=click.Path(path_type=Path))
-def page(folder: Path) -> None:
+@click.option("--pictures", is_flag=True, help="First draw the pictures of each leaderboard again, from its files.")
+def page(folder: Path, pictures: bool) -> None:
     """Write FOLDER/index.html: one page with all leaderboards in a folder, from their files alone."""
+    if pictures:
+        from hashbench.verification.board import boards_in, draw_again
+
+        for board in boards_in([folder]):
+            draw_again(board)
+            say(f"drawn: {board}")
     _write_page(folder)
 
 

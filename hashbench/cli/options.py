@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hashbench.running.store import Store
 
 C = TypeVar("C", bound=Callable[..., Any])
+FORMATS = ("png", "svg", "pdf", "tex")
 SEED = click.IntRange(0, 2**32 - 1)
 
 
@@ -85,6 +86,23 @@ quiet = click.option("--quiet", is_flag=True, help="Show no progress: no bars in
 certifying = click.option(
     "--certify", "certifying", type=click.Choice(["yes", "no"]), default="yes", show_default=True,
     help="Bound each model's mAP from below too, where that takes no longer than its attacks.",
+)  # fmt: skip
+
+
+def _read_formats(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    from hashbench.errors import BadParameter
+    from hashbench.registry.parameters import suggestion
+
+    given = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",")))
+    for word in given:
+        if word not in FORMATS:
+            raise BadParameter(f"--format {word!r} is no format of pictures{suggestion(word, FORMATS)}")
+    return given
+
+
+formats = click.option(
+    "--format", "formats", default="png,svg", show_default=True, metavar="LIST", callback=_read_formats,
+    help="Formats of pictures, with commas between them: png, svg, pdf, and tex for the matrix as a LaTeX table.",
 )  # fmt: skip
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ...")
 subject = options(

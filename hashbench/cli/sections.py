@@ -10,8 +10,8 @@ from hashbench.cli.endings import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "check", "tune"),
-    "Compare": ("compare", "certify", "score"),
-    "Share": ("report", "page", "submit", "verify"),
+    "Compare": ("compare", "attack-board", "certify", "score"),
+    "Share": ("report", "page", "submit", "verify", "break"),
     "Inspect": ("list", "data", "gallery"),
     "Maintain": ("migrate",),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from hashbench.boards.files import Row, read_rows, read_table
 from hashbench.boards.leaderboard import KEY, Leaderboard
 from hashbench.boards.pairing import FIELDS
 from hashbench.boards.probe_tables import ProbeReport
-from hashbench.boards.query_files import QUERIES, check_digests, read_arrays, read_digests, read_identity
-from hashbench.boards.ranking import rank, table, with_worst
+from hashbench.boards.query_files import QUERIES, check_digests, read_arrays, read_digests, read_identity, write_digests
+from hashbench.boards.ranking import RankingRow, rank, table, with_worst
 from hashbench.errors import BadInput
 from hashbench.evaluation.flags import STATEFUL
 from hashbench.evaluation.judge import Arrays
@@ -29,7 +29,7 @@ from hashbench.running.store import Result
 from hashbench.verification.cell import check_identity, make_again
 from hashbench.verification.certificates import as_written, check_certificates, has_certificates
 from hashbench.verification.findings import Findings, verify_versions, who
-from hashbench.verification.pictures import check_pictures
+from hashbench.verification.pictures import check_pictures, draw_pictures, formats_of
 from hashbench.verification.probes import check_probes
 from hashbench.verification.tables import (
     by_column,
@@ -41,6 +41,7 @@ from hashbench.verification.tables import (
     of_model,
 )
 
+Pictures = Callable[[Path, Leaderboard, Sequence[RankingRow], Findings], None]
 RESULTS, MATRIX, RANKING, SANITY, CURVE = "results.csv", "matrix.csv", "ranking.csv", "sanity.csv", "curve.csv"
 # Text columns of results.csv that belong to a cell's numbers; all others of them are numbers.
 DIGESTS = ("config_digest", "model_digest", "codes_digest")
@@ -53,8 +54,12 @@ UNPROBED = (
 )
 
 
-def verify_board(folder: Path) -> Findings:
-    """Check a leaderboard's folder: digests, format, and every number and picture that follows from its evidence."""
+def verify_board(folder: Path, pictures: Pictures = check_pictures) -> Findings:
+    """Check a leaderboard's folder: digests, format, and every number and picture that follows from its evidence.
+
+    Args:
+        pictures: what is done with the pictures, once all numbers are found to be right.
+    """
     found = Findings()
     try:
         found.problems += check_digests(folder)
@@ -65,10 +70,26 @@ def verify_board(folder: Path) -> Findings:
         held = {name for name in list_files(folder).files if name.startswith(f"{QUERIES}/")}
         found.problems += [f"{name} belongs to no row" for name in sorted(held - listed)]
         _check_agreement(found)
-        _check_tables(folder, rows, results, found)
+        _check_tables(folder, rows, results, found, pictures)
     except BadInput as error:
         found.problems.append(str(error))
     return found
+
+
+def draw_again(folder: Path) -> None:
+    """Draw a leaderboard's pictures again from its files, after checking its numbers, and renew its digests.
+
+    Raises:
+        BadInput: a number is wrong, so that there is nothing to draw.
+    """
+
+    def draw(folder: Path, board: Leaderboard, ranking: Sequence[RankingRow], found: Findings) -> None:
+        draw_pictures(folder, folder, board, ranking, formats_of(list_files(folder).files))
+        write_digests(folder)
+
+    found = verify_board(folder, draw)
+    if found.problems:
+        raise BadInput(f"{folder} is not drawn again: {found.problems[0]}")
 
 
 def _check_form(folder: Path, found: Findings) -> list[Row]:
@@ -191,7 +212,9 @@ def _check_agreement(found: Findings) -> None:
                 found.problems.append(f"{who(identity)}: {place[0]} differ from those of {first}")
 
 
-def _check_tables(folder: Path, rows: list[Row], results: Sequence[Result], found: Findings) -> None:
+def _check_tables(
+    folder: Path, rows: list[Row], results: Sequence[Result], found: Findings, pictures: Pictures
+) -> None:
     """Recompute tables and pictures from the cells and probes, and compare them value by value.
 
     Raises:
@@ -218,7 +241,7 @@ def _check_tables(folder: Path, rows: list[Row], results: Sequence[Result], foun
     for name, expected in ((MATRIX, matrix), (RANKING, as_written(table(ranking), "ranking", folder))):
         found.problems += check_table(folder / name, expected, by_column("defense"))
     if not found.problems:
-        check_pictures(folder, board, ranking, found)
+        pictures(folder, board, ranking, found)
 
 
 def _flags(folder: Path, board: Leaderboard, found: Findings) -> dict[str, list[str]]:

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.page import NAME, page_text
-from hashbench.boards.plots.board import save_pictures
-from hashbench.boards.plots.matrix import save_matrix
+from hashbench.boards.plots.latex import FORM
+from hashbench.boards.plots.matrix import FORMATS
 from hashbench.boards.query_files import ADDED, drawn_with, read_digests
 from hashbench.boards.ranking import RankingRow
+from hashbench.boards.write import save_all_pictures
 from hashbench.errors import BadInput
 from hashbench.evaluation.flags import meanings
 from hashbench.readers.folders import list_files, read_bytes
 from hashbench.verification.findings import Findings
 
 LARGEST = 1 << 26  # bytes of a picture or a page
+PDF = "pdf"
 MOST = 300  # defenses or attacks of a board that is drawn
 
 
@@ -38,11 +40,12 @@ def check_pictures(folder: Path, board: Leaderboard, ranking: Sequence[RankingRo
         found.notes.append(f"pictures were not drawn again: the board has more than {MOST} defenses or attacks")
         return
     there = list_files(folder).files
+    kept = [form for form in formats_of(there) if form != PDF]  # whose bytes change each time
     with tempfile.TemporaryDirectory() as place:
-        _draw(folder, Path(place), board, ranking)
+        draw_pictures(folder, Path(place), board, ranking, kept)
         drawn = sorted(path.name for path in Path(place).iterdir())
         missing = [name for name in drawn if name not in there]
-        pictures = [n for n in there if n.endswith((".png", ".svg")) and not n.startswith(ADDED)]
+        pictures = [n for n in there if n.endswith((".png", ".svg", ".tex")) and not n.startswith(ADDED)]
         odd = [name for name in pictures if name not in drawn]
         differing = [
             name
@@ -57,8 +60,10 @@ def check_pictures(folder: Path, board: Leaderboard, ranking: Sequence[RankingRo
         )
     elif differing:
         found.problems += [
-            f"{name} is not what its tables give; write it with 'hashbench report'" for name in differing
+            f"{name} is not what its tables give; draw it with 'hashbench page --pictures'" for name in differing
         ]
+    if pages := [name for name in there if name.endswith(f".{PDF}") and not name.startswith(ADDED)]:
+        found.notes.append(f"{len(pages)} PDFs were not compared, since their bytes change each time; the SVGs were")
     if added := [name for name in there if name.startswith(ADDED)]:
         found.notes.append(f"{len(added)} files of 'hashbench compare' and 'gallery' were not checked")
 
@@ -78,10 +83,21 @@ def check_page(out: Path) -> Findings:
     return found
 
 
-def _draw(folder: Path, place: Path, board: Leaderboard, ranking: Sequence[RankingRow]) -> None:
+def formats_of(names: Sequence[str]) -> list[str]:
+    """The formats that a folder's files show: those of its matrix, and always PNG and SVG."""
+    return [form for form in (*FORMATS, PDF, FORM) if form in FORMATS or f"matrix.{form}" in names]
+
+
+def draw_pictures(
+    folder: Path, into: Path, board: Leaderboard, ranking: Sequence[RankingRow], formats: Sequence[str]
+) -> None:
+    """Draw the pictures of a board from its files.
+
+    Raises:
+        BadInput: they can't be drawn.
+    """
     with warnings.catch_warnings(action="ignore"):  # of letters that the font lacks
         try:
-            save_matrix(board, place / "matrix", ranking)
-            save_pictures(folder, place)
+            save_all_pictures(board, folder, into, ranking, formats)
         except (ValueError, ArithmeticError, LookupError) as error:
             raise BadInput(f"its pictures can't be drawn ({error}); write them again with 'hashbench report'") from None

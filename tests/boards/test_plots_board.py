@@ -19,6 +19,7 @@ from toy_boards import DEFENSES, make_board
 from hashbench.boards.files import LeaderboardFiles, read_board
 from hashbench.boards.plots.board import draw_curve, draw_recall, draw_tradeoff, save_pictures
 from hashbench.boards.plots.marks import marks, spread
+from hashbench.boards.plots.matrix import ONE, TWO
 from hashbench.errors import BadInput
 
 
@@ -31,7 +32,8 @@ def test_every_picture_is_there_as_png_and_svg_with_the_same_bytes_each_time(tmp
     assert {name: (folder / name).read_bytes() for name in names} == first
     picture = matplotlib.image.imread(folder / "curve.png")
     assert picture.shape[1] > 1000
-    assert b"saat:learning_rate=0.02,weight=3" in first["curve.svg"]
+    assert b"saat learning_rate=0.02, weight=3" in first["curve.svg"]
+    assert b">saat<" in first["curve.svg"]
 
 
 def test_the_numbers_drawn_are_those_of_the_tables(tmp_path: Path) -> None:
@@ -109,6 +111,45 @@ def test_marks_do_not_depend_on_the_order_and_differ_in_shape() -> None:
     known = marks(names)
     assert known == marks(names[::-1])
     assert len({(mark.shape, mark.filled) for mark in known.values()}) == len(names)
+
+
+@pytest.mark.parametrize("number", [13, 26, 60])
+def test_no_colour_is_there_twice(number: int) -> None:
+    known = marks(["none", *(f"d{place:02}" for place in range(number))])
+    assert len({mark.colour for mark in known.values()}) == number + 1
+
+
+def test_points_that_crowd_are_drawn_once_more_in_a_corner_without_points(tmp_path: Path) -> None:
+    board = read_board(make_board(tmp_path))
+    row = board.ranking[0]
+
+    def drawn(places: list[tuple[float, float]]) -> Figure:
+        rows = [
+            {
+                **row,
+                "defense": f"d{n}",
+                "map_clean": f"{x}",
+                "map_worst": f"{y}",
+                "ci_low": f"{y - 0.01}",
+                "ci_high": f"{y + 0.01}",
+            }
+            for n, (x, y) in enumerate(places)
+        ]
+        figure = draw_tradeoff(replace(board, ranking=tuple(rows)))
+        assert figure
+        return figure
+
+    crowded = drawn([(0.9, 0.8), (0.91, 0.81), (0.92, 0.8), (0.93, 0.79), (0.9, 0.2)])
+    (inset,) = crowded.axes[0].child_axes
+    assert inset.get_xlim() == pytest.approx((89.3, 93.7))
+    assert len([line for line in inset.lines if line.get_marker() != "None"]) == 4
+    assert not drawn([(0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.3)]).axes[0].child_axes
+
+
+def test_pictures_have_the_width_of_one_or_two_columns(tmp_path: Path) -> None:
+    board = read_board(make_board(tmp_path))
+    assert {figure.get_figwidth() for figure in (draw_curve(board), draw_tradeoff(board)) if figure} == {ONE}
+    assert {figure.get_figwidth() for figure in (draw_recall(board),) if figure} == {TWO}
 
 
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=20))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,21 +14,28 @@ from matplotlib.lines import Line2D
 
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_board
 from hashbench.boards.plots.bracket import draw_bracket
-from hashbench.boards.plots.marks import CHANCE, GAP, defense_title, label_ends, marks
-from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure
+from hashbench.boards.plots.marks import CHANCE, GAP, Mark, label_ends, left_out, marks, titles
+from hashbench.boards.plots.matrix import FORMATS, LETTER, ONE, STYLE, TWO, save_figure
 from hashbench.metrics.average_precision import precision_within
 from hashbench.metrics.distance_counts import Counts
 
 LEGEND = 1.45  # inches that a legend needs on the right
-WIDTH, HEIGHT = 3.6, 3.0  # inches of one pair of axes, without labels and legends
+HEIGHT = 2.3  # inches of axes, without labels and legends
+# Inches beside, below and between axes, and of a line of the caption.
+LEFT, BOTTOM, BETWEEN, NOTE = 0.55, 0.42, 0.5, 0.09
+CROWD, REACH = 4, (7.0, 9.0)  # points of a crowd, and how far its points are from one of them, in mAP points
+CORNERS = ((0.17, 0.47), (0.17, 0.14), (0.5, 0.14))  # of an inset, in shares of the axes
+SIDE = (0.4, 0.45)
 Line = list[tuple[float, float]]
+Point = tuple[float, float, float, float]  # clean mAP, worst case, and the ends of its interval, in percent
 
 
-def save_pictures(folder: Path, into: Path | None = None) -> list[str]:
+def save_pictures(folder: Path, into: Path | None = None, formats: Sequence[str] = FORMATS) -> list[str]:
     """Save every picture for which a leaderboard's files hold the numbers; returns their names, without suffixes.
 
     Args:
         into: another folder for the pictures.
+        formats: endings of the files of each.
 
     Raises:
         BadInput: a file of the folder is damaged.
@@ -44,7 +51,7 @@ def save_pictures(folder: Path, into: Path | None = None) -> list[str]:
     for name, figure in drawn.items():
         if figure:
             with mpl.rc_context(STYLE):
-                save_figure(figure, (into or folder) / name)
+                save_figure(figure, (into or folder) / name, formats)
     return [name for name, figure in drawn.items() if figure]
 
 
@@ -72,13 +79,13 @@ def draw_curve(board: LeaderboardFiles) -> Figure | None:
         if own is not None:
             axes.axvline(255 * own, color="0.6", linewidth=0.7, linestyle=":", zorder=0)
             axes.text(255 * own, 101, "eps of the tables", fontsize=6, ha="center", va="bottom", color="0.35")
-        label_ends(axes, {d: (points[-1][0], points[-1][1]) for d, points in lines.items()}, known, 72 * _height(lines))
+        _draw_legend(axes, board, list(lines), known)
     return figure
 
 
 def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
     """Draw clean mAP against the worst case with its 95 % interval, one point per defense; None without ranking.csv."""
-    points: dict[str, tuple[float, float, float, float]] = {}
+    points: dict[str, Point] = {}
     for row in board.ranking:
         clean, worst, low, high = (number(row.get(n)) for n in ("map_clean", "map_worst", "ci_low", "ci_high"))
         if clean is not None and worst is not None:
@@ -89,9 +96,7 @@ def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
     with mpl.rc_context(STYLE):
         figure, (axes,) = _axes(board, points, 1)
         known = marks(board.defenses)
-        for defense, (clean, worst, low, high) in points.items():
-            axes.plot([clean, clean], [low, high], color=known[defense].colour, linewidth=0.8, zorder=2)
-            axes.plot([clean], [worst], **known[defense].style, zorder=3)
+        _draw_points(axes, points, known)
         lowest = min([clean for clean, *_ in points.values()] + [100 * (board.chance or 1)])
         axes.set_xlim(max(0, lowest - 5), 101)
         _finish(axes, board, "clean mAP (%)", label_from=100 * (board.chance or 0))
@@ -99,8 +104,40 @@ def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
         if board.chance is not None:
             axes.axvline(100 * board.chance, **CHANCE)
         axes.set_ylim(0, min(103, 8 + max(max(high for *_, high in points.values()), 100 * (board.chance or 0))))
-        label_ends(axes, {d: (clean, worst) for d, (clean, worst, *_) in points.items()}, known, 72 * _height(points))
+        ends = {d: (clean, worst) for d, (clean, worst, *_) in points.items()}
+        label_ends(axes, ends, known, titles(board.defenses), 72 * _height(points))
+        _draw_crowd(axes, points, known)
     return figure
+
+
+def _draw_points(axes: Axes, points: Mapping[str, Point], known: Mapping[str, Mark]) -> None:
+    for defense, (clean, worst, low, high) in points.items():
+        axes.plot([clean, clean], [low, high], color=known[defense].colour, linewidth=0.8, zorder=2)
+        axes.plot([clean], [worst], **known[defense].style, zorder=3)
+
+
+def _draw_crowd(axes: Axes, points: Mapping[str, Point], known: Mapping[str, Mark]) -> None:
+    """Draw the largest crowd of points once more, larger, in a corner without points; nothing where none is crowded."""
+    places = np.array([point[:2] for point in points.values()])
+    near = (abs(places[:, None] - places) <= REACH).all(axis=2)
+    crowd = near[near.sum(axis=1).argmax()]
+    size = np.array([axes.get_xlim()[1] - axes.get_xlim()[0], axes.get_ylim()[1] - axes.get_ylim()[0]])
+    shares = (places - [axes.get_xlim()[0], axes.get_ylim()[0]]) / size
+    free = [
+        one
+        for one in CORNERS
+        if not ((shares > np.subtract(one, 0.06)) & (shares < np.add(one, SIDE))).all(axis=1).any()
+    ]
+    if crowd.sum() < CROWD or not free:
+        return
+    few = {defense: point for (defense, point), inside in zip(points.items(), crowd, strict=True) if inside}
+    inset = axes.inset_axes((*free[0], *SIDE), zorder=4)
+    _draw_points(inset, few, known)
+    (left, low), (right, high) = places[crowd].min(axis=0) - 0.7, places[crowd].max(axis=0) + 0.7
+    inset.set(xlim=(left, right), ylim=(low, high))
+    inset.tick_params(labelsize=5, length=2, pad=1.5)
+    inset.grid(color="0.92", linewidth=0.4)
+    axes.indicate_inset_zoom(inset, edgecolor="0.5", linewidth=0.5)
 
 
 def draw_recall(board: LeaderboardFiles) -> Figure | None:
@@ -127,32 +164,45 @@ def draw_recall(board: LeaderboardFiles) -> Figure | None:
                 axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
             axes.set_xlim(0, 100)
             _finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board))
-            axes.set_ylabel("precision (%), 0 where nothing is found" if axes is grid[0] else "")
-        handles = [Line2D([], [], **known[defense].style, label=defense_title(defense)) for defense in names]
-        grid[-1].legend(
-            handles=handles, title="a mark every other\nHamming radius, from 0", title_fontsize=6, fontsize=7,
-            frameon=False, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0,
-        )  # fmt: skip
+            axes.set_ylabel("precision (%),\n0 where nothing is found" if axes is grid[0] else "")
+        _draw_legend(grid[-1], board, names, known, "a mark every other\nHamming radius, from 0")
     return figure
 
 
+def _draw_legend(
+    axes: Axes, board: LeaderboardFiles, names: Sequence[str], known: Mapping[str, Mark], title: str = ""
+) -> None:
+    """Name the lines on the right of the axes, the highest worst case first."""
+    short = titles(board.defenses)
+    axes.legend(
+        handles=[Line2D([], [], **known[defense].style, label=short[defense]) for defense in names], title=title,
+        title_fontsize=6, fontsize=6.5, frameon=False, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.02),
+        borderaxespad=0, handlelength=1.2, handletextpad=0.5, labelspacing=0.35,
+    )  # fmt: skip
+
+
 def _axes(board: LeaderboardFiles, names: Collection[str], count: int, least: float = 0) -> tuple[Figure, list[Axes]]:
-    """A titled figure with axes of a fixed size beside each other and room for names on the right.
+    """A titled figure of one or two columns' width, with axes beside each other and room for names on the right.
 
     Args:
         least: inches of that room, also where names are short.
     """
-    left, bottom, between = 0.55, 0.5, 0.55
-    right = max(least, 0.4 + 0.8 * LETTER * max([8, *(len(defense_title(name)) for name in names)]))
-    across = left + count * WIDTH + (count - 1) * between + right
-    lines = textwrap.wrap(board.title, int((across - left) / LETTER))
+    across = ONE if count == 1 else TWO
+    short = titles(board.defenses)
+    right = max(least, 0.25 + 0.8 * LETTER * max([8, *(len(short[name]) for name in names)]))
+    right = min(right, across / 2)
+    wide = (across - LEFT - (count - 1) * BETWEEN - right) / count
+    lines = textwrap.wrap(board.title, int(1.15 * across / LETTER))
+    notes = textwrap.wrap(left_out([d for d in board.defenses if d in names]), int(1.55 * across / LETTER))
+    below = BOTTOM + NOTE * len(notes)
     tall = _height(names)
-    down = bottom + tall + 0.3 + 0.14 * len(lines)
+    down = below + tall + 0.3 + 0.14 * len(lines)
     figure = Figure(figsize=(across, down), dpi=300)
-    places = [left + place * (WIDTH + between) for place in range(count)]
-    grid = [figure.add_axes((x / across, bottom / down, WIDTH / across, tall / down)) for x in places]
-    middle = (left + (count * WIDTH + (count - 1) * between) / 2) / across
-    figure.text(middle, 1 - 0.06 / down, "\n".join(lines), ha="center", va="top", fontsize=8)
+    places = [LEFT + place * (wide + BETWEEN) for place in range(count)]
+    grid = [figure.add_axes((x / across, below / down, wide / across, tall / down)) for x in places]
+    figure.text(0.5, 1 - 0.06 / down, "\n".join(lines), ha="center", va="top", fontsize=8)
+    if notes:
+        figure.text(0.02, 0.03 / down, "\n".join(notes), ha="left", va="bottom", fontsize=5, color="0.25")
     return figure, grid
 
 

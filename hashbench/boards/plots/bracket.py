@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hashbench.boards.files import LeaderboardFiles, Row, number
-from hashbench.boards.plots.marks import CHANCE, defense_title
+from hashbench.boards.plots.marks import CHANCE, titles
 from hashbench.boards.plots.matrix import LETTER, STYLE, wrapped_title
 
 ROW = 0.3  # inches a defense
@@ -45,7 +45,8 @@ def draw_bracket(board: LeaderboardFiles) -> Figure | None:
     found = [one for row in board.ranking if (one := _bracket(row))]
     if all(one.certified is None for one in found):
         return None
-    left = 0.3 + LETTER * max(len(defense_title(one.defense)) for one in found)
+    short = titles(board.defenses)
+    left = 0.3 + LETTER * max(len(short[one.defense]) for one in found)
     title = wrapped_title(board.title, left + WIDTH)
     tall, above, below = ROW * len(found) + 0.1, 0.22 + 0.14 * (title.count("\n") + 1), 0.95
     across, down = left + WIDTH + 1.3, tall + above + below
@@ -56,7 +57,7 @@ def draw_bracket(board: LeaderboardFiles) -> Figure | None:
             _draw(axes, one, place, 100 * (board.chance or 0))
         _write(axes, -0.75, [name for name, _ in COLUMNS])
         axes.set_ylim(len(found) - 0.45, -0.55)
-        axes.set_yticks(range(len(found)), [defense_title(one.defense) for one in found])
+        axes.set_yticks(range(len(found)), [short[one.defense] for one in found])
         axes.set_xlim(0, 100)
         axes.set_xlabel("mAP (%), 95 % intervals")
         axes.tick_params(axis="y", length=0)

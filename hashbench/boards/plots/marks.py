@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_hex
 
-# Okabe & Ito, 2008, without their yellow, which is lost on white paper.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+# Okabe & Ito, 2008, without their yellow, which is lost on white paper; then darker and duller ones, in the order of
+# their distance from those before them. Black is kept for the undefended model.
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255", "#332288", "#999933", "#661100",
+    "#44aa99", "#aa4499", "#117733", "#888888", "#bb5566", "#5254a3", "#8c6d31", "#004488", "#cc6677", "#637939",
+)  # fmt: skip
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d")
 CHANCE: dict[str, Any] = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
 GAP = 9.0  # points from one name to the next
@@ -33,27 +39,61 @@ class Mark:
 
 
 def marks(defenses: Sequence[str]) -> dict[str, Mark]:
-    """A mark for each defense, independent of their order; `none` is a black circle."""
+    """A mark for each defense, independent of their order and each of another colour; `none` is a black circle."""
     names = sorted(set(defenses) - {"none"})
     found = {"none": Mark("#000000", "o", True)}
     for place, name in enumerate(names):
-        colour, shape = COLOURS[place % (len(COLOURS) - 1)], SHAPES[(place + 1) % len(SHAPES)]
-        found[name] = Mark(colour, shape, (place + 1) // len(SHAPES) % 2 == 0)
+        shape = SHAPES[(place + 1) % len(SHAPES)]
+        found[name] = Mark(_colour(place), shape, (place + 1) // len(SHAPES) % 2 == 0)
     return found
 
 
+def _colour(place: int) -> str:
+    """The colours above, then others round the circle of hues by the golden angle."""
+    if place < len(COLOURS):
+        return COLOURS[place]
+    hue = (place - len(COLOURS)) * 0.61803398875 % 1
+    red, green, blue = (float(part) for part in hsv_to_rgb((hue, 0.9, 0.55 + 0.3 * (place % 2))))
+    return to_hex((red, green, blue))
+
+
+def titles(defenses: Sequence[str]) -> dict[str, str]:
+    """A short name of each defense for people: without parameters where no other one is called so.
+
+    >>> titles(["none", "cgat:weight=3", "saat", "saat:weight=2"])
+    {'none': 'undefended', 'cgat:weight=3': 'cgat', 'saat': 'saat', 'saat:weight=2': 'saat:weight=2'}
+    """
+    plain = Counter(defense.partition(":")[0] for defense in defenses)
+    short = {d: d.partition(":")[0] if plain[d.partition(":")[0]] == 1 else d for d in defenses}
+    return {defense: "undefended" if defense == "none" else name for defense, name in short.items()}
+
+
 def defense_title(defense: str) -> str:
-    """A defense's name for people."""
+    """A defense's whole name for people."""
     return "undefended" if defense == "none" else defense
 
 
-def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], known: dict[str, Mark], height: float) -> None:
+def left_out(defenses: Sequence[str]) -> str:
+    """The parameters that the short names leave out, for a picture's caption; empty where there are none."""
+    short = titles(defenses)
+    parts = [
+        f"{short[defense]} {defense.partition(':')[2].replace(',', ', ')}"
+        for defense in defenses
+        if ":" in defense and short[defense] != defense
+    ]
+    return f"Parameters: {'; '.join(parts)}." if parts else ""
+
+
+def label_ends(
+    axes: Axes, ends: dict[str, tuple[float, float]], known: dict[str, Mark], named: dict[str, str], height: float
+) -> None:
     """Write each defense's name right of the axes, with its mark, at the height of its point if there is room.
 
     A thin line leads from the point to the name.
 
     Args:
         ends: the point of each defense, in data units.
+        named: what each is called.
         height: of the axes, in points.
     """
     low, high = axes.get_ylim()
@@ -67,7 +107,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], known: dict[str
             zorder=0,
         )  # fmt: skip
         axes.plot([1.045], [y], transform=across, clip_on=False, **known[name].style)
-        axes.text(1.07, y, defense_title(name), transform=across, va="center", fontsize=7, clip_on=False)
+        axes.text(1.07, y, named[name], transform=across, va="center", fontsize=7, clip_on=False)
 
 
 def spread(wanted: dict[str, float], gap: float, height: float) -> dict[str, float]:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.plots.marks import left_out, titles
 from hashbench.running.shared_files import replaced
 
 if TYPE_CHECKING:
@@ -24,23 +26,33 @@ if TYPE_CHECKING:
 
 WORST, CERTIFIED = "worst case", "certified"
 LETTER = 0.07  # inches a letter
+ONE, TWO = 3.5, 7.16  # inches of one and of two columns of a paper
+FORMATS = ("png", "svg")
+NOTE = 110  # letters of the caption in a line of two columns
 COLOURS = "cividis"  # perceptually uniform, so it works in grey print and for colour-blind readers
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
+TARGETED = "cividis_r"  # of t-MAP, where less is better
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.linewidth": 0.6, "font.family": ["DejaVu Sans", "sans-serif"],
     "svg.fonttype": "none", "svg.hashsalt": "hashbench", "text.parse_math": False,
 }  # fmt: skip
-METADATA: dict[str, dict[str, Any]] = {"png": {"Software": "hashbench"}, "svg": {"Creator": "hashbench", "Date": None}}
+METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": "hashbench"},
+    "svg": {"Creator": "hashbench", "Date": None},
+    "pdf": {"Creator": "hashbench", "Producer": "hashbench", "CreationDate": None},
+}
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Save a picture as PNG and as SVG, with the same bytes each time.
+def save_figure(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) -> None:
+    """Save a picture in some formats, with the same bytes each time.
 
     Args:
         path: without an ending, which is added.
+        formats: some of png, svg and pdf.
     """
-    for form, metadata in METADATA.items():
+    for form in formats:
         with replaced(path.with_name(f"{path.name}.{form}")) as draft:
-            figure.savefig(draft, format=form, metadata=metadata)
+            figure.savefig(draft, format=form, metadata=METADATA[form])
 
 
 def wrapped_title(title: str, inches: float) -> str:
@@ -48,23 +60,28 @@ def wrapped_title(title: str, inches: float) -> str:
     return "\n".join(textwrap.wrap(title, int(inches / LETTER)))
 
 
-def save_matrix(board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = ()) -> None:
+def save_matrix(
+    board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = (), formats: Sequence[str] = FORMATS
+) -> None:
     """Save a heat map of mAP in percent, defenses by attacks, or attacks by defenses if there are many attacks.
 
-    The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
-    chance has an asterisk, one without a valid number is hatched, one that nothing was to be measured
-    for has a dash; targeted attacks have t-MAP. Behind a gap stand what ranks and what is certified, with their 95 %
-    intervals.
+    Defenses stand in the order of the ranking, the highest worst case first; parameters that their short names leave
+    out stand below. The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
+    chance has an asterisk, one without a valid number is hatched, one that nothing was to be measured for has a dash;
+    targeted attacks have t-MAP, on a reversed scale of its own. Behind a gap stand what ranks and what is certified,
+    with their 95 % intervals.
 
     Args:
-        path: without an ending; there will be a PNG and an SVG.
+        path: without an ending.
+        formats: endings of the files.
         ranking: the rows of the ranking; without a worst case or a certificate among them these are left out.
     """
-    last = _last(ranking)
+    last = behind(ranking)
     attacks = [*board.attacks, *last]
-    columns, rows = (board.defenses, attacks) if board.tall else (attacks, board.defenses)
+    defenses = in_order(board, ranking)
+    columns, rows = (defenses, attacks) if board.tall else (attacks, defenses)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=_size(board, attacks), layout="constrained", dpi=300)
+        figure = Figure(figsize=_size(board, attacks, defenses), layout="constrained", dpi=300)
         axes = figure.subplots()
         for row, down in enumerate(rows):
             for column, across in enumerate(columns):
@@ -76,20 +93,32 @@ def save_matrix(board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = 
         if last:
             line = axes.axhline if board.tall else axes.axvline
             line(len(board.attacks) - 0.5, color="white", linewidth=4)
-        _label_axes(axes, board, attacks)
+        _label_axes(axes, board, attacks, defenses)
         _draw_scale(figure, axes, board)
-        save_figure(figure, path)
+        save_figure(figure, path, formats)
 
 
-def _size(board: Leaderboard, attacks: Sequence[str]) -> tuple[float, float]:
-    """Inches of the whole picture, so that no label touches another."""
-    across, down = _labels(board, attacks)
-    column = max(0.7, LETTER * _longest(across) + 0.12)
-    row = 0.26 if board.tall else 0.42
-    return 1.5 + LETTER * _longest(down) + column * len(across), 1.55 + row * len(down)
+def in_order(board: Leaderboard, ranking: Sequence[RankingRow]) -> list[str]:
+    """The defenses in the order of the ranking, then those that are not in it."""
+    ranked = [row.defense for row in ranking if row.defense in board.defenses]
+    return ranked + [defense for defense in board.defenses if defense not in ranked]
 
 
-def _last(ranking: Sequence[RankingRow]) -> dict[str, dict[str, Bounded]]:
+def _size(board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str]) -> tuple[float, float]:
+    """Inches of the whole picture: the width of one or two columns, or more where labels would touch."""
+    across, down = _labels(board, attacks, defenses)
+    column = max(0.52, 0.78 * LETTER * _longest(across) + 0.1)
+    needed = 1.3 + 0.8 * LETTER * _longest(down) + column * len(across)
+    row = 0.22 if board.tall else 0.32
+    width = next((one for one in (ONE, TWO) if needed <= one), needed)
+    return width, 1.35 + row * len(down) + 0.1 * len(_caption(defenses, width))
+
+
+def _caption(defenses: Sequence[str], width: float) -> list[str]:
+    return textwrap.wrap(left_out(defenses), int(NOTE * width / TWO))
+
+
+def behind(ranking: Sequence[RankingRow]) -> dict[str, dict[str, Bounded]]:
     """What stands behind the attacks, by name and defense; a name without any value is left out."""
     found = {
         WORST: {row.defense: (row.value, row.interval) for row in ranking if row.value is not None},
@@ -114,13 +143,13 @@ def _draw_last(axes: Axes, board: Leaderboard, bounded: Bounded | None, place: t
     _fill(axes, level, place, text if board.tall or not bounds else f"{text}\n{bounds}")
 
 
-def _fill(axes: Axes, level: float, place: tuple[int, int], text: str) -> None:
+def _fill(axes: Axes, level: float, place: tuple[int, int], text: str, colours: str = COLOURS) -> None:
     """A square in the colour of its level, with a text on it."""
-    colour = mpl.colormaps[COLOURS](Normalize(0, 100)(level))
+    colour = mpl.colormaps[colours](Normalize(0, 100)(level))
     corner = (place[0] - 0.5, place[1] - 0.5)
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8))
-    ink = "black" if level > 50 else "white"
-    axes.text(*place, text, color=ink, linespacing=1.3, ha="center", va="center")
+    ink = "black" if np.dot(colour[:3], LUMINANCE) > 0.45 else "white"
+    axes.text(*place, text, color=ink, linespacing=1.2, fontsize=6.5, ha="center", va="center")
 
 
 def _draw_square(axes: Axes, board: Leaderboard, pair: tuple[str, str], place: tuple[int, int]) -> None:
@@ -138,7 +167,7 @@ def _draw_square(axes: Axes, board: Leaderboard, pair: tuple[str, str], place: t
         return
     level, chance = sum(values) / len(values), board.chance_of(pair[1])
     below = not board.targeted(pair[1]) and chance is not None and level <= 100 * chance
-    _fill(axes, level, place, _annotation(level, values, below))
+    _fill(axes, level, place, _annotation(level, values, below), TARGETED if board.targeted(pair[1]) else COLOURS)
 
 
 def _annotation(level: float, values: list[float], below: bool) -> str:
@@ -151,26 +180,28 @@ def _deviation(values: list[float]) -> float:
     return float((sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5)
 
 
-def _label_axes(axes: Axes, board: Leaderboard, attacks: Sequence[str]) -> None:
-    across, down = _labels(board, attacks)
+def _label_axes(axes: Axes, board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str]) -> None:
+    across, down = _labels(board, attacks, defenses)
     axes.set_xlim(-0.5, len(across) - 0.5)
     axes.set_ylim(len(down) - 0.5, -0.5)
-    axes.set_xticks(range(len(across)), across)
-    axes.set_yticks(range(len(down)), down)
-    note = "\n(* at or below chance)" if any("*" in text.get_text() for text in axes.texts) else ""
-    axes.set_xlabel(("defense" if board.tall else "attack") + note)
-    axes.set_ylabel("attack" if board.tall else "defense")
+    axes.set_xticks(range(len(across)), across, fontsize=7)
+    axes.set_yticks(range(len(down)), down, fontsize=7)
+    width = _size(board, attacks, defenses)[0]
+    notes = ["* at or below chance"] if any("*" in text.get_text() for text in axes.texts) else []
+    notes += _caption(defenses, width)
+    if notes:
+        axes.figure.supxlabel("\n".join(notes), fontsize=5.5, color="0.25", x=0.01, ha="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(wrapped_title(board.title, _size(board, attacks)[0]), fontsize=8)
+    axes.set_title(wrapped_title(board.title, width), fontsize=8)
 
 
-def _labels(board: Leaderboard, attacks: Sequence[str]) -> tuple[list[str], list[str]]:
+def _labels(board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str]) -> tuple[list[str], list[str]]:
     """The labels of the columns and of the rows."""
-    named = [board.column(label) for label in attacks]
-    wrapped = [_wrapped(label, "clean", board.tall) for label in named]
-    defenses = [_wrapped(label, "undefended", False) for label in board.defenses]
-    return (defenses, wrapped) if board.tall else (wrapped, defenses)
+    wrapped = [_wrapped(board.column(label), "clean", board.tall) for label in attacks]
+    short = titles(defenses)
+    named = [_wrapped(short[label], short[label], False) for label in defenses]
+    return (named, wrapped) if board.tall else (wrapped, named)
 
 
 def _longest(labels: list[str]) -> int:
@@ -189,10 +220,8 @@ def _wrapped(label: str, plain: str, whole: bool) -> str:
 
 
 def _draw_scale(figure: Figure, axes: Axes, board: Leaderboard) -> None:
-    colours: Any = mpl.cm.ScalarMappable(Normalize(0, 100), COLOURS)
-    bar = figure.colorbar(colours, ax=axes, pad=0.03, aspect=14)
-    bar.set_label("mAP (%)")
-    bar.outline.set_visible(False)
+    """Draw the scale of mAP, and that of t-MAP where an attack is targeted."""
+    bar = _draw_bar(figure, axes, COLOURS, "mAP (%)")
     if board.chance is not None:
         level = 100 * board.chance
         bar.ax.axhline(level, color="white", linewidth=1.2)
@@ -200,3 +229,14 @@ def _draw_scale(figure: Figure, axes: Axes, board: Leaderboard) -> None:
             f"chance {level:.1f}", (0, level), xytext=(-2, 0), textcoords="offset points", fontsize=6,
             ha="right", va="center", rotation=90, xycoords=("axes fraction", "data"),
         )  # fmt: skip
+    if any(map(board.targeted, board.attacks)):
+        _draw_bar(figure, axes, TARGETED, "t-MAP (%), less is better").ax.invert_yaxis()
+
+
+def _draw_bar(figure: Figure, axes: Axes, colours: str, name: str) -> Any:
+    shades: Any = mpl.cm.ScalarMappable(Normalize(0, 100), colours)
+    bar = figure.colorbar(shades, ax=axes, pad=0.03, aspect=18, fraction=0.06)
+    bar.set_label(name, fontsize=7)
+    bar.ax.tick_params(labelsize=6)
+    bar.outline.set_visible(False)
+    return bar

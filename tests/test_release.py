@@ -1,0 +1,57 @@
+"""What a release is made of agrees with itself."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from gather_changelog import gather
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_citation_has_the_version_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = dict(re.findall(r"^([a-z-]+): (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+
+
+def test_fragments_become_sections_of_a_release(tmp_path: Path) -> None:
+    fragments = tmp_path / "changelog.d"
+    fragments.mkdir()
+    for name, text in {
+        "12.attack.md": "Attack `b`.",
+        "3.attack.md": "Attack `a`.",
+        "7.speed.md": "Faster.\n- Smaller.",
+    }.items():
+        (fragments / name).write_text(text + "\n")
+    changelog = tmp_path / "CHANGELOG.md"
+    changelog.write_text((ROOT / "CHANGELOG.md").read_text().partition("\n## ")[0])
+    assert [path.name for path in gather(tmp_path, "0.2.0", "2026-12-01")] == [
+        "3.attack.md",
+        "7.speed.md",
+        "12.attack.md",
+    ]
+    (fragments / "3.attack.md").unlink()
+    first = changelog.read_text()
+    sections = "### Program\n\n- Faster.\n- Smaller.\n\n### Attacks\n\n- Attack `a`.\n- Attack `b`.\n"
+    assert first.endswith(f"\n\n## 0.2.0 (2026-12-01)\n\n{sections}")
+    gather(tmp_path, "0.3.0", "2027-01-01")
+    assert changelog.read_text().index("## 0.3.0") < changelog.read_text().index("## 0.2.0")
+    with pytest.raises(SystemExit, match=r"nothing to gather for 0\.3\.0"):
+        gather(tmp_path, "0.3.0", "2027-01-01")
+    (fragments / "notes.md").write_text("")
+    with pytest.raises(SystemExit, match=r"call it NUMBER\.KIND\.md"):
+        gather(tmp_path, "0.4.0", "2027-01-01")
+
+
+def test_the_fragments_of_today_can_be_gathered(tmp_path: Path) -> None:
+    (tmp_path / "changelog.d").mkdir()
+    for path in (ROOT / "changelog.d").iterdir():
+        (tmp_path / "changelog.d" / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n")
+    gather(tmp_path, "9.9.9", "2030-01-01")
+    gathered = (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert gathered.count("\n- ") >= len(list((ROOT / "changelog.d").iterdir()))
