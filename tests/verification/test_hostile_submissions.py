@@ -65,7 +65,7 @@ def piped(name: str) -> Spoil:
 def foldered(name: str) -> Spoil:
     def spoil(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
-        (folder / name / name).mkdir(parents=True)
+        (folder / name / "more").mkdir(parents=True)
 
     return spoil
 
