@@ -88,7 +88,7 @@ def say(text: str, *, err: bool = False, limit: int = LONGEST) -> None:
 
 def described(error: OSError) -> str:
     """What the system refused, with the path where it names one."""
-    what = f"can't use {error.filename}" if error.filename else "can't write the output"
+    what = f"can't use {printable(str(error.filename))}" if error.filename else "can't write the output"
     return f"{what} ({error.strerror or error}); free some space, or choose another place"
 
 
