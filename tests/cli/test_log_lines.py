@@ -68,7 +68,7 @@ def test_tuning_tells_of_its_trials(command: Command) -> None:
     )
     words += ("--grid", "weight=1,2")
     log = command(*words).log
-    assert log.count("training cgat") == 2 * 4
+    assert (log.count("start: training cgat"), log.count("done: training cgat")) == (4, 4)
     assert "cells: 10 of 10" in log
     assert command(*words, "--quiet").log == ""
 
