@@ -127,8 +127,8 @@ def better(images: Images, scores: Scores, others: Images, other_scores: Scores)
 def _keep(
     kept: Images, kept_scores: Scores, rows: Index, images: Images, value: ObjectiveValue, *, always: bool = False
 ) -> None:
-    """Keep the images that are better than those kept so far, in place."""
+    """Keep the images that are better than those kept so far, in place; no mask makes a GPU's host wait."""
     scores = value.score.detach().masked_fill(value.done, -torch.inf)
     wins = (scores < kept_scores[rows]) | always
-    kept[rows[wins]] = images[wins]
-    kept_scores[rows[wins]] = scores[wins]
+    kept[rows] = torch.where(wins[:, None, None, None], images, kept[rows])
+    kept_scores[rows] = torch.where(wins, scores, kept_scores[rows])
