@@ -6,8 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hashbench.api.attack_board import AttackedBoard as AttackedBoard
+    from hashbench.api.attack_board import attack_board as attack_board
     from hashbench.api.evaluate import evaluate as evaluate
+    from hashbench.api.measure import MeasuredBoard as MeasuredBoard
+    from hashbench.api.published import break_row as break_row
+    from hashbench.api.published import load_model as load_model
     from hashbench.api.report import EvaluationReport as EvaluationReport
+    from hashbench.api.run import run as run
     from hashbench.errors import HashbenchError as HashbenchError
     from hashbench.metrics.score import Retrieval as Retrieval
     from hashbench.metrics.score import retrieval as retrieval
@@ -39,8 +45,12 @@ __version__: str
 
 # Loaded on first use, so that `hashbench --help` answers without importing torch.
 _HOMES = {
+    "api.attack_board": ("AttackedBoard", "attack_board"),
     "api.evaluate": ("evaluate",),
+    "api.published": ("break_row", "load_model"),
     "api.report": ("EvaluationReport",),
+    "api.measure": ("MeasuredBoard",),
+    "api.run": ("run",),
     "errors": ("HashbenchError",),
     "models.codes": ("center_code", "encode"),
     "models.data": ("Gallery", "ImageSet", "Queries", "RetrievalSplit", "Victim", "split_of_tensors"),

@@ -29,7 +29,8 @@ LARGEST_DIGESTS = 1 << 24  # bytes
 DIGESTS = "digests.json"
 HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # separate, since they differ between runs
 RANKING_VERSION = 2  # 1: the clean query did not count in the worst case
-ADDED = ("certificates.csv", "compare-", "gallery-")  # files that other commands add later
+# Files that other commands add later; those in folders have digests of their own.
+ADDED = ("certificates.csv", "compare-", "gallery-", "attack-board-", "broken/", "zoo/")
 IDENTITY = "identity"  # the array that says which cell a file belongs to, as JSON
 MADE_AGAIN = ("low", "high")  # arrays that are left out, since they follow from the counts
 LARGEST = 1 << 29  # bytes of the arrays of one file

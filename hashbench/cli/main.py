@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,15 @@ from hashbench.cli.migrate import migrate
 from hashbench.cli.sections import SectionedGroup
 from hashbench.cli.tune import tune
 from hashbench.cli.verify import submit, verify
-from hashbench.cli.workers import check_workers, measure, spread
+from hashbench.cli.workers import spread
+from hashbench.cli.zoo import attack_board, break_
 from hashbench.errors import BadParameter, StoreUnusable
 from hashbench.progress import job
 
 if TYPE_CHECKING:
+    from hashbench.api.measure import MeasuredBoard
     from hashbench.metrics.score import Retrieval
     from hashbench.running.request import Request
-    from hashbench.running.store import Result, Store
 
 LONGEST_PLAN = 1 << 20  # characters of a line that lists all rows of a matrix
 SCORES = ("map", "map_low", "map_high", "chance_map")
@@ -72,6 +73,8 @@ cli.add_command(verify)
 cli.add_command(submit)
 cli.add_command(gallery)
 cli.add_command(migrate)
+cli.add_command(attack_board)
+cli.add_command(break_)
 
 
 @cli.command(epilog="Example: hashbench run --defense cgat --attack pgd-hamming")
@@ -90,6 +93,8 @@ cli.add_command(migrate)
         "--suite", metavar="NAME",
         help="A set of runs that comes with hashbench, or a .toml file; --defense and --attack extend each run.",
     ),
+    options.keep_models,
+    options.zoo,
     click.option("--dry-run", is_flag=True, help="Only print what is missing, what would run, and how long."),
     options.certifying,
     spread,
@@ -109,18 +114,22 @@ def run(store: Path, **words: Any) -> None:
 
 def _run(
     *, device: str, out: Path, formats: Sequence[str], store: Path, fresh: bool, suite: str | None, dry_run: bool,
-    plugins: Sequence[Path], workers: int | None, scheduler: str | None, threads: int, certifying: str,
+    plugins: Sequence[Path], workers: int | None, scheduler: str | None, threads: int, keep_models: bool,
+    zoo: Path | None, certifying: str,
     quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
-    from hashbench.boards import leaderboard
+    from hashbench.api.measure import RunSettings, measured_boards
     from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries
     from hashbench.running.forecast import forecast
-    from hashbench.running.migration import migrate_store
-    from hashbench.running.request import all_cells
     from hashbench.running.runner import choose_device
 
-    check_workers(workers, scheduler)
+    command = shlex.join(["hashbench", *sys.argv[1:]])
+    settings = RunSettings(
+        store, out, device, fresh, tuple(plugins), workers, scheduler, threads, command, keep_models, zoo,
+        certifying == "yes", options.tell,
+    )  # fmt: skip
+    settings.check()
     for path in plugins:
         entries.load_plugin(path)
     requests = _requests(suite, words)
@@ -128,40 +137,23 @@ def _run(
         for line in forecast(requests, choose_device(device)):
             say(line, limit=LONGEST_PLAN)
         return
-    resolved = [request.resolve() for request in requests]
-    if scheduler is None:
-        choose_device(device)
-    leaderboard.check_writable(out)
-    kept = options.open_store(store, make=True)
-    with shown_progress(quiet=quiet), job("reading the data"):
-        cells = all_cells(resolved)
-    migrate_store(kept, [cell.identity for cell in cells])
-    command = shlex.join(["hashbench", *sys.argv[1:]])
     with shown_progress(quiet=quiet):
-        results = measure(
-            requests, cells, kept, workers=workers, scheduler=scheduler, threads=threads, plugins=plugins,
-            device=device, fresh=fresh, certifying=certifying == "yes", command=command,
-        )  # fmt: skip
-    _show(results, kept, out, formats, quiet=quiet)
+        boards = measured_boards(requests, settings)
+    _show(boards, out, formats, keep_models=keep_models, quiet=quiet)
 
 
-def _show(results: Iterable[Result], store: Store, out: Path, formats: Sequence[str], *, quiet: bool) -> None:
-    """Print and write leaderboards of results, with the flags and certificates that the store has for their rows."""
+def _show(
+    boards: Sequence[MeasuredBoard], out: Path, formats: Sequence[str], *, keep_models: bool, quiet: bool
+) -> None:
+    """Print and write leaderboards."""
     from hashbench.boards import probe_tables
-    from hashbench.boards.certificates import certificates_of, lower_bounds
-    from hashbench.boards.leaderboard import leaderboards
-    from hashbench.boards.ranking import rank
     from hashbench.boards.terminal import print_lines, print_matrix, shown_progress
-    from hashbench.boards.write import write_leaderboard
-    from hashbench.running.certificates import held_against
 
-    for board in leaderboards(held_against(results, store)):
-        reports, certificates = probe_tables.reports_of(board, store), certificates_of(board.results, store)
-        ranking = rank(board, store.arrays, probe_tables.flags_of(reports), lower_bounds(certificates))
-        print_matrix(board, ranking)
-        print_lines(probe_tables.lines(reports))
-        with shown_progress(quiet=quiet), job(f"tables and pictures of {board.title}"):
-            written = write_leaderboard(board, out, store, ranking, reports, certificates, formats)
+    for board in boards:
+        print_matrix(board.leaderboard, board.ranking)
+        print_lines(probe_tables.lines(board.reports))
+        with shown_progress(quiet=quiet), job(f"tables and pictures of {board.leaderboard.title}"):
+            written = board.write(out, formats, keep_models=keep_models, tell=options.tell)
         say(f"written to {written}")
 
 
@@ -192,10 +184,12 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
 @options.store
 @options.out
 @options.formats
+@options.keep_models
 @click.option("--html", is_flag=True, help="Also write OUT/index.html, one page with all leaderboards in OUT.")
 @options.quiet
-def report(store: Path, out: Path, formats: Sequence[str], html: bool, quiet: bool) -> None:
+def report(store: Path, out: Path, formats: Sequence[str], html: bool, keep_models: bool, quiet: bool) -> None:
     """Rebuild all tables and pictures from a store alone, without training or attacking."""
+    from hashbench.api.measure import ranked_boards
     from hashbench.boards import leaderboard
 
     kept = options.open_store(store)
@@ -203,7 +197,7 @@ def report(store: Path, out: Path, formats: Sequence[str], html: bool, quiet: bo
     results = list(kept.cells())
     if not results:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
-    _show(results, kept, out, formats, quiet=quiet)
+    _show(ranked_boards(results, kept), out, formats, keep_models=keep_models, quiet=quiet)
     if html:
         _write_page(out)
 

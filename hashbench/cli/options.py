@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hashbench.cli.endings import say
-from hashbench.errors import StoreUnusable
 
 if TYPE_CHECKING:
     from hashbench.running.store import Store
@@ -41,16 +40,14 @@ def open_store(path: Path, *, make: bool = False) -> Store:
     Raises:
         StoreUnusable: there is no store, or it can't be written.
     """
-    from hashbench.running.migration import migrate_store
-    from hashbench.running.store import Store
+    from hashbench.api import measure
 
-    if not make and not (path / "cells").is_dir():
-        raise StoreUnusable(f"{path} is not a store; make one with 'hashbench run', or name one with --store")
-    found = Store(path)
-    carried = migrate_store(found)
-    if carried.cells or carried.probes:
-        say(f"{path}: keys are now made of versions; carried over: {carried}", err=True)
-    return found
+    return measure.open_store(path, tell, make=make)
+
+
+def tell(line: str) -> None:
+    """Print a line that is no result."""
+    say(line, err=True)
 
 
 def print_document(document: Any) -> None:
@@ -76,6 +73,13 @@ store = click.option(
 out = click.option(
     "--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
     help="Folder for tables and pictures.",
+)  # fmt: skip
+keep_models = click.option(
+    "--keep-models", is_flag=True, help="Also write the models' weights into the leaderboard's folder zoo.",
+)  # fmt: skip
+zoo = click.option(
+    "--zoo", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Take models from the zoos of the leaderboards in FOLDER instead of training them.  [default: --out]",
 )  # fmt: skip
 plugin = click.option(
     "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",

@@ -179,10 +179,17 @@ def _rerun(
     from hashbench.running.store import Store
     from hashbench.verification.rerun import rerun
     from hashbench.verification.submission import WEIGHTS
+    from hashbench.verification.zoo import ZOO, fill_store
 
     chosen = choose_device(device)
     make_deterministic(chosen)
     if (folder / WEIGHTS).exists():
         with tempfile.TemporaryDirectory() as place:
             return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS, allowed)
+    if (folder / ZOO).is_dir():
+        with tempfile.TemporaryDirectory() as place:
+            kept, own = Store(Path(place)), (store / "cells").is_dir()
+            identities = [result.identity for result, _ in found.cells]
+            fill_store(folder, identities, kept, options.open_store(store) if own else None)
+            return rerun(found.cells, kept, count, seed, chosen, allowed=allowed)
     return rerun(found.cells, options.open_store(store), count, seed, chosen, allowed=allowed)

@@ -108,4 +108,4 @@ def _tensor(values: Any, what: str) -> Tensor:
         found = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
     except (TypeError, ValueError):
         raise BadInput(f"{what} are a {type(values).__name__} that is no array of numbers; give an array") from None
-    return found.detach()
+    return found.detach().cpu()

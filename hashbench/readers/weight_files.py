@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from hashbench.errors import BadInput
-from hashbench.readers.folders import MEGABYTE, read_bytes, shown_path
+from hashbench.readers.folders import MEGABYTE, open_regular, read_bytes, shown_path
 from hashbench.readers.json_files import read_json
 from hashbench.readers.records import Limits, check
 from hashbench.readers.text import printable, shown
@@ -50,6 +50,25 @@ def read_weights(path: Path, *, limit: int = LARGEST, inside: Path | None = None
     except (SafetensorError, ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
         why = printable(str(error), 100)
         raise BadInput(f"{name} is not an intact safetensors file ({why}); copy it again") from None
+
+
+def read_metadata(path: Path, *, inside: Path | None = None) -> dict[str, str]:
+    """The metadata of a safetensors file by name; its tensors are not read.
+
+    Raises:
+        BadInput: as of `read_weights`.
+    """
+    name = shown_path(path)
+    with open_regular(path, inside) as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > HEADER:
+            raise BadInput(f"{name} is not an intact safetensors file; write it with safetensors.torch.save_file")
+        header = read_json(file.read(length), limit=HEADER, depth=4, name=f"the header of {name}")
+    if not isinstance(header, dict):
+        raise BadInput(f"{name} has a header that is {shown(header)}; copy it again")
+    found: dict[str, str] = check(header.get(_META, {}), dict[str, str], name, _META)
+    return found
 
 
 def _check(content: bytes, name: str) -> None:

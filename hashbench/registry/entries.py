@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, Met
 from hashbench.registry.spec import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
+NOTEBOOK = "__main__"  # the module of functions that are typed rather than imported
 Grid = Mapping[str, Sequence[Value]]
 Goal = Literal["untargeted", "targeted", "inner"]
 Access = Literal["none", "white", "score", "decision", "transfer"]
@@ -167,13 +169,17 @@ class Registry(Generic[F]):
             PluginError: the name is taken, or a parameter can't be read from the command line.
         """
         taken = self._entries.get(entry.name)
-        if taken:
+        if taken and not taken.module == entry.module == NOTEBOOK:  # a cell of a notebook may run again
             raise PluginError(
                 f"{entry.module} registers the {self.kind} {entry.name!r}, which {taken.module} "
                 "already has; give it a name of its own"
             )
         parameters(entry.function)
         self._entries[entry.name] = entry
+
+    def remove(self, name: str) -> None:
+        """Take an entry out; see `restored`."""
+        del self._entries[name]
 
     def __getitem__(self, name: str) -> Entry[F]:
         """The entry of a name.
@@ -217,6 +223,18 @@ datasets: Registry[Dataset] = Registry("data set")
 defenses: Registry[Defense] = Registry("defense")
 methods: Registry[MethodFactory] = Registry("method")
 REGISTRIES: tuple[Registry[Any], ...] = (attacks, defenses, methods, backbones, datasets)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Run a block after which the registries hold what they held before."""
+    plugins.load_all()
+    before = [dict(registry._entries) for registry in REGISTRIES]
+    try:
+        yield
+    finally:
+        for registry, known in zip(REGISTRIES, before, strict=True):
+            registry._entries = known
 
 
 def entry_of(kind: str, name: str) -> Entry[Any] | None:

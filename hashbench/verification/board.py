@@ -26,6 +26,7 @@ from hashbench.readers.folders import folders_with, list_files
 from hashbench.readers.text import shown
 from hashbench.running.cell import outdated
 from hashbench.running.store import Result
+from hashbench.verification.breaks import check_breaks
 from hashbench.verification.cell import check_identity, make_again
 from hashbench.verification.certificates import as_written, check_certificates, has_certificates
 from hashbench.verification.findings import Findings, verify_versions, who
@@ -40,6 +41,7 @@ from hashbench.verification.tables import (
     of_budget,
     of_model,
 )
+from hashbench.verification.zoo import check_zoo
 
 Pictures = Callable[[Path, Leaderboard, Sequence[RankingRow], Findings], None]
 RESULTS, MATRIX, RANKING, SANITY, CURVE = "results.csv", "matrix.csv", "ranking.csv", "sanity.csv", "curve.csv"
@@ -69,6 +71,8 @@ def verify_board(folder: Path, pictures: Pictures | None = None) -> Findings:
         listed = {f"{QUERIES}/{row['config_digest']}.npz" for row in rows}
         held = {name for name in list_files(folder).files if name.startswith(f"{QUERIES}/")}
         found.problems += [f"{name} belongs to no row" for name in sorted(held - listed)]
+        check_breaks(folder, found)
+        check_zoo(folder, [row["model_digest"] for row in rows], found)
         _check_agreement(found)
         _check_tables(folder, rows, results, found, pictures or check_pictures)
     except BadInput as error:
@@ -133,7 +137,7 @@ def _results(folder: Path, rows: Iterable[Row], found: Findings) -> list[Result]
     held = 0
     for row in rows:
         cells = len(found.cells)
-        result = _result(folder, row, found)
+        result = cell_of_row(folder, row, found)
         results += [result] if result else []
         held += sum(array.nbytes for _, arrays in found.cells[cells:] for array in arrays.values())
         if held > MEMORY:
@@ -141,8 +145,8 @@ def _results(folder: Path, rows: Iterable[Row], found: Findings) -> list[Result]
     return results
 
 
-def _result(folder: Path, row: Row, found: Findings) -> Result | None:
-    """A row's cell, recomputed; None if that fails."""
+def cell_of_row(folder: Path, row: Row, found: Findings) -> Result | None:
+    """A row's cell, recomputed and put into `found` with its arrays; None if that fails, and `found` says why."""
     key = row["config_digest"]
     if row["status"] != "valid":
         if any(row[name] for name in ("map", "map_low", "map_high", "t_map")):

@@ -12,6 +12,8 @@ from hashbench.readers.text import printable, shown
 from hashbench.running.cell import SCHEMA_VERSION
 from hashbench.running.store import Result
 
+BoardCell = tuple[Result, Arrays]  # a cell with its per-query arrays
+
 LONGEST = 1000  # characters of a line
 TOLD = 200  # lines of one folder
 
@@ -26,7 +28,7 @@ class Findings:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    cells: list[tuple[Result, Arrays]] = field(default_factory=list)
+    cells: list[BoardCell] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """All lines, harmless in a terminal, and how many more problems there are."""

@@ -43,7 +43,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, address: str,
 def test_without_dask_one_line_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hashbench.cli.workers.find_spec", lambda name: None)
+    monkeypatch.setattr("hashbench.api.measure.find_spec", lambda name: None)
     outcome = hashbench(capsys, monkeypatch, "run", *QUICK, "--workers", "2")
     assert outcome.code == 2
     assert outcome.err == (
