@@ -56,7 +56,7 @@ def test_every_pin_has_an_entry(kind: str) -> None:
         ("protocol", "judge", "evaluation.judge.RADIUS", 3, "raise PROTOCOL_VERSION from 1 to 2 in hashbench/evaluat"),
         ("protocol", "judge", "evaluation.judge.TOP", 999, "PROTOCOL_VERSION"),
         ("protocol", "training-adam", "training.recipe.GRADIENT_NORM", 0.5, "raise TRAINING_VERSION from 1 to 2 in"),
-        ("protocol", "probe", "evaluation.probe.STEPS", 19, "raise PROBE_VERSION from 1 to 2 in"),
+        ("protocol", "probe", "evaluation.probe.STEPS", 19, "raise PROBE_VERSION from 2 to 3 in"),
     ],
 )
 def test_a_changed_constant_fails_its_pin_and_the_version_to_raise_is_named(

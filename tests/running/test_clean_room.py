@@ -100,7 +100,7 @@ def test_what_can_t_be_made_again_counts_as_stateful(
     monkeypatch.setattr("hashbench.running.cell.defended_key", lambda identity: "another")
     results = list(run(cells("nearest", "noise"), store, CPU, plugins=(plugin,)))
     (found,) = (r.numbers for r in results if (r.identity["defense"], r.identity["attack"]) == ("nearest", "noise"))
-    assert "another version of the plugin" in found["room_reason"]
+    assert "the plugin or the data changed while the command ran" in found["room_reason"]
     assert is_stateful(found)
 
 
