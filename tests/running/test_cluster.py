@@ -179,10 +179,13 @@ def is_running(process: str) -> bool:
 
 def test_ctrl_c_leaves_no_worker(folder: Path) -> None:
     run = start((*WORDS, "--workers", "2", "--training", "epochs=5000"), folder)
-    time.sleep(6)
+    until = time.monotonic() + 120
+    while not list(folder.glob("runs/trainings/*")) and time.monotonic() < until:
+        time.sleep(0.2)
     children = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=False).stdout.split()
     run.send_signal(signal.SIGINT)
     err, _ = without_log(run.communicate(timeout=60)[1])
+    assert children
     assert run.returncode == 130
     assert err.startswith("stopped: finished cells are kept")
     assert err.count("\n") == 1
