@@ -28,7 +28,8 @@ CAPTIONS = {
     "curve": "Robustness curve: mAP against the budget, by the probe's short attack on a part of the queries",
     "tradeoff": "Clean mAP against the per-query worst case",
     "bracket": "What is certified, the worst case found and clean mAP of each defense: the truth lies in between",
-    "precision-recall": "Precision against recall as the Hamming radius grows, clean and under the worst attack",
+    "precision-recall": "Precision against recall as the Hamming radius grows, clean and under the worst attack; "
+    "precision is 0 where nothing is found",
 }
 VERSIONS = ("package_version", "code_commit", "code_dirty", "python", "torch", "numpy")
 COLUMNS = (

@@ -72,7 +72,7 @@ def _line(row: dict[Any, Any]) -> str:
     )
 
 
-@click.command("break", epilog='Example: hashbench break digits-collage/cgat images.npz --by "A. Author, 2027"')
+@click.command("break", epilog='Example: hashbench break digits/cgat images.npz --by "A. Author"')
 @click.argument("row")
 @click.argument("images", type=click.Path(path_type=Path))
 @options.options(

@@ -23,11 +23,17 @@ from hashbench.verification.breaks import read_breaks, worst_of
 from hashbench.verification.rows import read_cells
 from hashbench.verification.zoo import ZOO
 
-pytestmark = pytest.mark.usefixtures("registries")
+pytestmark = pytest.mark.usefixtures("registries", "small_probes")
 
 ATTACK = "pgd-hamming:steps=3,restarts=1"
 TWO = ("--defense", "cgat:epochs=1,steps=1", "--defense", "median")
 NAME = "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
+
+
+@pytest.fixture
+def small_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`verify` expects probes as small as those of the board."""
+    make_probes_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_an_invalid_cell_is_refused_with_its_reason(store: Store) -> None:
     save(store, "cgat", "hag", LOW)
     identity = {**IDENTITY, "defense": "mine", "attack": "hag", "seed": 0}
     store.save_cell(Result("bad", identity, {}, {"created_utc": "now"}, "invalid", "linf 0.2 is above eps"), {})
-    with pytest.raises(UsageError, match=r"mine under hag, seed 0, which is invalid: linf 0\.2 is above eps"):
+    with pytest.raises(UsageError, match=r"mine under hag, seed 0 is invalid: linf 0\.2 is above eps"):
         pair(store.cells(), ("mine", "cgat"))
 
 

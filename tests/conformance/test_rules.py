@@ -200,4 +200,4 @@ def test_a_file_without_attack_or_defense_is_refused(
     path.write_text(METHOD)
     found = hashbench(capsys, monkeypatch, "check", path)
     assert found.code == 2
-    assert "registers no attack and no defense" in found.err
+    assert "registers no attack or defense" in found.err

@@ -39,7 +39,7 @@ def odd(*, kind: str = "plain") -> RetrievalSplit:
 
 
 @defense("odd-weights")
-def odd_weights(model: HashModel, train: ImageSet, method: Method, threat: Threat, *, value: str = "nan") -> HashModel:
+def odd_weights(model: HashModel, train: ImageSet, method: Method, threat: Threat, *, value: str = "0") -> HashModel:
     """Weights that are no numbers."""
     for weight in model.parameters():
         weight.data.fill_(float(value))

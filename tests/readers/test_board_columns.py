@@ -10,6 +10,8 @@ from hashbench.readers.board_columns import TABLES, TUNED, declared
 from hashbench.readers.csv_tables import read_rows, read_table, wrong_values
 
 ROOT = Path(__file__).parents[2]
+# Boards that were made before there were certificates lack these columns.
+SINCE_CERTIFICATES = {"certified", "certified_ci_low", "certified_ci_high", "free_bits", "untouched_share"}
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -19,7 +21,8 @@ def test_the_tables_in_the_repository_have_nothing_wrong(table: str) -> None:
     for path in found:
         rows = read_rows(path, needed=["defense"], inside=ROOT)
         assert not wrong_values(rows, declared(table, rows.header))
-        assert TABLES[table].keys() <= set(rows.header)
+        lacking = TABLES[table].keys() - set(rows.header)
+        assert lacking <= SINCE_CERTIFICATES, path
 
 
 def test_the_tuned_values_in_the_repository_are_read() -> None:

@@ -164,7 +164,7 @@ def draw_recall(board: LeaderboardFiles) -> Figure | None:
                 axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
             axes.set_xlim(0, 100)
             _finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board))
-            axes.set_ylabel("precision (%),\n0 where nothing is found" if axes is grid[0] else "")
+            axes.set_ylabel("precision (%)" if axes is grid[0] else "")
         _draw_legend(grid[-1], board, names, known, "a mark every other\nHamming radius, from 0")
     return figure
 

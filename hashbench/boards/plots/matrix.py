@@ -50,6 +50,8 @@ def save_figure(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) ->
         path: without an ending, which is added.
         formats: some of png, svg and pdf.
     """
+    figure.draw_without_rendering()  # lays it out once, so that no format depends on those saved before it
+    figure.set_layout_engine("none")
     for form in formats:
         with replaced(path.with_name(f"{path.name}.{form}")) as draft:
             figure.savefig(draft, format=form, metadata=METADATA[form])
