@@ -20,8 +20,8 @@ def named_files() -> list[str]:
     return re.findall(r"^\| .*\? \| `([^`]+)` \|$", chapter, flags=re.MULTILINE)
 
 
-def test_the_map_answers_twelve_questions_with_different_files() -> None:
-    assert len(set(named_files())) == 12
+def test_the_map_answers_at_least_twelve_questions_with_different_files() -> None:
+    assert len(set(named_files())) == len(named_files()) >= 12
 
 
 @pytest.mark.parametrize("path", named_files())

@@ -20,7 +20,7 @@ def modules_of_the_tree() -> set[str]:
     paths = [
         Path(line)
         for line in listed.stdout.splitlines()
-        if line.endswith((".py", "py.typed", ".toml", ".csv", ".html", ".css", ".js"))
+        if line.endswith((".py", "py.typed", ".json", ".toml", ".csv", ".html", ".css", ".js"))
     ]
     return {str(Path(HOMES[path.parts[0]], *path.parts[1:])) for path in paths}
 

@@ -34,9 +34,10 @@ def probe_key(cell: Cell) -> str:
     return key_of_probe(model_identity(cell.identity))
 
 
-def key_of_probe(identity: Mapping[str, Any], version: int = PROBE_VERSION) -> str:
-    """The key of the probe with an identity, as returned by `model_identity`, for a version of the probe."""
+def key_of_probe(identity: Mapping[str, Any], version: int | None = None) -> str:
+    """The key of the probe with an identity, as returned by `model_identity`, for a version of the probe (default: current)."""
     named = {name: value for name, value in identity.items() if name != "tuned"}
+    version = PROBE_VERSION if version is None else version
     return digest(["probe", named, version, BLACK_BOX, black_box().versions("attack")])
 
 

@@ -95,6 +95,7 @@ def test_run_gives_the_results_of_the_command_byte_by_byte(command: Command, tmp
     assert first["l2_mean"].item() > second["l2_mean"].item()
 
 
+@pytest.mark.slow
 def test_functions_of_a_script_run_as_the_plugin_files_that_they_are_written_into(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         OWN

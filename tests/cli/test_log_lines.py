@@ -34,6 +34,8 @@ def test_a_run_tells_of_each_training_cell_and_probe(command: Command) -> None:
         f"cgat:epochs=1,steps=1 under noise, {where}",
         f"probe of none, {where}",
         f"probe of cgat:epochs=1,steps=1, {where}",
+        f"certificate of none, {where}",
+        f"certificate of cgat:epochs=1,steps=1, {where}",
     ]
     assert starts[-1].startswith("tables and pictures of digits")
     ends = [line for line in log if line.startswith("done: ")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import pytest
 import torch
 from command import Command
 from toys import pixels, random_images, small_model
@@ -52,6 +53,7 @@ def trained(recipe: Recipe) -> tuple[HashModel, float]:
     return model, exact_precision(victim, encode(model, split.queries), split.queries.labels).mean().item()
 
 
+@pytest.mark.slow
 def test_a_training_ends_as_well_and_its_weights_are_in_single_precision() -> None:
     (full, well), (mixed, as_well) = (trained(Recipe(epochs=6, amp=amp)) for amp in (False, True))
     assert well > 0.9
@@ -84,6 +86,7 @@ def test_only_trainings_by_a_recipe_take_it_and_its_default_is_no_part_of_a_name
     assert told.training.label == "clean:epochs=2"
 
 
+@pytest.mark.slow
 def test_a_run_in_mixed_precision_has_a_board_of_its_own_and_repeats(command: Command) -> None:
     words = ("run", "--defense", "cgat:epochs=1", "--training", "epochs=1", "--amp")
     results = []

@@ -23,6 +23,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "jpegs"
 
 
+@pytest.mark.slow
 @needs_images
 def test_the_main_job_runs_on_jpegs_with_alexnet(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
