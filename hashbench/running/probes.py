@@ -35,7 +35,7 @@ def probe_key(cell: Cell) -> str:
 
 
 def key_of_probe(identity: Mapping[str, Any], version: int | None = None) -> str:
-    """The key of the probe with an identity, as returned by `model_identity`, for a version of the probe (default: current)."""
+    """The key of the probe with an identity from `model_identity`, for a version of the probe (default: current)."""
     named = {name: value for name, value in identity.items() if name != "tuned"}
     version = PROBE_VERSION if version is None else version
     return digest(["probe", named, version, BLACK_BOX, black_box().versions("attack")])

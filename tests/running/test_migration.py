@@ -14,6 +14,7 @@ from command import Command
 from toys import GOLDEN
 
 from hashbench.boards.query_files import read_arrays, read_identity
+from hashbench.registry import entries
 from hashbench.running import migration
 from hashbench.running.migration import migrate_store
 from hashbench.running.store import Store
@@ -25,7 +26,6 @@ WORDS = (
     "--defense", "cgat:epochs=1,steps=1", "--defense", "median", "--attack", "noise",
     "--attack", "pgd-hamming:steps=1,restarts=1", "--attack", "p2p:steps=1", "--store", "store", "--certify", "no",
 )  # fmt: skip
-UNCHANGED = ("matrix.csv",)
 # The clean query counts in the worst case since version 2 of the ranking, which can only lower it.
 WORST = ("map_worst", "ci_low", "ci_high", "worst_attack", "delta_vs_cgat", "delta_ci_low", "delta_ci_high", "p_holm")
 CERTIFIED = ("certified", "certified_ci_low", "certified_ci_high", "free_bits", "untouched_share")  # new since then
@@ -44,6 +44,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever trains or attacks fails."""
+    entries.attacks["none"]  # loads all modules, whose types name the optimiser that is replaced below
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("trained or attacked again")
@@ -66,8 +67,8 @@ def assert_same_tables(old: Path, new: Path) -> None:
     ranked, before = rows(new / "ranking.csv"), rows(old / "ranking.csv")
     assert without(ranked, *CERTIFIED, *WORST, *SINCE) == without(before, "constant_map", *WORST, *SINCE)
     assert all(float(row["map_worst"]) <= float(other["map_worst"]) for row, other in zip(ranked, before, strict=True))
-    for name in UNCHANGED:
-        assert (new / name).read_bytes() == (old / name).read_bytes()
+    worst = [name for name in rows(new / "matrix.csv")[0] if name.startswith(("worst", "certified"))]
+    assert without(rows(new / "matrix.csv"), *worst) == without(rows(old / "matrix.csv"), *worst)
 
 
 @pytest.mark.usefixtures("_idle")
