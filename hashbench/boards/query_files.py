@@ -113,13 +113,17 @@ def read_identity(arrays: Arrays, name: str) -> dict[str, Any]:
     return found
 
 
-def write_digests(folder: Path) -> None:
+def write_digests(folder: Path, before: FolderDigests | None = None) -> None:
     """Write the SHA-256 of each file in a leaderboard's folder; call it last.
 
     provenance.csv holds times and machines and differs between runs, so its digest has its own file.
+
+    Args:
+        before: what digests.json said, for a folder whose tables are of before and stay as they are.
     """
     found = {name: _digest(folder / name) for name in covered(folder)}
-    content = {"evidence": EVIDENCE, "drawn_with": drawn_with(), "ranking": RANKING_VERSION, "sha256": found}
+    evidence, ranking = (before.evidence, before.ranking) if before else (EVIDENCE, RANKING_VERSION)
+    content = {"evidence": evidence, "drawn_with": drawn_with(), "ranking": ranking, "sha256": found}
     _write(folder / DIGESTS, json.dumps(content, indent=1) + "\n")
     if (folder / HOST_TABLE).exists():
         _write(folder / HOST_DIGEST, f"{_digest(folder / HOST_TABLE)}  {HOST_TABLE}\n")

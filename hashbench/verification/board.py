@@ -89,7 +89,7 @@ def draw_again(folder: Path) -> None:
 
     def draw(folder: Path, board: Leaderboard, ranking: Sequence[RankingRow], found: Findings) -> None:
         draw_pictures(folder, folder, board, ranking, formats_of(list_files(folder).files))
-        write_digests(folder)
+        write_digests(folder, read_digests(folder))
 
     found = verify_board(folder, draw)
     if found.problems:

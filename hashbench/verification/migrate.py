@@ -12,7 +12,15 @@ import numpy as np
 
 from hashbench.boards.files import Row, read_rows
 from hashbench.boards.leaderboard import COLUMNS
-from hashbench.boards.query_files import HOST_TABLE, IDENTITY, QUERIES, read_arrays, read_identity, write_digests
+from hashbench.boards.query_files import (
+    HOST_TABLE,
+    IDENTITY,
+    QUERIES,
+    read_arrays,
+    read_digests,
+    read_identity,
+    write_digests,
+)
 from hashbench.boards.tables import writing
 from hashbench.running.cell import cell_key
 from hashbench.running.migration import versioned
@@ -53,7 +61,7 @@ def migrate_board(folder: Path) -> int:
             _write_table(ranking, found, [name for name in found[0] if name not in DROPPED])
         for old in keys:
             (folder / QUERIES / f"{old}.npz").unlink(missing_ok=True)
-        write_digests(folder)
+        write_digests(folder, read_digests(folder))
     return len(keys)
 
 
