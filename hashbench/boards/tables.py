@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hashbench.errors import StoreUnusable
-from hashbench.readers.text import csv_name
+from hashbench.readers.text import csv_name, printable
 from hashbench.running.shared_files import replaced
 
 DIGITS = 6  # decimals in the files
@@ -49,7 +49,9 @@ def writing(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise StoreUnusable(f"can't write {folder} ({error.strerror}); choose another folder with --out") from None
+        raise StoreUnusable(
+            f"can't write {printable(str(folder))} ({error.strerror}); choose another folder with --out"
+        ) from None
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -25,6 +25,7 @@ from hashbench.readers.folders import sha256
 from hashbench.readers.json_files import read_json
 from hashbench.readers.npz_files import read_arrays
 from hashbench.readers.records import record
+from hashbench.readers.text import printable
 from hashbench.running.shared_files import held
 
 RECORD, ARRAYS = "cell.json", "queries.npz"
@@ -81,7 +82,7 @@ class Store:
                 pass
         except OSError as error:
             raise StoreUnusable(
-                f"can't write the store {root} ({error.strerror}); choose another folder with --store"
+                f"can't write the store {printable(str(root))} ({error.strerror}); choose another folder with --store"
             ) from None
         self._sweep()
 
@@ -226,7 +227,7 @@ def _publish(target: Path, write: Callable[[Path], T]) -> T:
             shutil.rmtree(draft, ignore_errors=True)
         why = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise StoreUnusable(
-            f"can't write {target} ({why}); free some space or choose another folder with --store"
+            f"can't write {printable(str(target))} ({why}); free some space or choose another folder with --store"
         ) from None
     return written
 

@@ -24,6 +24,8 @@ STOPS: dict[str, tuple[Words, ...]] = {
     "tune": (("--attack", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
     "certify": (*[("--device", "nowhere")] * 3, ("--defense", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
     "gallery": (*[("--device", "nowhere")] * 3, ("--attack", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
+    "attack-board": (*[("--device", "nowhere")] * 3, ("--attack", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
+    "break": (*[("--device", "nowhere")] * 3, ("--plugin", "absent.py") * 2),
     "check": (("--plugin", "absent.py"), ("--plugin", "bad.py")),
 }  # fmt: skip
 TEMPLATES = [
@@ -36,6 +38,11 @@ TEMPLATES = [
     "run --workers 2 --threads 1 --plugin good.py --attack mine:steps=3",
     "run --scheduler tcp://127.0.0.1:1 --attack hag",
     "run --attack transfer:attack=hag --attack art-square:steps=5 --attack standard",
+    "run --certify no --zoo boards --keep-models --format pdf,tex --attack noise",
+    "report --store runs --out made --keep-models --format svg", "page leaderboards --pictures",
+    "attack-board leaderboards --plugin good.py --attack mine --defense cgat --seed 0 --store runs/zoo --models runs "
+    "--out new.csv --device cpu --threads 1",
+    "break digits/cgat images.npz --by me --seed 0 --boards leaderboards --store runs --device cpu --plugin good.py",
     "list", "list suites", "list --json", "list attacks", "list defenses --plugin good.py",
     "list datasets", "list methods", "list backbones",
     "report --store runs --out made", "report --store runs --out made --html --quiet",
