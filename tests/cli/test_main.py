@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from command import PLUGIN, QUICK, Command, rows, start, work_in, write_plugin
+from command import PLUGIN, QUICK, Command, rows, start, without_log, work_in, write_plugin
 
 from hashbench.cli.main import cli
 from hashbench.cli.sections import SECTIONS, outside
@@ -264,7 +264,7 @@ def test_ctrl_c_is_one_line_that_says_how_to_go_on(tmp_path: Path, wait: float) 
     process = start(["run", "--defense", "cgat:epochs=200"], tmp_path)
     time.sleep(wait)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    err, _ = without_log(process.communicate(timeout=60)[1])
     assert process.returncode == 130
     assert err.startswith("stopped")
     assert err.count("\n") == 1
