@@ -41,7 +41,7 @@ from hashbench.threat import Threat
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 import planted
 
-TUNED = Path(hashbench.__file__).parent / "suites" / "tuned.csv"
+TUNED = Path(hashbench.__file__).parent / "running" / "suites" / "tuned.csv"
 DATASET, QUERIES, SEED = "digits-collage", 100, 0
 UNDEFENDED = "none"
 HONEST = ("cgat", "atrdh", "saat")
