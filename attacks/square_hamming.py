@@ -42,14 +42,14 @@ def square_hamming(victim: Victim, threat: Threat, *, steps: Count = 300, area: 
         def agreement(images: Images) -> Scores:
             return (victim.model(images) * center).sum(1)
 
-        stripes = _signs(queries.draw((channels, 1, width), stream=1))
+        stripes = random_signs(queries.draw((channels, 1, width), stream=1))
         images = threat.project(clean + threat.eps * stripes, clean)
         scores = agreement(images)
         numbers = queries.draw((steps, 2 + channels), stream=2)
         for step in range(steps):
-            side = _side(step / steps, area, height, width)
-            square = _squares(numbers[:, step, :2], side, height, width)
-            signs = _signs(numbers[:, step, 2:])[:, :, None, None]
+            side = square_side(step / steps, area, height, width)
+            square = squares(numbers[:, step, :2], side, height, width)
+            signs = random_signs(numbers[:, step, 2:])[:, :, None, None]
             tried = torch.where(square, threat.project(clean + threat.eps * signs, clean), images)
             tried_scores = agreement(tried)
             wins = tried_scores <= scores
@@ -60,14 +60,14 @@ def square_hamming(victim: Victim, threat: Threat, *, steps: Count = 300, area: 
     return craft
 
 
-def _side(progress: float, area: float, height: int, width: int) -> int:
+def square_side(progress: float, area: float, height: int, width: int) -> int:
     """The side of the squares in pixels, after a share of the steps."""
     share = area / 2 ** sum(progress > point for point in HALVINGS)
     side: float = (share * height * width) ** 0.5
     return min(max(round(side), 1), height, width)
 
 
-def _squares(numbers: Tensor, side: int, height: int, width: int) -> Tensor:
+def squares(numbers: Tensor, side: int, height: int, width: int) -> Tensor:
     """Masks [queries, 1, height, width] of one square each, at places given by numbers in [0, 1)."""
     top = (numbers[:, 0] * (height - side + 1)).long()[:, None]
     left = (numbers[:, 1] * (width - side + 1)).long()[:, None]
@@ -76,6 +76,6 @@ def _squares(numbers: Tensor, side: int, height: int, width: int) -> Tensor:
     return (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
 
 
-def _signs(numbers: Tensor) -> Tensor:
+def random_signs(numbers: Tensor) -> Tensor:
     """Numbers in [0, 1) as -1 or +1."""
     return torch.where(numbers < 0.5, -1.0, 1.0)

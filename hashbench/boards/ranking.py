@@ -24,7 +24,9 @@ from hashbench.running.store import Result
 Flags = Mapping[str, Sequence[str]]  # of defenses, by label
 NO_FLAGS: Flags = MappingProxyType({})
 
-REFERENCE, STANDARD = "cgat", "standard"
+REFERENCE = "cgat"
+# The versioned attack sets by the names of their attacks, the newest first; a row needs one of them for a rank.
+ATTACK_SETS = {"standard-2": "standard-2", "standard": "standard-1"}
 # Collapsed codes, and signs that attacks were hindered, so that the worst case found is not the true one.
 DISQUALIFYING = ("collapsed_codes", *(flag.name for flag in FLAGS.values() if flag.masking))
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
@@ -200,8 +202,8 @@ def _verdict(
     value, chance = row.value, row.chance
     if value is not None and chance is not None and value <= chance:
         return BELOW_CHANCE, f"a model that gives one code to everything scores {100 * chance:.1f}"
-    if STANDARD not in row.attacks:
-        return UNRANKED, f"run it with --attack {STANDARD}"
+    if not set(ATTACK_SETS) & set(row.attacks):
+        return UNRANKED, "run it with --attack standard"
     left_out = sorted({seed for _, seed in own} - set(row.seeds))
     return RANKED, f"left out, not all attacks: seed {' '.join(map(str, left_out))}" if left_out else ""
 
@@ -223,7 +225,7 @@ def _lowest(attacks: tuple[str, ...], values: Floats) -> str:
 def _attack_set(results: list[Result]) -> tuple[str, str]:
     """The name of an attack set, given one cell per attack, and a digest of their labels and parameters."""
     params = {r.identity["attack"]: r.identity["attack_params"] for r in results}
-    name = f"{STANDARD}-{params[STANDARD].get('version', 1)}" if STANDARD in params else "custom"
+    name = next((name for attack, name in ATTACK_SETS.items() if attack in params), "custom")
     return name, digest(sorted(params.items()))
 
 

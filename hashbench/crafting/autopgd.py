@@ -38,11 +38,18 @@ class State:
 
 
 def auto_pgd(
-    start: Images, clean: Images, objective: Objective, threat: Threat, *, steps: int, rows: Index | None = None
+    start: Images,
+    clean: Images,
+    objective: Objective,
+    threat: Threat,
+    *,
+    steps: int,
+    rows: Index | None = None,
+    first_step: float = 2.0,
 ) -> tuple[Images, Scores]:
     """Minimise an objective's score within the budget by AutoPGD, each image by itself.
 
-    The first step is 2 eps. At check points, which come at shrinking intervals, an image's step size is halved and
+    At check points, which come at shrinking intervals, an image's step size is halved and
     its search resumes from its best point if fewer than three in four steps improved its score, or if neither its
     step size nor its best score has changed since the previous check point.
 
@@ -51,13 +58,14 @@ def auto_pgd(
         objective: images that are done stop early.
         steps: gradient steps per image.
         rows: the images to move, all by default; the others come back with an infinite score.
+        first_step: size of the first steps divided by eps; smaller than 2 where the start is good already.
 
     Returns:
         Each image's best iterate, and its score; minus infinity where it stopped early.
     """
     rows = torch.arange(len(start), device=start.device) if rows is None else rows
     kept, kept_scores = start.clone(), torch.full((len(start),), torch.inf, device=start.device, dtype=start.dtype)
-    state, checks, last_check = _begin(start[rows], threat), check_points(steps), 0
+    state, checks, last_check = _begin(start[rows], first_step * threat.eps), check_points(steps), 0
     for step in range(steps):
         if not len(rows):
             return kept, kept_scores
@@ -90,9 +98,9 @@ def check_points(steps: int) -> list[int]:
     return [math.ceil(round(point * steps, 6)) for point in points[1:] if point <= 1]
 
 
-def _begin(start: Images, threat: Threat) -> State:
+def _begin(start: Images, step: float) -> State:
     never = torch.full((len(start),), torch.inf, device=start.device, dtype=start.dtype)
-    size = torch.full((len(start), 1, 1, 1), 2 * threat.eps, device=start.device, dtype=start.dtype)
+    size = torch.full((len(start), 1, 1, 1), step, device=start.device, dtype=start.dtype)
     no = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     return State(start, start, start, torch.zeros_like(start), never, never, size, no.long(), never, no)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hashbench.metrics.average_precision import average_precision, collapsed
 from hashbench.metrics.distance_counts_torch import count_tensors
-from hashbench.models.data import Victim
+from hashbench.models.data import Gallery, Victim
 from hashbench.models.model import binarize
 from hashbench.types import Codes, Labels
 
@@ -21,7 +21,12 @@ def exact_precision(victim: Victim, codes: Codes, labels: Labels) -> Tensor:
         codes: relaxed or binary codes [codes, bits].
         labels: labels of the codes [codes, classes].
     """
-    counts = count_tensors(binarize(codes), labels, victim.gallery.codes, victim.gallery.labels)
+    return precision_in(victim.gallery, codes, labels)
+
+
+def precision_in(gallery: Gallery, codes: Codes, labels: Labels) -> Tensor:
+    """The same in any gallery, such as a sample of the victim's."""
+    counts = count_tensors(binarize(codes), labels, gallery.codes, gallery.labels)
     return torch.from_numpy(average_precision(counts).expected).to(codes.device)
 
 

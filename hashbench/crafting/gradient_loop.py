@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hashbench.crafting.step_rules import StepRule, StepSize, sign_steps
 from hashbench.threat import Threat
-from hashbench.types import Images, Index, Scores
+from hashbench.types import Codes, Images, Index, Scores
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class ObjectiveValue:
         loss: its gradient drives the images.
         score: ranks an image's iterates, lower is better; comparable across the whole search.
         done: which images have nothing left to gain and stop early.
+        codes: the images' relaxed codes [images, bits], for searches that keep images by their codes.
     """
 
     loss: Scores
     score: Scores
     done: Tensor
+    codes: Codes | None = None
 
 
 # Iterates, their positions in the batch, progress in [0, 1) -> their values.

@@ -83,8 +83,10 @@ def guided(
         relaxed = torch.tanh(logits)
         scale = alpha(progress)
         driven = relaxed if scale == 1 else torch.tanh(scale * logits)
-        done = reached(relaxed.detach(), goal[rows], margin)
-        return ObjectiveValue(loss(driven, guide[rows]), score(relaxed.detach(), guide[rows]), done)
+        codes = relaxed.detach()
+        return ObjectiveValue(
+            loss(driven, guide[rows]), score(codes, guide[rows]), reached(codes, goal[rows], margin), codes
+        )
 
     return objective
 

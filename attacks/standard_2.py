@@ -1,0 +1,213 @@
+"""The attack set `standard-2`: walks by exact average precision, and black boxes only where gradients mislead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hashbench.attacks.apgd_hamming import apgd_hamming
+from hashbench.attacks.pgd_own import pgd_own
+from hashbench.attacks.square_hamming import random_signs, square_hamming, square_side, squares
+from hashbench.attacks.transfer import transfer
+from hashbench.crafting.autopgd import auto_pgd
+from hashbench.crafting.gradient_loop import Objective
+from hashbench.crafting.objectives import agreement
+from hashbench.crafting.precision_search import LowestImages, draws_of, flip_objective
+from hashbench.crafting.search import annealed, guided, masked, plain
+from hashbench.models.codes import draw_rows, encode, encode_batch, mainstay_code
+from hashbench.models.data import Gallery, Queries, Victim
+from hashbench.models.model import HashModel, binarize, frozen
+from hashbench.registry.decorators import attack
+from hashbench.registry.parameters import Share
+from hashbench.registry.protocols import Craft
+from hashbench.threat import Threat
+from hashbench.types import GuideCodes, Images, Index, Labels, Scores
+
+NOISE, SQUARES = 10, 11  # streams of the noise that gradients are compared with, and of changed squares
+LARGEST = 0.8  # share of the image that the first squares would cover
+SAMPLE = 2000  # database items by which it is weighed what a bit is worth
+ASKED, STEPS = 32, 20  # training images that show whether gradients can be trusted, and gradients on each
+TRUSTED = 2.5  # a model's gradients are trusted where they lead so many times as far as noise, in the median
+NEAR = 0.1  # later walks are for queries that are not so near to the floor yet
+MOVED, MOVED_FAR = 0.08, 0.25  # and whose AP has fallen so much before the third walk, and before the others
+MEMBERS = ("apgd-hamming", "pgd-own", "transfer", "pgd-hamming", "soft-ap", "square-hamming")
+
+
+@attack(
+    "standard-2",
+    paper="ours",
+    uses=(*(("attack", name) for name in MEMBERS), ("backbone", "cnn"), ("method", "csq")),
+    presets={"quick": {"share": 0.05}},
+)
+def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
+    """Search for each query's image of lowest exact AP in walks, with black-box attacks only where gradients fail.
+
+    A walk is AutoPGD away from a guide code, then AutoPGD by the bits whose flip lowers the exact AP. The first is
+    away from the weighted guide code, the second too, but through the annealed tanh; the third is away from the
+    query's own code, for queries that have moved and not yet arrived. Every iterate's AP counts. Where gradients lead
+    hardly farther than noise, on training images or on the query itself, the query goes on to the label-free attack,
+    to logits of unit size, to transfer and to random search, which show what a defense hides. A query leaves when its
+    AP can't fall by more than 0.01. docs/protocol.md has the walks, and what was measured.
+
+    Args:
+        share: share of the steps of each stage, at least one; `transfer` always runs in full.
+    """
+    memory = binarize(encode(victim.model, victim.train))
+    rows = draw_rows(len(victim.gallery.codes), SAMPLE, memory.device)
+    sample = Gallery(victim.gallery.codes[rows], victim.gallery.labels[rows])
+    draws = draws_of(victim.model, victim.train)
+
+    def part(steps: int) -> int:
+        return max(1, round(share * steps))
+
+    def guides(labels: Labels) -> GuideCodes:
+        return mainstay_code(memory, victim.train.labels, labels)
+
+    misled = gradients_mislead(victim, threat, guides)
+    further = [
+        pgd_own(victim, threat, steps=part(50), restarts=2),
+        apgd_hamming(victim, threat, steps=part(50), restarts=1, logits="unit"),
+        transfer(victim, threat),
+        transfer(victim, threat, attack="soft-ap"),
+        square_hamming(victim, threat, steps=part(300)),
+    ]
+
+    def craft(queries: Queries) -> Images:
+        model, guide = victim.model, guides(queries.labels)
+        walks = Walks(victim, threat, queries, sample, LowestImages(victim, queries, draws))
+        lowest, clean = walks.lowest, walks.lowest.precision.clone()
+        again = masked(model, guide, alpha=annealed)
+        found = [
+            walks.walk(masked(model, guide), 0, lowest.places, part(32), part(35)),
+            walks.walk(again, 1, lowest.places, part(25), part(35)),
+        ]
+        doubtful = misled | (lead_over_noise(model, guide, queries, threat, found) <= 1)
+        own = binarize(encode_batch(model, queries.images))
+        away = guided(model, own, -own, loss=agreement, score=agreement, alpha=annealed)
+        later = ((away, MOVED, 25), (again, MOVED_FAR, 40), (away, MOVED_FAR, 40))
+        for stream, (objective, fallen, steps) in enumerate(later, 2):
+            moving = (lowest.precision < clean - fallen) & (lowest.precision > lowest.floor + NEAR)
+            walks.walk(objective, stream, moving.nonzero().flatten(), part(20), part(steps))
+        for member in further:
+            places = lowest.places[doubtful[lowest.places]]
+            if len(places):
+                lowest.offer(member(queries.take(places)), places)
+        change_squares(lowest, threat, queries, doubtful, part(600))
+        return lowest.images
+
+    return craft
+
+
+@dataclass(frozen=True)
+class Walks:
+    """The gradient stages of the set on a batch of queries.
+
+    Args:
+        sample: part of the database, by which it is weighed what a bit is worth.
+        lowest: keeps the images that the walks find.
+    """
+
+    victim: Victim
+    threat: Threat
+    queries: Queries
+    sample: Gallery
+    lowest: LowestImages
+
+    def walk(self, objective: Objective, stream: int, rows: Index, away: int, by_flips: int) -> Images:
+        """AutoPGD on an objective from noise, then on the bits whose flip lowers the average precision.
+
+        Args:
+            stream: of the noise.
+            rows: the queries that take part, by their positions in the batch.
+            away: gradient steps on the objective.
+            by_flips: gradient steps on the bits.
+
+        Returns:
+            What the objective itself finds best [queries, channels, height, width].
+        """
+        start, first = noisy(self.queries, self.threat, stream), stream == 0
+        found = self._search(objective, start, rows, away)
+        middle = self.lowest.images.clone() if first else found
+        flips = flip_objective(self.victim.model, self.sample, self.queries.labels)
+        left = rows[torch.isin(rows, self.lowest.places)]
+        self._search(flips, middle, left, by_flips, leads=True, first_step=1.0)
+        return found
+
+    def _search(
+        self, objective: Objective, start: Images, rows: Index, steps: int, *, leads: bool = False,
+        first_step: float = 2.0,
+    ) -> Images:  # fmt: skip
+        watched = self.lowest.watched(objective, leads=leads)
+        found, _ = auto_pgd(
+            start, self.queries.images, watched, self.threat, steps=steps, rows=rows, first_step=first_step
+        )
+        if self.lowest.draws > 1 and len(rows):
+            self.lowest.offer(found[rows], rows)
+        return found
+
+
+def change_squares(lowest: LowestImages, threat: Threat, queries: Queries, chosen: Tensor, steps: int) -> None:
+    """Random search from the lowest images: squares of pixels, changed by +-eps, that raise no average precision.
+
+    Args:
+        chosen: which queries take part [queries].
+        steps: changes to try; each is a pass.
+    """
+    channels, height, width = queries.images.shape[1:]
+    numbers = queries.draw((steps, 2 + channels), stream=SQUARES)
+    for step in range(steps):
+        rows = lowest.places[chosen[lowest.places]]
+        if not len(rows):
+            return
+        side = square_side(0.3 + 0.7 * step / steps, LARGEST, height, width)
+        square = squares(numbers[rows, step, :2], side, height, width)
+        signs = random_signs(numbers[rows, step, 2:])[:, :, None, None]
+        clean = queries.images[rows]
+        tried = torch.where(square, threat.project(clean + threat.eps * signs, clean), lowest.images[rows])
+        lowest.offer(tried, rows, ties=True)
+
+
+def gradients_mislead(victim: Victim, threat: Threat, guides: Callable[[Labels], GuideCodes]) -> bool:
+    """Whether gradients on training images lead hardly farther from the guide code than noise does.
+
+    Args:
+        guides: labels [images, classes] -> guide codes.
+    """
+    device = victim.gallery.codes.device
+    index = torch.arange(min(ASKED, len(victim.train)))
+    asked = Queries(victim.train.images[index].to(device), victim.train.labels[index].to(device), index.to(device))
+    guide, start = guides(asked.labels), noisy(asked, threat, 0)
+    with frozen(victim.model):
+        found = [
+            auto_pgd(start, asked.images, masked(victim.model, guide, alpha=alpha), threat, steps=STEPS)[0]
+            for alpha in (plain, annealed)
+        ]
+        return bool(lead_over_noise(victim.model, guide, asked, threat, found).median() < TRUSTED)
+
+
+def lead_over_noise(
+    model: HashModel, guide: GuideCodes, queries: Queries, threat: Threat, found: Sequence[Images]
+) -> Scores:
+    """How many times as far as noise of full size some images move the logits from the guide code: [queries].
+
+    Args:
+        found: images that searches came to; the one that moves farthest counts.
+    """
+    clean, noise = queries.images, torch.where(queries.random(NOISE) < 0, -threat.eps, threat.eps)
+
+    def left(images: Images) -> Scores:
+        with torch.no_grad():
+            return (model.logits(images) * guide).mean(1)
+
+    before = left(clean)
+    by_noise = (before - left(threat.project(clean + noise, clean))).abs()
+    by_gradients = before - torch.stack([left(images) for images in found]).amin(0)
+    return by_gradients / by_noise.clamp(min=torch.finfo(by_noise.dtype).tiny)
+
+
+def noisy(queries: Queries, threat: Threat, stream: int) -> Images:
+    """The queries with uniform noise within the budget."""
+    return threat.project(queries.images + threat.eps * queries.random(stream), queries.images)
