@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
+from functools import partialmethod
 from pathlib import Path
 
+from nbclient import NotebookClient
 from sphinx.application import Sphinx
 
 from hashbench import __version__
@@ -23,9 +27,21 @@ project = "hashbench"
 author = "The hashbench developers"
 project_copyright = "The hashbench developers"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-source_suffix = {".md": "markdown"}
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "myst-nb"}
 exclude_patterns = ["_build"]
+# The tutorials are notebooks, executed by each build in empty folders; whatever fails in one stops the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600  # seconds a cell
+nb_execution_show_tb = True
+nb_output_stderr = "remove"  # progress
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # cells run `hashbench`
+os.environ["OMP_NUM_THREADS"] = "1"  # the number of threads affects the last digits
+os.environ["COLUMNS"] = "110"  # of tables that a command prints
+# A command's output comes in pieces that end anywhere; the client joins them, and does so only if told.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 myst_url_schemes = {"http": None, "https": None, "page": "{{path}}"}

@@ -15,6 +15,7 @@ import hashbench
 from hashbench.api.checks import reproducible
 from hashbench.api.measure import open_store
 from hashbench.api.progress import progress_shown
+from hashbench.boards.evidence_files import BrokenRow
 from hashbench.errors import BadInput, BadParameter
 from hashbench.metrics.average_precision import Values
 from hashbench.models.data import RetrievalSplit
@@ -27,7 +28,7 @@ from hashbench.running.runner import choose_device
 from hashbench.running.store import Result, Store
 from hashbench.running.victims import DefendedModel, Victims
 from hashbench.seeds import seeded
-from hashbench.verification.breaks import CREDIT, BrokenRow, audit, lowered, read_images, worst_of, write_break
+from hashbench.verification.breaks import CREDIT, audit, lowered, read_images, worst_of, write_break
 from hashbench.verification.rerun import cell_of, load_defended
 from hashbench.verification.rows import find_row, read_cells
 from hashbench.verification.zoo import ZOO, fill_store

@@ -11,12 +11,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hashbench.boards.evidence_files import BrokenRow, read_breaks
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_boards
 from hashbench.boards.leaderboard import file_name
 from hashbench.boards.pairing import row_command
 from hashbench.boards.tables import writing
 from hashbench.errors import BadInput
 from hashbench.readers.folders import read_bytes
+from hashbench.readers.text import printable
 from hashbench.running.shared_files import replaced
 
 NAME = "index.html"
@@ -77,6 +79,7 @@ class PageRow:
     digests: tuple[tuple[str, str], ...]
     command: str
     pictures: tuple[Picture, ...]
+    breaks: tuple[BrokenRow, ...] = ()
 
     @property
     def status(self) -> str:
@@ -146,7 +149,7 @@ def render(sections: Sequence[Section]) -> str:
         loader=PackageLoader("hashbench.boards"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters.update(percent=_percent, points=_points, chance_p=_p, plain=_number)
+    environment.filters.update(percent=_percent, points=_points, chance_p=_p, plain=_number, printable=printable)
     subjects = [section.board.subject for section in sections]
     choices = {
         "data set": ("dataset", sorted({one["dataset"] for one in subjects})),
@@ -165,8 +168,16 @@ def _section(board: LeaderboardFiles, meanings: Mapping[str, str]) -> Section:
     )
     own = {defense: [p for p in drawn if _is_gallery(p, defense)] for defense in board.defenses}
     galleries = {path for paths in own.values() for path in paths}
+    broken = _broken(board)
     entries = tuple(
-        _entry(board, f"{key}-{place}", defense, meanings, [_picture(path) for path in own[defense]])
+        _entry(
+            board,
+            f"{key}-{place}",
+            defense,
+            meanings,
+            [_picture(path) for path in own[defense]],
+            broken.get(defense, ()),
+        )
         for place, defense in enumerate(board.defenses)
     )
     one = board.subject
@@ -179,8 +190,9 @@ def _section(board: LeaderboardFiles, meanings: Mapping[str, str]) -> Section:
 
 
 def _entry(
-    board: LeaderboardFiles, key: str, defense: str, meanings: Mapping[str, str], pictures: Sequence[Picture]
-) -> PageRow:
+    board: LeaderboardFiles, key: str, defense: str, meanings: Mapping[str, str], pictures: Sequence[Picture],
+    broken: Sequence[BrokenRow],
+) -> PageRow:  # fmt: skip
     missing = {"defense": defense, "note": "it is not in ranking.csv; make that with 'hashbench report'"}
     ranking = dict.fromkeys(COLUMNS, "") | next((row for row in board.ranking if row["defense"] == defense), missing)
     cells = board.cells(defense)
@@ -197,8 +209,18 @@ def _entry(
     identity = {**board.subject, "eps": board.exact_eps}
     return PageRow(
         key, defense, ranking, clean, flags, _lines(cells), signals, _digests(board, defense, cells),
-        row_command(identity, [defense], attacks, seeds), tuple(pictures),
+        row_command(identity, [defense], attacks, seeds), tuple(pictures), tuple(broken),
     )  # fmt: skip
+
+
+def _broken(board: LeaderboardFiles) -> dict[str, list[BrokenRow]]:
+    """What others lowered, by defense, the lowest first; of models that the tables do not have nothing is shown."""
+    own = {(row["defense"], row["seed"], row.get("model_digest", "")) for row in board.results}
+    found: dict[str, list[BrokenRow]] = {}
+    for _, facts in sorted(read_breaks(board.folder), key=lambda one: (one[1].map_broken, one[0])):
+        if (facts.defense, str(facts.seed), facts.model_digest) in own:
+            found.setdefault(facts.defense, []).append(facts)
+    return found
 
 
 def _lines(cells: Sequence[Row]) -> tuple[AttackLine, ...]:

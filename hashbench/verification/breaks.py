@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hashbench.boards.evidence_files import BROKEN, BrokenRow, read_breaks
 from hashbench.boards.query_files import read_arrays
 from hashbench.boards.tables import plain, writing
 from hashbench.crafting.gallery_ap import exact_precision
-from hashbench.digests import intact, signed
+from hashbench.digests import signed
 from hashbench.errors import BadInput, ThreatViolation
 from hashbench.evaluation.judge import audited_codes
 from hashbench.metrics.average_precision import Values
 from hashbench.models.codes import batch_size
 from hashbench.models.data import ImageSet, Victim
 from hashbench.readers.folders import list_files, sha256
-from hashbench.readers.json_files import read_json
-from hashbench.readers.records import record
 from hashbench.readers.text import printable, shown
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.shared_files import replaced
@@ -36,47 +35,10 @@ from hashbench.threat import Threat
 from hashbench.types import Images, Index
 from hashbench.verification.findings import BoardCell, Findings
 
-BROKEN = "broken"
 SURE = 1e-9  # AP by which a query must be lower
 LARGEST = 1 << 29  # bytes
-LARGEST_RECORD = 1 << 16
 CREDIT = 300  # characters
 ARRAYS = ("images", "index", "average_precision")
-
-
-@dataclass(frozen=True)
-class BrokenRow:
-    """A row lowered by images that someone else made.
-
-    Attributes:
-        by: who is to be credited.
-        map_worst: of the row's table: mean of each query's lowest AP.
-        map_broken: the same with these images.
-        n_images: how many there are.
-        n_lowered: how many queries they leave with a lower AP than all attacks of the table.
-        images_sha256: of the file with the images.
-    """
-
-    defense: str
-    seed: int
-    model_digest: str
-    eps: float
-    by: str
-    n_images: int
-    n_lowered: int
-    map_worst: float
-    map_broken: float
-    images_sha256: str = ""
-    created_utc: str = ""
-    package_version: str = ""
-
-    @property
-    def line(self) -> str:
-        """What happened, for people."""
-        return (
-            f"{self.defense}, seed {self.seed}: worst case {100 * self.map_worst:.1f}, with the images of {self.by} "
-            f"{100 * self.map_broken:.1f}; {self.n_lowered} of {self.n_images} queries are lower than under all attacks"
-        )
 
 
 def read_images(path: Path, queries: ImageSet) -> tuple[Images, Index]:
@@ -182,23 +144,6 @@ def write_break(folder: Path, images: Images, index: Index, precisions: Values, 
         with replaced(path) as new:
             new.write_text(json.dumps(signed({**content, "images_sha256": digest}), indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def read_breaks(folder: Path) -> list[tuple[str, BrokenRow]]:
-    """The broken rows beside a leaderboard's tables, with the name of their record, the newest last.
-
-    Raises:
-        BadInput: a record was changed after it was written, or has another form.
-    """
-    found = []
-    for name in list_files(folder).files:
-        if name.startswith(f"{BROKEN}/") and name.endswith(".json"):
-            content = read_json(folder / name, limit=LARGEST_RECORD, inside=folder)
-            plainly = intact(content) if isinstance(content, dict) and "record_digest" in content else None
-            if plainly is None:
-                raise BadInput(f"{name} was changed after it was written, or is no record of a broken row")
-            found.append((name, record(plainly, BrokenRow, name)))
-    return sorted(found, key=lambda one: (one[1].created_utc, one[0]))
 
 
 def check_breaks(folder: Path, found: Findings) -> None:

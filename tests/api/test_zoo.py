@@ -15,11 +15,15 @@ from command import QUICK, Command, make_probes_small, write_plugin
 from safetensors.torch import load_file, save_file
 
 import hashbench as hb
+from hashbench.boards.evidence_files import read_breaks
+from hashbench.boards.page import write_page
+from hashbench.evaluation.flags import meanings
 from hashbench.models.weight_files import tensor_digest
 from hashbench.readers.weight_files import read_metadata
 from hashbench.registry import entries
 from hashbench.verification.board import verify_board
-from hashbench.verification.breaks import read_breaks, worst_of
+from hashbench.verification.breaks import worst_of
+from hashbench.verification.pictures import check_page
 from hashbench.verification.rows import read_cells
 from hashbench.verification.zoo import ZOO
 
@@ -241,6 +245,9 @@ def test_images_made_elsewhere_lower_a_row_with_credit(board: Path, images: Path
     found = verify_board(board)
     assert found.problems == []
     assert any(facts.line in note for note in found.notes)
+    page = write_page(board.parent, meanings())
+    assert f"{100 * facts.map_broken:.1f} with images of A. Author, 2027" in page.read_text()
+    assert check_page(board.parent).problems == []
     record = json.loads((board / name).read_text())
     (board / name).write_text(json.dumps({**record, "map_broken": 0.01}))
     assert any("was changed after it was written" in line for line in verify_board(board).problems)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from toy_boards import SCRIPT, make_board, stub_pictures
 
+from hashbench.boards.evidence_files import BROKEN
+from hashbench.boards.files import read_board
 from hashbench.boards.page import write_page
+from hashbench.digests import signed
 from hashbench.errors import BadInput
 
 
@@ -72,3 +76,40 @@ def test_boards_of_a_versioned_attack_set_stand_first(tmp_path: Path) -> None:
     make_board(tmp_path)
     text = write_page(tmp_path).read_text()
     assert text.index("digits, cnn") < text.index("cifar10, cnn")
+
+
+def break_row(folder: Path, name: str, **changes: object) -> Path:
+    """Write the record of a row that someone else lowered."""
+    row = next(row for row in read_board(folder).results if (row["defense"], row["seed"]) == ("cgat", "1"))
+    facts = {
+        "defense": "cgat", "seed": 1, "model_digest": row["model_digest"], "eps": 32 / 255, "by": "A. Author, 2027",
+        "n_images": 30, "n_lowered": 12, "map_worst": 0.62, "map_broken": 0.554, "images_sha256": "0" * 64,
+    }  # fmt: skip
+    path = folder / BROKEN / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(signed(facts | changes)))
+    return path
+
+
+def test_what_others_lowered_stands_in_its_row_with_credit_and_points(tmp_path: Path) -> None:
+    folder = make_board(tmp_path)
+    plain = write_page(tmp_path).read_text()
+    break_row(folder, "weaker", map_broken=0.61, by=SCRIPT)
+    text = write_page(tmp_path).read_text()
+    assert "61.0 with images of &lt;script&gt;" in text
+    break_row(folder, "stronger")
+    break_row(folder, "of-another-model", model_digest="f" * 16, by="Nobody")
+    text = write_page(tmp_path).read_text()
+    assert text.count("55.4 with images of A. Author, 2027, 1 more") == 1
+    cells = [">A. Author, 2027</th>", ">1</td>", ">62.0</td>", ">55.4</td>", ">-6.6</td>", ">12 of 30</td>"]
+    assert "<td".join(cells) in text
+    assert "<td>1</td><td>62.0</td><td>61.0</td><td>-1.0</td><td>12 of 30</td>" in text
+    assert text.count("Lowered by others") == 1
+    assert "Nobody" not in text
+    assert SCRIPT not in text
+    (folder / BROKEN / "stronger.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"stronger\.json was changed after it was written"):
+        write_page(tmp_path)
+    for path in (folder / BROKEN).iterdir():
+        path.unlink()
+    assert write_page(tmp_path).read_text() == plain

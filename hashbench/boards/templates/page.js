@@ -87,7 +87,7 @@
 
   // On narrow screens the style sheet leaves four columns.
   const narrow = matchMedia("(max-width: 800px)");
-  const span = () => all("tr.detail > td").forEach((cell) => { cell.colSpan = narrow.matches ? 4 : 10; });
+  const span = () => all("tr.detail > td").forEach((cell) => { cell.colSpan = narrow.matches ? 4 : 11; });
   narrow.addEventListener("change", span);
   span();
 
