@@ -2,11 +2,12 @@
 # make test  runs the tests but for the slow ones; make slow runs the studies and the fuzzing that take minutes
 # make check formats, lints and types; make bench compares speeds
 # make docs  builds the site, docs/_build/html/index.html
+# make lowest runs quick tests with the oldest dependencies that pyproject.toml allows
 # make pins  pins what is new and what has a new version, see tests/test_pins.py
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test slow check bench pins docs clean
+.PHONY: run test slow check bench pins docs lowest clean
 
 run: .venv/installed
 	$(BIN)/hashbench run --defense cgat --attack noise --attack pgd-hamming
@@ -30,8 +31,11 @@ docs: .venv/installed-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python scripts/check_links.py docs/_build/html
 
+lowest: .venv/installed-dev
+	$(BIN)/python scripts/lowest.py .venv-lowest
+
 clean:
-	rm -rf .venv build dist docs/_build *.egg-info
+	rm -rf .venv .venv-lowest build dist docs/_build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -m venv .venv || { echo "python3 lacks its venv module: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }

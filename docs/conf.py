@@ -39,7 +39,7 @@ nb_execution_show_tb = True
 nb_output_stderr = "remove"  # progress
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # cells run `hashbench`
 os.environ["OMP_NUM_THREADS"] = "1"  # the number of threads affects the last digits
-os.environ["COLUMNS"] = "110"  # of tables that a command prints
+os.environ["COLUMNS"] = "118"  # of tables that a command prints
 # A command's output comes in pieces that end anywhere; the client joins them, and does so only if told.
 NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
 myst_enable_extensions = ["colon_fence"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from gather_changelog import gather
+from lowest import AS_THEY_ARE, QUICK, lowest, requirements
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,3 +56,14 @@ def test_the_fragments_of_today_can_be_gathered(tmp_path: Path) -> None:
     gather(tmp_path, "9.9.9", "2030-01-01")
     gathered = (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")
     assert gathered.count("\n- ") >= len(list((ROOT / "changelog.d").iterdir()))
+
+
+def test_each_dependency_has_a_lower_bound_that_the_quick_tests_can_be_run_with() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split("[>=]", text)[0] for text in project["dependencies"]}
+    pinned = dict(text.split("==") for text in requirements())
+    assert names - pinned.keys() == set(AS_THEY_ARE)
+    assert pinned["numpy"] == re.search(r'"numpy>=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1]  # type: ignore[index]
+    with pytest.raises(ValueError, match="write click>=VERSION"):
+        lowest(["click<9"])
+    assert [name for name in QUICK if not (ROOT / name).exists()] == []

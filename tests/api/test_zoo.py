@@ -246,7 +246,7 @@ def test_images_made_elsewhere_lower_a_row_with_credit(board: Path, images: Path
     assert found.problems == []
     assert any(facts.line in note for note in found.notes)
     page = write_page(board.parent, meanings())
-    assert f"{100 * facts.map_broken:.1f} with images of A. Author, 2027" in page.read_text()
+    assert f"→ {100 * facts.map_broken:.1f} by A. Author, 2027" in page.read_text(encoding="utf-8")
     assert check_page(board.parent).problems == []
     record = json.loads((board / name).read_text())
     (board / name).write_text(json.dumps({**record, "map_broken": 0.01}))

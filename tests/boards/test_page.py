@@ -96,11 +96,11 @@ def test_what_others_lowered_stands_in_its_row_with_credit_and_points(tmp_path: 
     plain = write_page(tmp_path).read_text()
     break_row(folder, "weaker", map_broken=0.61, by=SCRIPT)
     text = write_page(tmp_path).read_text()
-    assert "61.0 with images of &lt;script&gt;" in text
+    assert "seed 1: 62.0 → 61.0 by &lt;script&gt;" in text
     break_row(folder, "stronger")
     break_row(folder, "of-another-model", model_digest="f" * 16, by="Nobody")
     text = write_page(tmp_path).read_text()
-    assert text.count("55.4 with images of A. Author, 2027, 1 more") == 1
+    assert text.count("seed 1: 62.0 → 55.4 by A. Author, 2027; 1 more") == 1
     cells = [">A. Author, 2027</th>", ">1</td>", ">62.0</td>", ">55.4</td>", ">-6.6</td>", ">12 of 30</td>"]
     assert "<td".join(cells) in text
     assert "<td>1</td><td>62.0</td><td>61.0</td><td>-1.0</td><td>12 of 30</td>" in text

@@ -104,7 +104,16 @@ def _draw(axes: Axes, one: _Bracket, place: int, chance: float) -> None:
         if bounds:
             axes.plot(bounds, [place, place], color=INK, linewidth=0.8, zorder=3)
     axes.plot([one.worst], [place], marker="o", color=INK, markersize=4, zorder=4)
-    axes.plot([one.clean], [place], marker="D", markerfacecolor="white", markeredgecolor=INK, markersize=3.6, zorder=4)
+    axes.plot(
+        [one.clean],
+        [place],
+        marker="D",
+        markerfacecolor="white",
+        markeredgecolor=INK,
+        markersize=3.6,
+        zorder=4,
+        clip_on=False,
+    )
     _write(axes, place, ["-" if level is None else f"{level:.1f}" for level in (one.certified, one.worst, one.clean)])
 
 
