@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -41,7 +42,12 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 os.environ["OMP_NUM_THREADS"] = "1"  # the number of threads affects the last digits
 os.environ["COLUMNS"] = "118"  # of tables that a command prints
 # A command's output comes in pieces that end anywhere; the client joins them, and does so only if told.
-NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
+NotebookClient.__init__ = partialmethod(
+    NotebookClient.__init__,
+    coalesce_streams=True,
+    extra_arguments=["--log-level=40"],  # errors of the kernel only
+)
+logging.getLogger("traitlets").setLevel(logging.WARNING)  # the client says which kernel it starts
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 myst_url_schemes = {"http": None, "https": None, "page": "{{path}}"}

@@ -46,7 +46,9 @@ def draw_evaluation(title: str, bars: Sequence[Bar], chance: float, path: Path |
             end = 100 * max(value, bounds[1] if bounds else value)
             axes.text(end + 1.2, place, f"{100 * value:.1f}", va="center", fontsize=7)
         axes.axvline(100 * chance, **CHANCE)
-        axes.text(100 * chance + 1, -0.55, f"chance {100 * chance:.1f}", fontsize=6, ha="left", va="bottom", color="0.35")
+        axes.text(
+            100 * chance + 1, -0.55, f"chance {100 * chance:.1f}", fontsize=6, ha="left", va="bottom", color="0.35"
+        )
         axes.set_yticks(range(len(bars)), names)
         axes.set_ylim(len(bars) - 0.5, -0.9)
         axes.set_xlim(0, 108)
