@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not chromium.PROGRAM, reason="there is no Chromi
 
 WIDTHS = pytest.mark.parametrize("width", [1400, 390])
 ROWS = "[...document.querySelectorAll('tr.row:not([hidden])')].filter(row => row.offsetParent)"
-NAMES = f"{ROWS}.map(row => row.querySelector('.open').firstChild.data.trim())"
+NAMES = f"{ROWS}.map(row => row.querySelector('th').dataset.value)"
 FOCUS = "document.activeElement"
 
 
