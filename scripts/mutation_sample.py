@@ -1,8 +1,11 @@
 #!/usr/bin/env python
-"""Change random lines that some test runs, one at a time, and count how many changes make a test fail.
+"""Change random lines of functions that some test runs, one at a time, and count how many changes make a test fail.
 
-A change moves a number, turns an operator or a comparison, negates a condition, or drops a statement. The tests that
-ran the line, by a record that is made first, are run on a copy of the tree; one that fails has noticed.
+A change moves a number, turns an operator or a comparison, negates a condition, or drops a statement. All tests are
+collected once, and run in forks of that process: at first each file of tests, to note which test runs which line and
+how long it takes; then, for each change, tests that ran the line, the quickest first, until one fails. A fork runs the
+changed code, and so do the processes that it starts, which read the changed file in a copy of the tree. What was noted
+and found is kept in a folder: the same command goes on where it was stopped.
 
 Example: scripts/mutation_sample.py --count 100 --seed 0
 """
@@ -10,39 +13,119 @@ Example: scripts/mutation_sample.py --count 100 --seed 0
 from __future__ import annotations
 
 import argparse
-import ast
-import copy
+import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
-from coverage import CoverageData
+import pytest
+from changes import Change, change_of, put_into_functions
+from chosen_tests import Outcomes, apart, quickest, tests_by_line
 
 ROOT = Path(__file__).parents[1]
-SWAPS: dict[type, type] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
-}  # fmt: skip
-SLOWEST = 180  # seconds that the tests of one change may take; a change that hangs has been noticed
-LEFT_OUT = ("bench", "browser", "wheel", "cluster", "killed_runs")  # parts of names of tests that are not run
+LEFT_OUT = ("benchmarks", "fuzz", "browser", "wheel", "cluster", "killed_runs", "stopped")  # in paths of test files
+HUNG = "hung"
+SLOW_MACHINE = 30  # a test may take so many times its work before it is said to hang
 
 
 @dataclass(frozen=True)
-class Change:
-    """One changed piece of a file: its place in the text, and what stands there instead."""
+class Result:
+    """What became of a change: the test that failed first, "" if none did, `HUNG` if they did not end in time."""
 
-    path: Path
-    line: int
-    start: int
-    end: int
-    text: str
+    place: str
+    old: str
+    new: str
+    noticed_by: str
+    tests_run: int
+    tests_there: int
+
+
+class Sample:
+    """A plugin that, instead of running the collected tests once, records and samples with them."""
+
+    def __init__(self, words: argparse.Namespace, outcomes: Outcomes, tree: Path) -> None:
+        self.words, self.outcomes, self.tree = words, outcomes, tree
+        self.folder = tree.parent
+        self.results = self.folder / f"seed{words.seed}.jsonl"
+        self.screen = os.fdopen(os.dup(2), "w", buffering=1)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Record, sample, report."""
+        items = {item.nodeid: item for item in session.items}
+        if not self.words.again:
+            self.record(items)
+        tests, seconds = tests_by_line(self.folder / "record", self.tree)
+        print(f"{len(tests)} lines are run by {len(seconds)} of {len(items)} tests", file=self.screen)
+        changes = list(islice(self.drawn(list(tests)), self.words.count))
+        done = {result.place: result for result in read(self.results)}
+        for number, change in enumerate(changes, 1):
+            there = tests[change.path, change.line]
+            if self.words.again:
+                chosen = [name for name in items if name.startswith(tuple(self.words.again))]
+                wanted = change.place in done and not done[change.place].noticed_by
+            else:
+                chosen, wanted = quickest(there & items.keys(), seconds, self.words.most), change.place not in done
+            if wanted:
+                most = 300 + SLOW_MACHINE * sum(seconds.get(name, 2) for name in chosen)
+                by = self.noticed_by(change, [items[name] for name in chosen], most)
+                result = Result(change.place, change.old, change.new, by, len(chosen), len(there))
+                with self.results.open("a") as file:
+                    file.write(json.dumps(asdict(result)) + "\n")
+                print(f"{number} {change.place}: {change.old} -> {change.new}: {by or 'SURVIVED'}", file=self.screen)
+        report(self.results, {change.place for change in changes}, self.screen)
+        return True
+
+    def record(self, items: dict[str, pytest.Item]) -> None:
+        """Run files of tests that were not run yet, and note what they run."""
+        by_file: dict[str, list[pytest.Item]] = defaultdict(list)
+        for name, item in items.items():
+            by_file[name.partition("::")[0]].append(item)
+        folder = self.folder / "record"
+        folder.mkdir(exist_ok=True)
+        for name in sorted(by_file, key=lambda name: (name.split("/")[1] in ("api", "cli", "faults"), name)):
+            kept = folder / name.replace("/", "-").removesuffix(".py")
+            if not kept.with_suffix(".json").exists():
+                most = SLOW_MACHINE * (self.words.record + 20)
+                code = apart(partial(self.outcomes.record, by_file[name], self.tree, kept, self.words.record), most)
+                print(f"recorded {name}: {code}", file=self.screen)
+
+    def drawn(self, places: Collection[tuple[str, int]]) -> Iterator[Change]:
+        """Changes of lines in a random order."""
+        for path, line in random.Random(self.words.seed).sample(sorted(places), len(places)):
+            change = change_of(self.tree, path, line, random.Random(f"{self.words.seed} {path}:{line}"))
+            if change:
+                yield change
+
+    def noticed_by(self, change: Change, items: Sequence[pytest.Item], most: float) -> str:
+        """The first test that fails with a change, "" if none does; the tree is as before afterwards."""
+        path, noted = self.tree / change.path, self.folder / "failed"
+        before, when = path.read_bytes(), path.stat()
+        noted.unlink(missing_ok=True)
+
+        def changed() -> None:
+            put_into_functions(self.tree, change)
+            path.write_bytes(change.applied(before))
+            self.outcomes.until_one_fails(items, noted)
+
+        try:
+            code = apart(changed, most)
+        finally:
+            path.write_bytes(before)
+            os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))  # bytecode of the change is never taken for this
+        if code is None:
+            return HUNG
+        return noted.read_text() if noted.exists() else f"exit status {code}" if code else ""
 
 
 def main() -> None:
@@ -50,115 +133,62 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100, help="changes")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--record", type=Path, default=ROOT / ".coverage", help="made first if it is not there")
+    parser.add_argument("--record", type=float, default=60, metavar="SECONDS", help="of each file of tests to record")
+    parser.add_argument("--most", type=float, default=60, metavar="SECONDS", help="of tests that a change may take")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "mutations", help="folder of what was found")
+    parser.add_argument("--again", nargs="+", default=[], metavar="TEST", help="try survivors on these tests instead")
     words = parser.parse_args()
-    if not words.record.exists():
-        record(words.record)
-    tests = tests_by_line(words.record)
-    drawn = random.Random(words.seed).sample(sorted(tests), len(tests))
-    changes = (change for place in drawn for change in one_change(*place, random.Random(f"{words.seed} {place}")))
-    noticed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        tree = copied_tree(Path(folder))
-        for number, change in enumerate(changes, 1):
-            seen = is_noticed(change, tests[change.path, change.line], tree)
-            noticed += seen
-            old = change.path.read_text(encoding="utf-8")[change.start : change.end].splitlines()[0]
-            place = f"{change.path.relative_to(ROOT)}:{change.line}"
-            print(f"{number} {'noticed' if seen else 'SURVIVED'} {place}: {old} -> {change.text}", flush=True)
-            if number == words.count:
-                break
-    print(f"{noticed} of {words.count} noticed, seed {words.seed}")
+    tree = copied_tree(words.work.resolve() / "tree", tests_anew=bool(words.again))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup and & leave these ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.chdir(tree)
+    os.environ["PYTHONPATH"] = sys.path[0] = str(tree)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # to compile all files for each process would take seconds
+    sys.dont_write_bytecode = False
+    outcomes = Outcomes()
+    plugins = [outcomes, Sample(words, outcomes, tree)]
+    with (tree.parent / "log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    sys.argv = sys.argv[:1]
+    files = {name.partition("::")[0] for name in words.again} or test_files(tree)
+    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sorted(files)], plugins=plugins))
 
 
-def record(path: Path) -> None:
-    """Run the suite once and note which test runs which line."""
-    ignored = " and ".join(f"not {name}" for name in LEFT_OUT)
-    command = ["-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-k", ignored, "--cov", "hashbench",
-               "--cov-context", "test", "--cov-report", ""]  # fmt: skip
-    subprocess.run([sys.executable, *command], cwd=ROOT, env={**os.environ, "COVERAGE_FILE": str(path)}, check=False)
-
-
-def tests_by_line(path: Path) -> dict[tuple[Path, int], list[str]]:
-    """The tests that run each line, by file and line; lines that only imports run are left out."""
-    data = CoverageData(str(path))
-    data.read()
-    found: dict[tuple[Path, int], list[str]] = {}
-    for name in data.measured_files():
-        for line, contexts in data.contexts_by_lineno(name).items():
-            tests = sorted({context.partition("|")[0] for context in contexts if context})
-            if tests:
-                found[Path(name).resolve(), line] = tests
-    return found
-
-
-def one_change(path: Path, line: int, draw: random.Random) -> Iterator[Change]:
-    """A random change of a line; none where there is nothing to change."""
-    text = path.read_text(encoding="utf-8")
-    starts = [0]
-    for row in text.encode().splitlines(keepends=True):
-        starts.append(starts[-1] + len(row.decode()))
-    candidates = []
-    for node in ast.walk(ast.parse(text)):
-        if getattr(node, "lineno", None) != line:
-            continue
-        for mutant in mutants(node):
-            place = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-            candidates.append((place, ast.unparse(mutant)))
-    if candidates:
-        (first, left, last, right), new = draw.choice(candidates)
-        yield Change(path, line, starts[first - 1] + left, starts[last - 1] + right, new)
-
-
-def mutants(node: ast.AST) -> Iterator[ast.AST]:
-    """The changed forms of a node."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield ast.Constant(not node.value)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        yield ast.Constant(node.value + 1)
-    elif isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in SWAPS:
-        mutant = copy.deepcopy(node)
-        mutant.op = SWAPS[type(node.op)]()
-        yield mutant
-    elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-        other = copy.deepcopy(node)
-        other.ops[0] = SWAPS[type(node.ops[0])]()
-        yield other
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
-        yield node.operand
-    elif isinstance(node, ast.IfExp):
-        yield ast.IfExp(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
-    elif isinstance(node, ast.AugAssign) or (
-        isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant | ast.Yield)
-    ):
-        yield ast.Pass()
-
-
-def copied_tree(folder: Path) -> Path:
-    """A copy of the tracked files, links as links."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if not name.startswith("leaderboards/"):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target, follow_symlinks=False)
+def copied_tree(folder: Path, *, tests_anew: bool) -> Path:
+    """A copy of the files that git knows or would add, links as links; one that is there keeps all but its tests."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+                            capture_output=True, check=True, text=True).stdout.split("\0")  # fmt: skip
+    fresh = not folder.exists()
+    for name in filter(None, listed):
+        if fresh or (tests_anew and name.startswith("tests/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     return folder
 
 
-def is_noticed(change: Change, tests: list[str], tree: Path) -> bool:
-    """Whether a test fails on the tree with a change; the tree is as before afterwards."""
-    path = tree / change.path.relative_to(ROOT)
-    before = path.read_text(encoding="utf-8")
-    path.write_text(before[: change.start] + change.text + before[change.end :], encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=SLOWEST, check=False)
-        return done.returncode != 0
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        path.write_text(before, encoding="utf-8")
+def test_files(tree: Path) -> list[str]:
+    """The files of tests, by their paths from the root."""
+    names = [str(path.relative_to(tree)) for path in (tree / "tests").rglob("test_*.py")]
+    return [name for name in names if not any(part in name for part in LEFT_OUT)]
+
+
+def read(results: Path) -> list[Result]:
+    """What was found so far; of a change that was tried again, the last counts."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return list({result.place: result for result in (Result(**json.loads(line)) for line in lines)}.values())
+
+
+def report(results: Path, places: Collection[str], screen: TextIO) -> None:
+    """Print each survivor, and how many changes were noticed."""
+    found = [result for result in read(results) if result.place in places]
+    for result in found:
+        if result.noticed_by in ("", HUNG):
+            tests = f"{result.tests_run} of {result.tests_there} tests"
+            print(
+                f"{result.noticed_by or 'survived'} {result.place}: {result.old} -> {result.new} ({tests})", file=screen
+            )
+    print(f"{sum(bool(result.noticed_by) for result in found)} of {len(found)} noticed", file=screen)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import graphlib
+import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hashbench import errors
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hashbench"
@@ -161,3 +166,44 @@ def test_all_that_is_public_says_what_it_is() -> None:
         silent += [f"{module}.{node.name}" for node in public if not ast.get_docstring(node)]
         silent += [f"{module}.{owner.name}.{node.name}" for owner, node in methods if not ast.get_docstring(node)]
     assert [name for name in silent if not name.endswith((".forward", ".backward"))] == []
+
+
+def raised(node: ast.AST, caught: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The names of errors that leave a function by its own `raise`, not by those of functions inside of it."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        handlers = node.handlers if isinstance(node, ast.Try) and child in node.body else []
+        types = [name.id for one in handlers if one.type for name in ast.walk(one.type) if isinstance(name, ast.Name)]
+        inside = caught.union(types)
+        if isinstance(child, ast.Raise) and child.exc:
+            name = ast.unparse(child.exc.func if isinstance(child.exc, ast.Call) else child.exc)
+            if name not in inside:
+                yield name
+        yield from raised(child, inside)
+
+
+def names_error(text: str, name: str) -> bool:
+    """Whether a docstring names an error or a class above it; a value that is raised needs a section `Raises:`."""
+    known = {**vars(builtins), **vars(errors)}.get(name)
+    above = [one.__name__ for one in known.__mro__[:-3]] if isinstance(known, type) else [name]  # without Exception
+    text = re.sub(r"(?m)^\s*(>>>|\.\.\.) .*", "", text)
+    return any(re.search(rf"\b{one}\b", text) for one in above) or (name.islower() and "Raises:" in text)
+
+
+def test_what_raises_says_which_errors() -> None:
+    """Functions of the command line are left out: their docstrings are help, and each error ends in one line."""
+    silent, found = [], 0
+    for module, tree in TREES.items():
+        classes = [one for one in tree.body if isinstance(one, ast.ClassDef) and not one.name.startswith("_")]
+        owned = [(ast.get_docstring(one) or "", node) for one in classes for node in one.body]
+        for above, node in [*(("", node) for node in tree.body), *owned]:
+            made = isinstance(node, ast.FunctionDef) and node.name in ("__init__", "__post_init__")
+            if not isinstance(node, ast.FunctionDef) or (node.name.startswith("_") and not made):
+                continue
+            text = (ast.get_docstring(node) or "") + (above if made else "")
+            names = set() if module.startswith("cli.") else set(raised(node))
+            found += bool(names)
+            silent += [f"{module}.{node.name}: {name}" for name in names if not names_error(text, name)]
+    assert found > 100
+    assert silent == []

@@ -129,6 +129,7 @@ def break_row(
     Raises:
         ThreatViolation: an image leaves the row's budget or [0, 1].
         BadInput: the file has another form, or the row's weights are not to be had.
+        BadParameter: `by` is empty, too long or not plain.
         UnknownName: there is no such row.
 
     >>> import hashbench

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ from hashbench.cli.verify import submit, verify
 from hashbench.cli.workers import spread
 from hashbench.cli.zoo import attack_board, break_
 from hashbench.errors import BadParameter, StoreUnusable
-from hashbench.progress import job
 
 if TYPE_CHECKING:
     from hashbench.api.measure import MeasuredBoard
@@ -148,6 +146,7 @@ def _show(
     """Print and write leaderboards."""
     from hashbench.boards import probe_tables
     from hashbench.boards.terminal import print_lines, print_matrix, shown_progress
+    from hashbench.progress import job
 
     for board in boards:
         print_matrix(board.leaderboard, board.ranking)
@@ -159,6 +158,8 @@ def _show(
 
 def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
     """The runs that the options ask for: one, or those of a suite with the other options applied."""
+    from dataclasses import replace
+
     from hashbench.running.request import Request
     from hashbench.running.suite import read_suite
 

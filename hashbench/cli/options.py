@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,6 +51,8 @@ def tell(line: str) -> None:
 
 def print_document(document: Any) -> None:
     """Print one JSON document; numbers that are NaN become null, paths become texts."""
+    import json
+
     click.echo(json.dumps(_as_json(document), indent=2, allow_nan=False))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +61,7 @@ def verify(
 
     for path in plugins:
         entries.load_plugin(path)
-    seed = secrets.randbelow(1 << 32) if seed is None else seed
+    seed = int.from_bytes(os.urandom(4)) if seed is None else seed
     allowed = Allowed(allow_files, allow_work)
 
     def look(folder: Path) -> Findings:
@@ -175,6 +173,8 @@ def _rerun(
     folder: Path, found: Findings, store: Path, count: int, seed: int, device: str, allowed: Allowed
 ) -> list[str]:
     """What differs when queries are attacked again, with the folder's own weights if it has any."""
+    import tempfile
+
     from hashbench.running.runner import choose_device, make_deterministic
     from hashbench.running.store import Store
     from hashbench.verification.rerun import rerun
