@@ -111,7 +111,7 @@ def put_into_functions(root: Path, change: Change) -> None:
     }
     found = 0
     for one in gc.get_objects():
-        if isinstance(one, FunctionType) and Path(one.__code__.co_filename).name == file.name:
+        if type(one) is FunctionType and Path(one.__code__.co_filename).name == file.name:
             code = changed.get((one.__code__.co_qualname, one.__code__.co_firstlineno))
             if code and Path(one.__code__.co_filename).resolve() == file.resolve():
                 one.__code__ = code
