@@ -101,6 +101,7 @@ def put_into_functions(root: Path, change: Change) -> None:
 
     Raises:
         LookupError: no such function is found.
+        ValueError: the function has other free variables than the changed one.
     """
     file = root / change.path
     importlib.import_module(".".join(("hashbench/" + change.path.removeprefix("hashbench/"))[:-3].split("/")))
@@ -114,7 +115,8 @@ def put_into_functions(root: Path, change: Change) -> None:
         if type(one) is FunctionType and Path(one.__code__.co_filename).name == file.name:
             code = changed.get((one.__code__.co_qualname, one.__code__.co_firstlineno))
             if code and Path(one.__code__.co_filename).resolve() == file.resolve():
-                one.__code__ = code
+                # A dropped `super()` leaves no free variable; the function keeps the cell of its own.
+                one.__code__ = code if code.co_freevars else code.replace(co_freevars=one.__code__.co_freevars)
                 found += 1
     if not found:
         raise LookupError(f"no function has {change.place}")

@@ -108,7 +108,7 @@ def tests_by_line(folder: Path, tree: Path) -> tuple[dict[tuple[str, int], set[s
         seconds |= here
         data = CoverageData(str(path.with_suffix("")))
         data.read()
-        for name in data.measured_files():
+        for name in filter(lambda name: name.endswith(".py"), data.measured_files()):  # templates have lines too
             file = str(Path(name).relative_to(tree))
             for line, contexts in data.contexts_by_lineno(name).items():
                 shared = any(context and "::" not in context for context in contexts)

@@ -33,14 +33,20 @@ from changes import Change, change_of, put_into_functions
 from chosen_tests import Outcomes, apart, quickest, tests_by_line
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = ("benchmarks", "fuzz", "browser", "wheel", "cluster", "killed_runs", "stopped")  # in paths of test files
-HUNG = "hung"
+# Parts of paths of test files: these take long, or run in other processes what they test.
+LEFT_OUT = (
+    "benchmarks", "fuzz", "browser", "wheel", "cluster", "killed_runs", "stopped", "clean_room", "tutorial", "disks",
+)  # fmt: skip
+HUNG, NOT_MADE = "hung", "not made"
 SLOW_MACHINE = 30  # a test may take so many times its work before it is said to hang
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a change: the test that failed first, "" if none did, `HUNG` if they did not end in time."""
+    """What became of a change: the test that failed first, "" if none did, `HUNG` if they did not end in time.
+
+    `NOT_MADE`, of a change that can't be put into a function at work, does not count as noticed.
+    """
 
     place: str
     old: str
@@ -73,7 +79,7 @@ class Sample:
             there = tests[change.path, change.line]
             if self.words.again:
                 chosen = [name for name in items if name.startswith(tuple(self.words.again))]
-                wanted = change.place in done and not done[change.place].noticed_by
+                wanted = change.place in done and done[change.place].noticed_by in ("", NOT_MADE)
             else:
                 chosen, wanted = quickest(there & items.keys(), seconds, self.words.most), change.place not in done
             if wanted:
@@ -114,7 +120,11 @@ class Sample:
         noted.unlink(missing_ok=True)
 
         def changed() -> None:
-            put_into_functions(self.tree, change)
+            try:
+                put_into_functions(self.tree, change)
+            except (LookupError, ValueError, SyntaxError):
+                noted.write_text(NOT_MADE)
+                return
             path.write_bytes(change.applied(before))
             self.outcomes.until_one_fails(items, noted)
 
@@ -183,12 +193,12 @@ def report(results: Path, places: Collection[str], screen: TextIO) -> None:
     """Print each survivor, and how many changes were noticed."""
     found = [result for result in read(results) if result.place in places]
     for result in found:
-        if result.noticed_by in ("", HUNG):
+        if result.noticed_by in ("", HUNG, NOT_MADE):
             tests = f"{result.tests_run} of {result.tests_there} tests"
             print(
                 f"{result.noticed_by or 'survived'} {result.place}: {result.old} -> {result.new} ({tests})", file=screen
             )
-    print(f"{sum(bool(result.noticed_by) for result in found)} of {len(found)} noticed", file=screen)
+    print(f"{sum(result.noticed_by not in ('', NOT_MADE) for result in found)} of {len(found)} noticed", file=screen)
 
 
 if __name__ == "__main__":

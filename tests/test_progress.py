@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from hashbench.api.progress import progress_shown
 from hashbench.progress import LogLines, Relay, job, relayed, shown_on, track, waiting
 
 
@@ -99,3 +100,13 @@ def _work(show: object) -> None:
     assert callable(show)
     with shown_on(Relay(show)), job("a cell", step=True):
         list(track(range(3), "batches"))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_script_shows_progress_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    with progress_shown():
+        list(track(range(3), "cells"))
+    assert bool(capsys.readouterr().err) == terminal

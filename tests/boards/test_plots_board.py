@@ -48,6 +48,8 @@ def test_the_numbers_drawn_are_those_of_the_tables(tmp_path: Path) -> None:
     points = [tuple(np.asarray(line.get_xydata())[0]) for line in tradeoff.axes[0].lines]
     assert (80.0, 41.0) in points
     assert len(recall.axes) == 2
+    assert [bool(axes.get_legend()) for axes in recall.axes] == [False, True], "names stand on the right"
+    assert not curve.axes[0].get_xticks(minor=True).size, "a tick is a budget that was measured"
     for line in recall.axes[0].lines[: len(DEFENSES)]:
         assert np.asarray(line.get_xydata())[-1] == pytest.approx((100, 20)), "the last radius finds everything"
 

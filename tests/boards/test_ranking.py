@@ -103,7 +103,11 @@ def test_what_is_doubtful_or_not_whole_is_not_ranked(capsys: pytest.CaptureFixtu
     assert rows["noisy"].attack_set[0] == "standard-1"
     print_matrix(board, ranking)
     shown = capsys.readouterr().out
-    assert "worst case" in shown
+    noisy, interval = rows["noisy"], rows["noisy"].interval
+    assert noisy.value
+    assert interval
+    worst = f"{100 * noisy.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    assert worst in next(line for line in shown.splitlines() if "noisy" in line)
     assert "not ranked: masked: flagged; zero_gradient: the true worst case may be lower" in shown
     assert "not ranked: lacking: incomplete; has no per-query values under standard" in shown
 

@@ -177,3 +177,11 @@ def test_a_name_stands_once(tmp_path: Path) -> None:
         file.writestr("a.npy", header() + bytes(24))
         file.writestr("a.npy", header() + bytes(24))
     assert "one name" in refusal(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("value", [2, 255])
+def test_a_boolean_is_0_or_1(tmp_path: Path, value: int) -> None:
+    flags = header("'|b1'", "(2,)")
+    path = archive(tmp_path / "a.npz", {"a.npy": flags + bytes([0, 1])})
+    assert read_arrays(path)["a"].tolist() == [False, True]
+    assert "not bool values" in refusal(archive(path, {"a.npy": flags + bytes([1, value])}))
