@@ -52,6 +52,7 @@ def test_rows_stand_in_the_order_of_the_worst_case_with_short_names(tmp_path: Pa
     assert LOW not in words
     assert "Parameters: mine_2 weight=3." in drawn
     assert "t-MAP (%), less is better" in drawn
+    assert words.count("chance 10.0") == 1, "on the scale of mAP"
     assert (tmp_path / "matrix.pdf").read_bytes().startswith(b"%PDF-")
     assert not (tmp_path / "matrix.png").exists()
 

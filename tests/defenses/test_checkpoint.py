@@ -16,7 +16,7 @@ from toys import small_model
 from hashbench.backbones.torchvision_models import IMAGENET, hash_network
 from hashbench.defenses.checkpoint import restored
 from hashbench.errors import BadInput, BadParameter
-from hashbench.models.foreign_weights import torchvision_names
+from hashbench.models.foreign_weights import pools_without_relu, torchvision_names
 from hashbench.models.model import HashModel
 from hashbench.registry.entries import defenses
 from hashbench.registry.spec import Spec
@@ -196,3 +196,15 @@ def test_the_content_of_the_file_is_part_of_the_cell(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         labels.append(defenses.choose(Spec("checkpoint", {"file": str(tmp_path / name)})).label)
     assert labels[0] == labels[1] != labels[2]
+
+
+@pytest.mark.parametrize(
+    ("names", "published"),
+    [
+        (("module.features.denseblock1.denselayer1.norm.1.weight", "module.hash_layer.weight"), True),
+        (("features.denseblock1.denselayer1.norm1.weight", "classifier.weight"), False),  # of torchvision
+        (("feature_layers.0.weight", "hash_layer.weight"), False),  # a published ResNet
+    ],
+)
+def test_only_the_published_densenet_omits_a_relu(names: tuple[str, ...], published: bool) -> None:
+    assert pools_without_relu({name: torch.ones(1) for name in names}) == published
