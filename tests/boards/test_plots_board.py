@@ -106,6 +106,8 @@ def test_no_line_goes_through_the_label_of_the_chance_level(tmp_path: Path) -> N
     (upright,) = [start[0] for start, end in ends if start[0] == end[0]]
     box = label.get_window_extent()
     assert not box.x0 <= axes.transData.transform((upright, 0))[0] <= box.x1
+    assert axes.bbox.x0 <= box.x0
+    assert box.x1 <= axes.bbox.x1
 
 
 def test_marks_do_not_depend_on_the_order_and_differ_in_shape() -> None:
