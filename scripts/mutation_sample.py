@@ -38,6 +38,7 @@ LEFT_OUT = (
     "benchmarks", "fuzz", "browser", "wheel", "cluster", "killed_runs", "stopped", "clean_room", "tutorial", "disks",
 )  # fmt: skip
 HUNG, NOT_MADE = "hung", "not made"
+KEPT = ".kept"  # the ending of a file as it was before a change
 SLOW_MACHINE = 30  # a test may take so many times its work before it is said to hang
 
 
@@ -116,8 +117,9 @@ class Sample:
     def noticed_by(self, change: Change, items: Sequence[pytest.Item], most: float) -> str:
         """The first test that fails with a change, "" if none does; the tree is as before afterwards."""
         path, noted = self.tree / change.path, self.folder / "failed"
-        before, when = path.read_bytes(), path.stat()
+        kept = path.with_suffix(KEPT)
         noted.unlink(missing_ok=True)
+        shutil.copy2(path, kept)  # with its time, so that bytecode of the change is never taken for it
 
         def changed() -> None:
             try:
@@ -125,14 +127,13 @@ class Sample:
             except (LookupError, ValueError, SyntaxError):
                 noted.write_text(NOT_MADE)
                 return
-            path.write_bytes(change.applied(before))
+            path.write_bytes(change.applied(kept.read_bytes()))
             self.outcomes.until_one_fails(items, noted)
 
         try:
             code = apart(changed, most)
         finally:
-            path.write_bytes(before)
-            os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))  # bytecode of the change is never taken for this
+            kept.replace(path)
         if code is None:
             return HUNG
         return noted.read_text() if noted.exists() else f"exit status {code}" if code else ""
@@ -170,6 +171,8 @@ def copied_tree(folder: Path, *, tests_anew: bool) -> Path:
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
                             capture_output=True, check=True, text=True).stdout.split("\0")  # fmt: skip
     fresh = not folder.exists()
+    for kept in folder.rglob(f"*{KEPT}"):  # stopped amid a change
+        kept.replace(kept.with_suffix(".py"))
     for name in filter(None, listed):
         if fresh or (tests_anew and name.startswith("tests/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

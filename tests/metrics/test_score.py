@@ -41,7 +41,7 @@ def test_takes_arrays_tensors_booleans_and_real_values(arrays: dict[str, Any]) -
 
 
 def test_a_constant_code_scores_exactly_chance(arrays: dict[str, Any]) -> None:
-    for at in (None, 7):
+    for at in (None, 1, 7):
         constant = {name: np.ones_like(arrays[name]) for name in ("query_codes", "database_codes")}
         found = hashbench.retrieval(**(arrays | constant), at=at)
         assert found.map == found.chance_map
