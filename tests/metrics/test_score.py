@@ -64,7 +64,7 @@ def test_queries_without_relevant_items_are_left_out_and_counted(arrays: dict[st
         ({"query_codes": np.ones((10, 8))}, "query_codes has 8 bits, database_codes has 16"),
         ({"query_labels": np.ones((9, 4))}, "query_codes has 10 rows, query_labels has 9"),
         ({"database_labels": np.ones((49, 4))}, "database_codes has 50 rows, database_labels has 49"),
-        ({"query_labels": np.ones((10, 3))}, "classes"),
+        ({"query_labels": np.ones((10, 3))}, "query_labels has 3 classes, database_labels has 4"),
         ({"query_labels": np.full((10, 4), 0.5)}, "query_labels holds 0.5"),
         ({"query_labels": np.arange(10)}, r"query_labels has shape \[10\]"),
         ({"query_codes": np.full((10, 16), np.nan)}, "query_codes holds NaN"),
