@@ -115,8 +115,7 @@ def put_into_functions(root: Path, change: Change) -> None:
         if type(one) is FunctionType and Path(one.__code__.co_filename).name == file.name:
             code = changed.get((one.__code__.co_qualname, one.__code__.co_firstlineno))
             if code and Path(one.__code__.co_filename).resolve() == file.resolve():
-                # A dropped `super()` leaves no free variable; the function keeps the cell of its own.
-                one.__code__ = code if code.co_freevars else code.replace(co_freevars=one.__code__.co_freevars)
+                one.__code__ = code
                 found += 1
     if not found:
         raise LookupError(f"no function has {change.place}")
