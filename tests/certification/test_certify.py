@@ -149,3 +149,26 @@ def test_a_multi_label_database_is_certified_too() -> None:
     labels = random_images(8, seed=9).labels
     found = of_toy(victim, replace(queries, labels=labels), 0.005)
     assert ((found.precision > 0) & (found.precision <= 1)).all()
+
+
+def test_a_model_that_hides_its_gradients_has_the_certificate_of_the_model_behind(toy: tuple[Victim, Queries]) -> None:
+    """A tanh without gradients stops the attack, and gains nothing where only signs of logits count."""
+    victim, queries = toy
+    eps, hidden = 0.06, copy.deepcopy(victim.model)
+    last = next(layer for layer in reversed(list(hidden.modules())) if isinstance(layer, torch.nn.Linear))
+    with torch.no_grad():
+        last.weight *= 1e4
+        last.bias *= 1e4
+    gallery = victim.gallery.codes, victim.gallery.labels
+    choice = attacks.choose(Spec("pgd-hamming"))
+    attacked = {}
+    for model in (victim.model, hidden):
+        torch.manual_seed(0)
+        crafted = choice.call(replace(victim, model=model), Threat(eps))(queries)
+        attacked[model] = precisions(model, crafted[None], queries.labels, gallery).expected.mean()
+    clean = precisions(hidden, queries.images[None], queries.labels, gallery).expected.mean()
+    shown, behind = (of_toy(replace(victim, model=model), queries, eps) for model in (hidden, victim.model))
+    np.testing.assert_allclose(shown.precision, behind.precision, atol=1e-9)
+    assert attacked[victim.model] < clean - 0.08  # what hiding prevents
+    assert attacked[hidden] > clean - 0.03
+    assert shown.map <= attacked[victim.model]
