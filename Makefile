@@ -4,10 +4,11 @@
 # make docs  builds the site, docs/_build/html/index.html
 # make lowest runs quick tests with the oldest dependencies that pyproject.toml allows
 # make pins  pins what is new and what has a new version, see tests/test_pins.py
+# make lock  names the newest packages, with their hashes, for CI, which installs them by make locked
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test slow check bench pins docs lowest clean
+.PHONY: run test slow check bench pins docs lowest locked lock clean
 
 run: .venv/installed
 	$(BIN)/hashbench run --defense cgat --attack noise --attack pgd-hamming
@@ -33,6 +34,18 @@ docs: .venv/installed-docs
 
 lowest: .venv/installed-dev
 	$(BIN)/python scripts/lowest.py .venv-lowest
+
+# For an empty .venv of Python 3.11 on Linux x86-64.
+locked: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch .venv/installed .venv/installed-dev .venv/installed-docs
+
+lock: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --upgrade --generate-hashes --no-annotate \
+	  --python-version 3.11.7 --python-platform x86_64-manylinux_2_28 --quiet --custom-compile-command 'make lock' \
+	  --output-file .ci/lock.txt
 
 clean:
 	rm -rf .venv .venv-lowest build dist docs/_build *.egg-info

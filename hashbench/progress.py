@@ -16,8 +16,8 @@ EVERY = 50  # seconds after which a log says that something still runs: at least
 FOUND = 0.05  # seconds; a step that takes less was found in the store, and says nothing about the time left
 
 
-class Meter(Protocol):
-    """Shows how far named loops have got, and which jobs begin and end."""
+class LoopMeter(Protocol):
+    """Shows how far named loops have got."""
 
     def begin(self, name: str, total: int | None) -> int:
         """Show a new loop of `total` steps, or a wait, which has none; returns its handle."""
@@ -28,6 +28,10 @@ class Meter(Protocol):
     def end(self, handle: int) -> None:
         """Remove a loop."""
 
+
+class JobMeter(Protocol):
+    """Shows which jobs begin and end."""
+
     def started(self, name: str) -> None:
         """Show that a job begins: a training, a cell, a probe."""
 
@@ -35,23 +39,25 @@ class Meter(Protocol):
         """Show that a job has ended; one that is a step ends a step of the outermost loop."""
 
 
-_meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
+_loops: ContextVar[LoopMeter | None] = ContextVar("loops", default=None)
+_jobs: ContextVar[JobMeter | None] = ContextVar("jobs", default=None)
 
 
 @contextmanager
-def shown_on(meter: Meter) -> Iterator[None]:
-    """Show the progress of all loops and jobs inside the block on a meter."""
-    token = _meter.set(meter)
+def shown_on(loops: LoopMeter | None = None, jobs: JobMeter | None = None) -> Iterator[None]:
+    """Show the progress of all loops and of all jobs inside the block on meters; without one, they are not shown."""
+    before = _loops.set(loops), _jobs.set(jobs)
     try:
         yield
     finally:
-        _meter.reset(token)
+        _loops.reset(before[0])
+        _jobs.reset(before[1])
 
 
 @contextmanager
 def waiting(name: str) -> Iterator[None]:
     """Show a name while a block waits for something."""
-    meter = _meter.get()
+    meter = _loops.get()
     handle = meter.begin(name, None) if meter else 0
     try:
         yield
@@ -67,7 +73,7 @@ def job(name: str, *, step: bool = False) -> Iterator[None]:
     Args:
         step: the block is what takes time in one step of the outermost loop.
     """
-    meter = _meter.get()
+    meter = _jobs.get()
     if meter is None:
         yield
         return
@@ -87,7 +93,7 @@ def track(items: Sequence[T], name: str) -> Iterator[T]:
     >>> list(track([3, 1, 2], "an example"))
     [3, 1, 2]
     """
-    meter = _meter.get()
+    meter = _loops.get()
     if meter is None:
         yield from items
         return
@@ -102,19 +108,9 @@ def track(items: Sequence[T], name: str) -> Iterator[T]:
 
 @dataclass
 class Relay:
-    """Hands the jobs of a process on to the meter of another one, by `send`; its loops are not shown there."""
+    """Hands the jobs of a process on to the meter of another one, by `send`."""
 
     send: Callable[[dict[str, Any]], None]
-
-    def begin(self, name: str, total: int | None) -> int:
-        """Nothing: a loop of a worker is not shown."""
-        return 0
-
-    def advance(self, handle: int) -> None:
-        """Nothing."""
-
-    def end(self, handle: int) -> None:
-        """Nothing."""
 
     def started(self, name: str) -> None:
         """Send that a job begins."""
@@ -127,7 +123,7 @@ class Relay:
 
 def relayed() -> Callable[[dict[str, Any]], None]:
     """What takes a `Relay`'s messages, from any thread, and shows them on the meter of here and now."""
-    meter = _meter.get()
+    meter = _jobs.get()
 
     def show(message: dict[str, Any]) -> None:
         if meter is not None and "seconds" in message:

@@ -19,7 +19,8 @@ def test_a_log_tells_what_begins_what_ends_and_how_far_it_is(monkeypatch: pytest
     monkeypatch.setattr("hashbench.progress.time.monotonic", lambda: now[0])
     monkeypatch.setattr("hashbench.progress.time.perf_counter", lambda: now[0])
     lines: list[str] = []
-    with shown_on(LogLines(lines.append)):
+    log = LogLines(lines.append)
+    with shown_on(log, log):
         for cell in track(range(5), "cells"):
             if cell < 2:  # found in the store
                 continue
@@ -44,7 +45,8 @@ def test_a_log_tells_what_begins_what_ends_and_how_far_it_is(monkeypatch: pytest
 
 def test_what_was_all_found_is_said_in_two_lines() -> None:
     lines: list[str] = []
-    with shown_on(LogLines(lines.append)):
+    log = LogLines(lines.append)
+    with shown_on(log, log):
         list(track(range(3), "cells"))
         list(track((), "probes"))
     assert said(lines) == ["cells: 0 of 3", "cells: 3 of 3"]
@@ -54,7 +56,7 @@ def test_while_something_runs_there_is_a_line_now_and_then() -> None:
     lines: list[str] = []
     with (
         LogLines(lines.append, every=0.05) as log,
-        shown_on(log),
+        shown_on(log, log),
         job("training"),
         waiting("another run makes a cell"),
     ):
@@ -70,7 +72,8 @@ def test_while_something_runs_there_is_a_line_now_and_then() -> None:
 
 def test_a_job_that_raises_has_failed_and_one_that_is_interrupted_says_nothing() -> None:
     lines: list[str] = []
-    with shown_on(LogLines(lines.append)):
+    log = LogLines(lines.append)
+    with shown_on(log, log):
         with pytest.raises(ValueError, match="no luck"), job("training", step=True):
             raise ValueError("no luck")
         with pytest.raises(KeyboardInterrupt), job("attack"):
@@ -80,7 +83,8 @@ def test_a_job_that_raises_has_failed_and_one_that_is_interrupted_says_nothing()
 
 def test_jobs_of_a_worker_are_shown_by_the_command_from_any_thread() -> None:
     lines: list[str] = []
-    with shown_on(LogLines(lines.append)):
+    log = LogLines(lines.append)
+    with shown_on(log, log):
         show = relayed()
         for _ in track(range(2), "cells"):
             worker = threading.Thread(target=_work, args=(show,))
@@ -91,14 +95,15 @@ def test_jobs_of_a_worker_are_shown_by_the_command_from_any_thread() -> None:
     ]  # fmt: skip
     relayed()({"name": "a cell"})  # where nothing is shown
     lines.clear()
-    with shown_on(LogLines(lines.append)):
+    log = LogLines(lines.append)
+    with shown_on(log, log):
         relayed()({"name": "a cell", "worker": "added on the way"})
     assert said(lines) == ["start: a cell"]
 
 
 def _work(show: object) -> None:
     assert callable(show)
-    with shown_on(Relay(show)), job("a cell", step=True):
+    with shown_on(jobs=Relay(show)), job("a cell", step=True):
         list(track(range(3), "batches"))
 
 

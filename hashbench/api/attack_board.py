@@ -191,7 +191,7 @@ def _base(result: Result, load: Load) -> Cell:
 
 
 def _loaded(base: Cell, result: Result, runner: Runner) -> DefendedModel:
-    model = load_defended(base, result.numbers, runner.victims)
+    model = load_defended(base, result.numbers, runner.victims, "name a store that has it by --models")
     names = ("train_forwards", "train_backwards", "model_digest", "codes_digest")
     return replace(model, facts={name: result.numbers.get(name, "") for name in names})
 

@@ -47,12 +47,6 @@ class NotebookBars:
         del self.loops[handle]
         self._draw(at_once=not self.loops)
 
-    def started(self, name: str) -> None:
-        """Nothing: the bars inside a job say what runs."""
-
-    def finished(self, name: str, seconds: float, *, step: bool, failed: bool) -> None:
-        """Nothing."""
-
     def _draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if not at_once and now - self.shown_at < PAUSE:

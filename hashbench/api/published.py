@@ -105,7 +105,7 @@ def published_model(
                 f"{result.identity['defense']}, seed {result.identity['seed']}: its weights are not in {folder / ZOO}; "
                 "name a store that has them, or write them with 'hashbench report --keep-models'"
             )
-        yield cell, load_defended(cell, result.numbers, victims), victims.split(cell)
+        yield cell, load_defended(cell, result.numbers, victims, "name a store that has it"), victims.split(cell)
 
 
 def break_row(

@@ -13,6 +13,7 @@ from hashbench.errors import BadParameter, MissingData
 from hashbench.models.layers import Channels, Normalise, last_linear
 from hashbench.models.weight_files import load_strictly, read_tensors
 from hashbench.registry.decorators import backbone
+from hashbench.registry.downloads import check_download
 from hashbench.registry.parameters import ContentFile
 from hashbench.registry.protocols import Backbone
 
@@ -95,11 +96,12 @@ def imagenet_file(name: str) -> Path:
     It holds torchvision's first version, which the papers used, even if there is a newer one.
 
     Raises:
-        MissingData: it can't be downloaded; the message says which file to put where.
+        MissingData: it can't be downloaded, or must not be; the message says which file to put where.
     """
     url, path = imagenet_place(name)
     if path.is_file():
         return path
+    check_download(f"the file of {name}'s ImageNet weights", f"put {url} at {path}")
     checked = re.search(r"-([a-f0-9]{8,})\.", path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from hashbench.boards.evidence_files import BrokenRow, read_breaks
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_boards
 from hashbench.boards.leaderboard import file_name
 from hashbench.boards.pairing import row_command
+from hashbench.boards.ranking import RANKED
 from hashbench.boards.tables import writing
 from hashbench.errors import BadInput
 from hashbench.readers.folders import read_bytes
@@ -22,7 +23,6 @@ from hashbench.readers.text import printable
 from hashbench.running.shared_files import replaced
 
 NAME = "index.html"
-RANKED = "ranked"
 LARGEST_PICTURE = 1 << 25  # bytes
 ROW_PICTURES = ("curve", "tradeoff", "bracket")  # a table's pictures that each of its rows repeats
 CAPTIONS = {

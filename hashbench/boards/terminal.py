@@ -214,12 +214,6 @@ class Bars:
         """Remove a bar."""
         self.progress.remove_task(handle)  # type: ignore[arg-type]
 
-    def started(self, name: str) -> None:
-        """Nothing: the bars inside a job say what runs."""
-
-    def finished(self, name: str, seconds: float, *, step: bool, failed: bool) -> None:
-        """Nothing."""
-
 
 @contextmanager
 def shown_progress(*, quiet: bool = False) -> Iterator[None]:
@@ -233,7 +227,7 @@ def shown_progress(*, quiet: bool = False) -> Iterator[None]:
         yield
         return
     if not console.is_terminal:
-        with LogLines(_write_line) as lines, shown_on(lines):
+        with LogLines(_write_line) as lines, shown_on(lines, lines):
             yield
         return
     columns = (TextColumn("{task.description:>24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -66,9 +66,8 @@ def verify(
 
     def look(folder: Path) -> Findings:
         found = _verify(folder)
-        if count:
-            with shown_progress(quiet=quiet):
-                found.problems += _rerun(folder, found, store, count, seed, device, allowed)
+        with shown_progress(quiet=quiet):
+            _run_models(folder, found, store, count, seed, device, allowed)
         return found
 
     looked = []
@@ -169,27 +168,36 @@ def submit(defense: str, attacks: Sequence[str], store: Path, out: Path, plugins
         say(f"written to {out / result.key}")
 
 
-def _rerun(
-    folder: Path, found: Findings, store: Path, count: int, seed: int, device: str, allowed: Allowed
-) -> list[str]:
-    """What differs when queries are attacked again, with the folder's own weights if it has any."""
+def _run_models(
+    folder: Path, found: Findings, store: Path, count: int | None, seed: int, device: str, allowed: Allowed
+) -> None:
+    """Encode the images of broken rows again where weights are beside the tables, and attack `count` queries again.
+
+    The folder's own weights are used if it has any, else those of the store.
+    """
     import tempfile
 
     from hashbench.running.runner import choose_device, make_deterministic
     from hashbench.running.store import Store
+    from hashbench.verification.breaks import BROKEN
+    from hashbench.verification.broken_images import encode_again
     from hashbench.verification.rerun import rerun
     from hashbench.verification.submission import WEIGHTS
     from hashbench.verification.zoo import ZOO, fill_store
 
+    broken, zoo = (folder / BROKEN).is_dir(), (folder / ZOO).is_dir()
+    if not count and not (broken and zoo):
+        return
     chosen = choose_device(device)
     make_deterministic(chosen)
-    if (folder / WEIGHTS).exists():
-        with tempfile.TemporaryDirectory() as place:
-            return rerun(found.cells, Store(Path(place)), count, seed, chosen, folder / WEIGHTS, allowed)
-    if (folder / ZOO).is_dir():
-        with tempfile.TemporaryDirectory() as place:
-            kept, own = Store(Path(place)), (store / "cells").is_dir()
+    with tempfile.TemporaryDirectory() as place:
+        own = folder / WEIGHTS if (folder / WEIGHTS).exists() else None
+        kept = Store(Path(place)) if own or zoo else options.open_store(store)
+        if zoo and not own:
+            there = count and (store / "cells").is_dir()
             identities = [result.identity for result, _ in found.cells]
-            fill_store(folder, identities, kept, options.open_store(store) if own else None)
-            return rerun(found.cells, kept, count, seed, chosen, allowed=allowed)
-    return rerun(found.cells, options.open_store(store), count, seed, chosen, allowed=allowed)
+            fill_store(folder, identities, kept, options.open_store(store) if there else None)
+        if broken:
+            encode_again(folder, found, kept, chosen, allowed)
+        if count:
+            found.problems += rerun(found.cells, kept, count, seed, chosen, own, allowed)

@@ -8,7 +8,10 @@ As ever, transparency is dropped, colour profiles are not applied, and EXIF orie
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -16,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 from torch import Tensor
 
 from hashbench.errors import BadInput
@@ -39,6 +42,11 @@ _UNREADABLE = (
 # Warnings of Pillow that a file can call forth, thousands of lines of them, refuse it. Set once: threads decode.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 warnings.filterwarnings("error", category=UserWarning, module=r"PIL\.(Tiff|Jpeg|Png|Gif|WebP)ImagePlugin")
+# What is wrong with a file is said by the exception, so that Pillow need not log it, nor libtiff print it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+for _name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+    with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, or with it inside
+        ctypes.CDLL(_imaging.__file__)[_name](None)
 
 
 def decode(path: Path, size: int, *, inside: Path | None = None) -> Tensor:

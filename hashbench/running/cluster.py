@@ -249,7 +249,7 @@ def _certify(job: Job, cell_key: str, goal: str, model_digest: str, seconds: flo
 @contextmanager
 def _at_work(job: Job) -> Iterator[None]:
     tell = functools.partial(get_worker().log_event, job.topic)
-    with _alone, shown_on(Relay(tell)):
+    with _alone, shown_on(jobs=Relay(tell)):
         torch.set_num_threads(job.threads)
         try:
             move = contextlib.chdir(job.folder)

@@ -25,6 +25,7 @@ from hashbench.models.weight_files import tensor_digest
 from hashbench.progress import track
 from hashbench.readers import weight_files
 from hashbench.registry import entries
+from hashbench.registry.downloads import no_downloads
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import ADAPTIVE, Cell, Subject, outdated
 from hashbench.running.checkpoints import Checkpoints, model_key
@@ -40,6 +41,8 @@ from hashbench.verification.findings import who
 
 SAME = 0.005  # AP; a larger difference counts as a mismatch
 ALLOWED = 0.05  # share of queries that may mismatch: another machine's rounding can flip a bit
+ELSEWHERE = "use --store to name the store that the row was made with"
+NOTHING_FETCHED = "verify fetches nothing that a row names"
 SURE = 3.5  # standard errors that the mean may be off if the model draws random numbers: 1 in 2,000
 
 
@@ -66,7 +69,8 @@ def rerun(
         positions = np.sort(random.choice(number, min(count, number), replace=False))
         try:
             check_allowed(result.identity, allowed)
-            problem = _repeat(result, arrays, positions, victims, load, weights)
+            with no_downloads(NOTHING_FETCHED):
+                problem = _repeat(result, arrays, positions, victims, load, weights)
         except HashbenchError as error:
             problem = f"can't be attacked again: {error}"
         problems += [f"{who(result.identity)}: {problem}"] if problem else []
@@ -128,8 +132,11 @@ def cell_of(identity: Mapping[str, Any], load: Load) -> Cell:
     return cell
 
 
-def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims) -> DefendedModel:
+def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims, otherwise: str) -> DefendedModel:
     """The defended model of a cell, loaded from the store alone, with its digests checked.
+
+    Args:
+        otherwise: what the caller offers where the model is not to be had.
 
     Raises:
         BadInput: the store has no such model, it is damaged, or it is not the one that the row names.
@@ -139,7 +146,7 @@ def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims) -> D
     if stored is None:
         there = (store.root / MODELS / key / WEIGHTS).exists()
         what = "the checkpoint was changed after it was written" if there else "the store has no model of it"
-        raise BadInput(f"{what} ({key}); use --store to name the store that the row was made with")
+        raise BadInput(f"{what} ({key}); {otherwise}")
     split = victims.split(cell)
     if key == cell.defended_key:
         model = _filled(new_model(cell.subject).to(victims.device), stored)
@@ -184,7 +191,7 @@ def _repeat(
     if weights and store.model(key) is None:
         store.save_model(key, read_weights(weights))
     if cell.defended_key not in victims.last:
-        victims.remember(cell, load_defended(cell, result.numbers, victims))
+        victims.remember(cell, load_defended(cell, result.numbers, victims, ELSEWHERE))
     model = victims.defended(cell)
     if isinstance(model, InvalidCell):
         raise model
@@ -192,7 +199,7 @@ def _repeat(
     name = "target_average_precision" if cell.attack.goal == "targeted" else "average_precision"
     again = attack_again(cell, model, places, victims)
     images = victims.split(cell).queries.images[places]
-    return disagreement(arrays[name][positions], again, random=_is_random(model.victim.model, images))
+    return disagreement(arrays[name][positions], again, random=is_random(model.victim.model, images))
 
 
 def read_weights(path: Path) -> StoredTensors:
@@ -212,7 +219,7 @@ def _filled(model: HashModel, weights: StoredTensors) -> HashModel:
     return model.eval()
 
 
-def _is_random(model: HashModel, images: Images) -> bool:
+def is_random(model: HashModel, images: Images) -> bool:
     """Whether the model draws random numbers: two passes under different seeds differ."""
     passes = []
     for seed in (0, 1):

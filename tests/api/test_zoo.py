@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from hashbench.models.weight_files import tensor_digest
 from hashbench.readers.weight_files import read_metadata
 from hashbench.registry import entries
 from hashbench.verification.board import verify_board
-from hashbench.verification.breaks import worst_of
+from hashbench.verification.breaks import lowered, worst_of, write_break
 from hashbench.verification.pictures import check_page
 from hashbench.verification.rows import read_cells
 from hashbench.verification.zoo import ZOO
@@ -204,6 +205,7 @@ def test_attack_board_names_models_that_are_not_to_be_had(board: Path, tmp_path:
     (board / ZOO / f"{row['model_digest']}.safetensors").unlink()
     found = hb.attack_board(board, ["noise"], store=tmp_path / "zoo").table.set_index("defense").sort_index()
     assert "the store has no model of it" in str(found.loc["cgat:epochs=1,steps=1", "note"])
+    assert "by --models" in str(found.loc["cgat:epochs=1,steps=1", "note"])
     assert list(found.index[found["map_attack"].notna()]) == ["median", "none"]
     for wrong, message in (
         ({"attacks": ["p2p"]}, "no untargeted"),
@@ -251,6 +253,28 @@ def test_images_made_elsewhere_lower_a_row_with_credit(board: Path, images: Path
     record = json.loads((board / name).read_text())
     (board / name).write_text(json.dumps({**record, "map_broken": 0.01}))
     assert any("was changed after it was written" in line for line in verify_board(board).problems)
+
+
+def test_verify_encodes_the_images_of_broken_rows_again(board: Path, images: Path, command: Command) -> None:
+    facts, record = hb.break_row("digits/none", images, by="me", boards=board)
+    assert record is not None
+    assert command("verify", board, "--device", "cpu").code == 0
+    with np.load(record.with_suffix(".npz")) as held:
+        given, index, forged = (
+            torch.from_numpy(held["images"]),
+            torch.from_numpy(held["index"]),
+            held["average_precision"] / 2,
+        )
+    for path in (record, record.with_suffix(".npz")):
+        path.unlink()
+    after, count = lowered(worst_of(read_cells(board), "none", 0), index.numpy(), forged)
+    write_break(board, given, index, forged, replace(facts, n_lowered=count, map_broken=float(np.nanmean(after))))
+    assert verify_board(board).problems == []
+    refused = command("verify", board, "--device", "cpu")
+    assert refused.code == 1
+    assert f"of {len(index)} queries have another AP" in refused.out
+    shutil.rmtree(board / ZOO)
+    assert command("verify", board, "--device", "cpu").code == 0
 
 
 def test_images_that_break_the_rules_are_one_line(board: Path, images: Path, tmp_path: Path) -> None:

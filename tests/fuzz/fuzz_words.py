@@ -10,7 +10,6 @@ import faulthandler
 import os
 import sys
 import tempfile
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 
 from fuzz import sandbox, words
-from fuzz.fuzz_files import SECONDS, TooSlowError, guarded_memory, own_time, time_limit
+from fuzz.guards import guarded, guarded_memory, own_time
 from hashbench.cli.endings import LONGEST
 from hashbench.cli.main import cli
 from hashbench.registry import entries
@@ -92,23 +91,12 @@ def look(given: words.Words, number: int, report: Report) -> None:
 
 def attempt(given: words.Words) -> tuple[str, str]:
     """What came of one invocation, and its traceback or output."""
-    start = own_time()
     known = [dict(registry._entries) for registry in entries.REGISTRIES]
     try:
-        with time_limit():
-            code, out, err = sandbox.invoke(given)
-    except TooSlowError:
-        return "slow", traceback.format_exc()
-    except MemoryError:
-        return "large", traceback.format_exc()
-    except Exception:  # noqa: BLE001
-        return "traceback", traceback.format_exc()
+        return guarded(lambda: judged(*sandbox.invoke(given)))
     finally:
         for registry, before in zip(entries.REGISTRIES, known, strict=True):
             registry._entries = before
-    if own_time() - start > SECONDS:
-        return "slow", out + err
-    return judged(code, out, err)
 
 
 def judged(code: int, out: str, err: str) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz import fuzz_files
-from fuzz.fuzz_files import attempt, fuzz, guarded_memory
+from fuzz import fuzz_files, guards
+from fuzz.fuzz_files import attempt, fuzz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from valid_files import Form, damaged, forms
@@ -60,7 +60,7 @@ def test_a_short_run_of_the_fuzzer_finds_nothing_and_repeats_itself() -> None:
 
 
 def test_the_fuzzer_counts_what_it_is_there_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz_files, "SECONDS", 0.05)
+    monkeypatch.setattr(guards, "SECONDS", 0.05)
 
     def endless(path: Path) -> object:
         while True:
@@ -72,6 +72,6 @@ def test_the_fuzzer_counts_what_it_is_there_for(tmp_path: Path, monkeypatch: pyt
     def wide(path: Path) -> object:
         return bytearray(3 << 30)
 
-    with guarded_memory():
+    with guards.guarded_memory():
         found = [attempt(Form(b"", read), tmp_path)[0] for read in (endless, wrong, wide)]
     assert found == ["slow", "traceback", "large"]

@@ -89,12 +89,6 @@ def test_progress_is_shown_only_where_asked() -> None:
         def end(self, handle: int) -> None:
             seen.append("end")
 
-        def started(self, name: str) -> None:
-            seen.append(name)
-
-        def finished(self, name: str, seconds: float, *, step: bool, failed: bool) -> None:
-            seen.append(name)
-
     with shown_on(Recorder()):
         assert list(track("ab", "loud")) == ["a", "b"]
     assert seen == [("loud", 2), 3, 3, "end"]
