@@ -32,21 +32,26 @@ from hashbench.registry import entries
 from hashbench.running import forecast, migration, probes, request, runner  # noqa: F401
 
 PLUGIN = Path(__file__).parents[1] / "tests" / "faults" / "odd_entries.py"
-WORDS = [
-    "run", "--plugin", str(PLUGIN), "--dataset", "odd", "--training", "epochs=20", "--seed", "0", "--seed", "1",
-    "--defense", "cgat:epochs=10,steps=2", "--attack", "noise", "--attack", "pgd-hamming:steps=20,restarts=1",
-]  # fmt: skip
 KINDS = ("cells", "probes", "models", "databases", "trainings")
 
 
-def start(store: Path, out: Path) -> int:
+def words(*, small: bool) -> list[str]:
+    """What is run: two seeds with two trainings each; a small run is one seed, short and without certificates."""
+    epochs = 6 if small else 20
+    found = ["run", "--plugin", str(PLUGIN), "--dataset", "odd", "--training", f"epochs={epochs}", "--seed", "0"]
+    found += ["--defense", f"cgat:epochs={epochs // 2},steps=2"]
+    found += ["--attack", "noise", "--attack", f"pgd-hamming:steps={epochs},restarts=1", "--format", "svg"]
+    return [*found, *(["--certify", "no"] if small else ["--seed", "1"])]
+
+
+def start(run: list[str], store: Path, out: Path) -> int:
     """Start a run in a process of its own; returns its number."""
     number = os.fork()
     if number:
         return number
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-    sys.argv = ["hashbench", *WORDS, "--quiet", "--store", str(store), "--out", str(out)]
+    sys.argv = ["hashbench", *run, "--quiet", "--store", str(store), "--out", str(out)]
     code: object = 1
     try:
         hashbench()
@@ -97,6 +102,7 @@ def flip(store: Path, draw: random.Random) -> str:
 class Disturbed:
     """A run that is killed and damaged again and again, and what came of it."""
 
+    run: list[str]
     root: Path
     draw: random.Random
     seconds: float
@@ -116,7 +122,7 @@ class Disturbed:
 
     def kill(self, number: int) -> bool:
         """Start the run and kill it at a random moment; returns whether the moment came before its end."""
-        process, moment = start(self.store, self.root / "wild-out"), self.draw.uniform(0, self.seconds)
+        process, moment = start(self.run, self.store, self.root / "wild-out"), self.draw.uniform(0, self.seconds)
         if ended_within(process, moment):
             self.begin_again()
             return False
@@ -179,6 +185,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--flips", type=int, default=0, help="bits to flip after each kill")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--small", action="store_true", help="a run of about a third of the time")
     options = parser.parse_args()
     torch.set_num_threads(1)
     probe.QUERIES, probe.STEPS, probes.BLACK_BOX = 8, 1, "square-hamming:steps=2"
@@ -186,14 +193,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         began = time.perf_counter()
-        finish(start(root / "calm", root / "calm-out"))
-        run = Disturbed(root, random.Random(options.seed), time.perf_counter() - began, options.flips)
+        run_words = words(small=options.small)
+        finish(start(run_words, root / "calm", root / "calm-out"))
+        run = Disturbed(run_words, root, random.Random(options.seed), time.perf_counter() - began, options.flips)
         killed = 0
         while killed < options.kills:
             killed += run.kill(killed + 1)
             if run.lost:
                 sys.exit(1)
-        finish(start(run.store, root / "wild-out"))
+        finish(start(run_words, run.store, root / "wild-out"))
         hits = ", ".join(f"{count} in {kind}" for kind, count in sorted(run.damaged.items())) or "none"
         print(
             f"{killed} kills in {run.rounds} runs, {run.in_trainings} of them with a training under way; flips: {hits}"

@@ -39,6 +39,9 @@ SIGNALS = (
 # No columns of tables: of version 2 of the probe, and half of them on images that each run draws anew.
 UNSHOWN = ("wrong_gradient_share", "still_share", "map_new", "map_new_attacked")
 CURVE = ("eps", "map", "ci_low", "ci_high")
+OTHER_WEIGHTS = (
+    "its probe found other weights than its cells; give the model the same weights each time, or run --fresh"
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class ProbeReport:
 def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
     """What the store's probes say about a leaderboard's rows, sorted by defense and seed.
 
-    A probe counts if it has the same weights as the row's cells; of two, the newer one counts.
+    A probe counts if it has the same weights as the row's cells; of two, the newer one counts. A row with a probe of
+    other weights only counts as not probed: a model whose weights are others each time would have no flag.
     """
     rows = {
         (json.dumps(model_identity(result.identity), sort_keys=True), result.numbers["model_digest"])
@@ -73,11 +77,18 @@ def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
         if result.status == "valid"
     }
     newest: dict[tuple[str, str], Result] = {}
+    others: dict[str, Result] = {}
     for probe in sorted(store.probes(), key=lambda r: (r.host["created_utc"], r.key)):
         row = json.dumps(probe.identity, sort_keys=True), probe.numbers["model_digest"]
         if row in rows:
             newest[row] = probe
-    found = []
+        else:
+            others[row[0]] = probe
+    probed = {identity for identity, _ in newest}
+    found = [
+        ProbeReport(*model_of(others[identity]), (NOT_PROBED,), {}, (), OTHER_WEIGHTS)
+        for identity in {identity for identity, _ in rows} & others.keys() - probed
+    ]
     for probe in newest.values():
         arrays = store.probe_arrays(probe)
         own = [r for r in board.results if r.status == "valid" and model_of(r) == model_of(probe)]

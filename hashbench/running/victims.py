@@ -131,8 +131,9 @@ class Victims:
             f"defense {cell.defense.label}", cell.defense.call, start, split.train, self._method(cell, start),
             cell.threat,
         )  # fmt: skip
+        weights = tensor_digest(model.state_dict())
         victim = make_victim(model.eval(), split.train, split.database)
-        return DefendedModel(victim, victim, _digests(victim), "")
+        return DefendedModel(victim, victim, _digests(weights, victim), "")
 
     def train(self, cell: Cell, key: str) -> InvalidCell | None:
         """Train the undefended or the defended model of a cell, named by its key; returns why it can't be trained."""
@@ -162,6 +163,7 @@ class Victims:
         """The same, not remembered."""
         try:
             model = self._defended(cell)
+            weights = tensor_digest(model.state_dict())  # before a pass, which may change what a plugin keeps there
             victim = taken_for = self._victim(cell, model, cell.defended_key, cell.defense_seed)
             if cell.defense.entry.transforms:
                 taken_for = self._victim(cell, bare(model), bare_name(cell.defended_key), cell.defense_seed)
@@ -171,7 +173,7 @@ class Victims:
         facts = {
             "train_forwards": trained.get("train_forwards", ""),
             "train_backwards": trained.get("train_backwards", ""),
-            **_digests(victim),
+            **_digests(weights, victim),
         }
         return DefendedModel(victim, taken_for, facts, trained.get("train_seconds", ""))
 
@@ -241,11 +243,8 @@ class Victims:
         return model.eval()
 
 
-def _digests(victim: Victim) -> dict[str, Any]:
-    return {
-        "model_digest": tensor_digest(victim.model.state_dict()),
-        "codes_digest": tensor_digest({"codes": victim.gallery.codes}),
-    }
+def _digests(weights: str, victim: Victim) -> dict[str, Any]:
+    return {"model_digest": weights, "codes_digest": tensor_digest({"codes": victim.gallery.codes})}
 
 
 def database_key(name: str) -> str:

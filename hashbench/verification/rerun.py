@@ -150,19 +150,17 @@ def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims, othe
     split = victims.split(cell)
     if key == cell.defended_key:
         model = _filled(new_model(cell.subject).to(victims.device), stored)
+        weights = tensor_digest(model.state_dict())
         with seeded(cell.defense_seed):
             victim = make_victim(model, split.train, split.database)
-        made: DefendedModel | InvalidCell = DefendedModel(victim, victim, {}, "")
+        facts = {"model_digest": weights, "codes_digest": tensor_digest({"codes": victim.gallery.codes})}
+        made: DefendedModel | InvalidCell = DefendedModel(victim, victim, facts, "")
     else:
         made = victims.make(cell)
     if isinstance(made, InvalidCell):
         raise made
-    for name, tensors in (
-        ("model_digest", made.victim.model.state_dict()),
-        ("codes_digest", {"codes": made.victim.gallery.codes}),
-    ):
-        found = tensor_digest(tensors)
-        if found != numbers.get(name):
+    for name in ("model_digest", "codes_digest"):
+        if (found := made.facts[name]) != numbers.get(name):
             raise BadInput(f"its {name} is {numbers.get(name)}, that of the checkpoint is {found}; it is another model")
     return made
 

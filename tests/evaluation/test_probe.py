@@ -229,4 +229,6 @@ def test_a_probe_is_kept_and_counts_for_its_model_alone(digits: tuple[Runner, Vi
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     other = Result(**{**vars(kept), "numbers": {**kept.numbers, "model_digest": "another"}})
     runner.store.save_probe(other, runner.store.probe_arrays(kept))
-    assert reports_of(board, runner.store) == []
+    (report,) = reports_of(board, runner.store)
+    assert report.flags == ("not_probed",)
+    assert "its probe found other weights than its cells" in report.reason
