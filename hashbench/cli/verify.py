@@ -179,7 +179,7 @@ def _run_models(
 
     from hashbench.running.runner import choose_device, make_deterministic
     from hashbench.running.store import Store
-    from hashbench.verification.breaks import BROKEN
+    from hashbench.boards.evidence_files import BROKEN
     from hashbench.verification.broken_images import encode_again
     from hashbench.verification.rerun import rerun
     from hashbench.verification.submission import WEIGHTS

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from hashbench.boards.evidence_files import BrokenRow, read_breaks
 from hashbench.boards.pairing import CLEAN
 from hashbench.errors import HashbenchError, InvalidCell
 from hashbench.registry.downloads import no_downloads
@@ -14,7 +15,7 @@ from hashbench.running.request import Load, load_once
 from hashbench.running.store import Store
 from hashbench.running.victims import Victims
 from hashbench.verification.allowed import Allowed, check_allowed
-from hashbench.verification.breaks import BrokenRow, arrays_of, audit, read_breaks
+from hashbench.verification.breaks import arrays_of, audit
 from hashbench.verification.findings import Findings
 from hashbench.verification.rerun import NOTHING_FETCHED, cell_of, disagreement, is_random, load_defended
 

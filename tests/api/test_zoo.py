@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import hashbench as hb
 from hashbench.boards.evidence_files import read_breaks
+from hashbench.boards.query_files import read_arrays
 from hashbench.boards.page import write_page
 from hashbench.evaluation.flags import meanings
 from hashbench.models.weight_files import tensor_digest
@@ -259,21 +260,13 @@ def test_verify_encodes_the_images_of_broken_rows_again(board: Path, images: Pat
     facts, record = hb.break_row("digits/none", images, by="me", boards=board)
     assert record is not None
     assert command("verify", board, "--device", "cpu").code == 0
-    with np.load(record.with_suffix(".npz")) as held:
-        given, index, forged = (
-            torch.from_numpy(held["images"]),
-            torch.from_numpy(held["index"]),
-            held["average_precision"] / 2,
-        )
+    given, index, forged = read_arrays(record.with_suffix(".npz")).values()
     shutil.rmtree(record.parent)
-    after, count = lowered(worst_of(read_cells(board), "none", 0), index.numpy(), forged)
-    write_break(board, given, index, forged, replace(facts, n_lowered=count, map_broken=float(np.nanmean(after))))
+    after, count = lowered(worst_of(read_cells(board), "none", 0), index, forged / 2)
+    facts = replace(facts, n_lowered=count, map_broken=float(np.nanmean(after)))
+    write_break(board, torch.from_numpy(given), torch.from_numpy(index), forged / 2, facts)
     assert verify_board(board).problems == []
-    refused = command("verify", board, "--device", "cpu")
-    assert refused.code == 1
-    assert f"of {len(index)} queries have another AP" in refused.out
-    shutil.rmtree(board / ZOO)
-    assert command("verify", board, "--device", "cpu").code == 0
+    assert f"of {len(index)} queries have another AP" in command("verify", board, "--device", "cpu").out
 
 
 def test_images_that_break_the_rules_are_one_line(board: Path, images: Path, tmp_path: Path) -> None:
