@@ -177,9 +177,9 @@ def _run_models(
     """
     import tempfile
 
+    from hashbench.boards.evidence_files import BROKEN
     from hashbench.running.runner import choose_device, make_deterministic
     from hashbench.running.store import Store
-    from hashbench.boards.evidence_files import BROKEN
     from hashbench.verification.broken_images import encode_again
     from hashbench.verification.rerun import rerun
     from hashbench.verification.submission import WEIGHTS

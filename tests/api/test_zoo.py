@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import hashbench as hb
 from hashbench.boards.evidence_files import read_breaks
-from hashbench.boards.query_files import read_arrays
 from hashbench.boards.page import write_page
+from hashbench.boards.query_files import read_arrays
 from hashbench.evaluation.flags import meanings
 from hashbench.models.weight_files import tensor_digest
 from hashbench.readers.weight_files import read_metadata
