@@ -66,14 +66,7 @@ def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
     def guides(labels: Labels) -> GuideCodes:
         return mainstay_code(memory, victim.train.labels, labels)
 
-    misled = gradients_mislead(victim, threat, guides)
-    further = [
-        pgd_own(victim, threat, steps=part(50), restarts=2),
-        apgd_hamming(victim, threat, steps=part(50), restarts=1, logits="unit"),
-        transfer(victim, threat),
-        transfer(victim, threat, attack="soft-ap"),
-        square_hamming(victim, threat, steps=part(300)),
-    ]
+    misled, further = gradients_mislead(victim, threat, guides), further_attacks(victim, threat, part)
 
     def craft(queries: Queries) -> Images:
         model, guide = victim.model, guides(queries.labels)
@@ -85,8 +78,7 @@ def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
             walks.walk(again, 1, lowest.places, part(25), part(35)),
         ]
         doubtful = misled | (lead_over_noise(model, guide, queries, threat, found) <= 1)
-        own = binarize(encode_batch(model, queries.images))
-        away = guided(model, own, -own, loss=agreement, score=agreement, alpha=annealed)
+        away = away_from_own(model, queries)
         later = ((away, MOVED, 25), (again, MOVED_FAR, 40), (away, MOVED_FAR, 40))
         for stream, (objective, fallen, steps) in enumerate(later, 2):
             moving = (lowest.precision < clean - fallen) & (lowest.precision > lowest.floor + NEAR)
@@ -99,6 +91,27 @@ def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
         return lowest.images
 
     return craft
+
+
+def further_attacks(victim: Victim, threat: Threat, part: Callable[[int], int]) -> list[Craft]:
+    """The attacks for queries whose gradients mislead.
+
+    Args:
+        part: the steps of an attack in full -> those that it takes.
+    """
+    return [
+        pgd_own(victim, threat, steps=part(50), restarts=2),
+        apgd_hamming(victim, threat, steps=part(50), restarts=1, logits="unit"),
+        transfer(victim, threat),
+        transfer(victim, threat, attack="soft-ap"),
+        square_hamming(victim, threat, steps=part(300)),
+    ]
+
+
+def away_from_own(model: HashModel, queries: Queries) -> Objective:
+    """The mean product of the relaxed code, through the annealed tanh, and the clean query's binary code."""
+    own = binarize(encode_batch(model, queries.images))
+    return guided(model, own, -own, loss=agreement, score=agreement, alpha=annealed)
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,8 @@ def test_a_model_that_hides_its_gradients_has_the_certificate_of_the_model_behin
     eps, hidden = 0.06, copy.deepcopy(victim.model)
     last = next(layer for layer in reversed(list(hidden.modules())) if isinstance(layer, torch.nn.Linear))
     with torch.no_grad():
-        last.weight *= 1e4
-        last.bias *= 1e4
+        last.weight.mul_(1e4)
+        last.bias.mul_(1e4)
     gallery = victim.gallery.codes, victim.gallery.labels
     choice = attacks.choose(Spec("pgd-hamming"))
     attacked = {}
