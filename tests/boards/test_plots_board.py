@@ -156,6 +156,11 @@ def test_pictures_have_the_width_of_one_or_two_columns(tmp_path: Path) -> None:
     assert {figure.get_figwidth() for figure in (draw_recall(board),) if figure} == {TWO}
 
 
+def test_names_that_do_not_touch_stay_where_they_are_wanted() -> None:
+    wanted = {"a": 10.0, "b": 20.0, "c": 29.5, "d": 100.0}
+    assert spread(wanted, 9, 200) == pytest.approx(wanted)
+
+
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=20))
 def test_names_beside_a_picture_never_touch_and_keep_their_order(heights: list[float]) -> None:
     wanted = {f"d{place:02}": height for place, height in enumerate(heights)}
