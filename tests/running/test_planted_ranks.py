@@ -12,7 +12,7 @@ from command import registries_restored
 
 from hashbench.boards.leaderboard import leaderboards
 from hashbench.boards.probe_tables import flags_of, reports_of
-from hashbench.boards.ranking import BELOW_CHANCE, FLAGGED, INVALID, RANKED, STANDARD, RankingRow, rank
+from hashbench.boards.ranking import BELOW_CHANCE, FLAGGED, INVALID, RANKED, RankingRow, rank
 from hashbench.evaluation import probe as probing
 from hashbench.registry import entries
 from hashbench.running import probes
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[1] / "fakes"
 FAKES = ("few_digits", "planted_defenses", "look_up", "memory", "second_sight", "nearest", "underflow")
 PLUGINS = tuple(FOLDER / f"{name}.py" for name in FAKES)
+ATTACK_SET = "standard"
 HONEST = "cgat:epochs=6,steps=3"
 # The flags of which each raises one at least, and the status of its row.
 SEEM_ROBUST = {
@@ -69,7 +70,7 @@ def _entries() -> Iterator[None]:
 
 def ranked(store: Store, *defenses: str, eps: str | None = None) -> dict[str, tuple[RankingRow, set[str]]]:
     """The rows of a board under a twentieth of the attack set, which stands in for the whole, and their flags."""
-    attacks = (f"{STANDARD}:share=0.05",)
+    attacks = (f"{ATTACK_SET}:share=0.05",)
     request = Request(dataset="few-digits", training="epochs=6", defenses=defenses, attacks=attacks, eps=eps)
     cells = request.resolve().cells(load_once())
     results = [as_whole(result) for result in run(cells, store, torch.device("cpu"), probing=True, plugins=PLUGINS)]
@@ -80,9 +81,9 @@ def ranked(store: Store, *defenses: str, eps: str | None = None) -> dict[str, tu
 
 def as_whole(result: Result) -> Result:
     """A cell under the name of the whole attack set, so that nothing but a flag keeps its row from a rank."""
-    if not result.identity["attack"].startswith(STANDARD):
+    if not result.identity["attack"].startswith(ATTACK_SET):
         return result
-    return replace(result, identity={**result.identity, "attack": STANDARD})
+    return replace(result, identity={**result.identity, "attack": ATTACK_SET})
 
 
 @pytest.mark.parametrize("name", SEEM_ROBUST)
