@@ -146,6 +146,13 @@ def test_the_command_writes_a_table_a_picture_and_a_sentence(store: Store, tmp_p
     found = CliRunner().invoke(cli, asked)
     assert found.exit_code == 0, found.output
     assert "mine is better than cgat: under hag" in " ".join(found.output.split())
+    rows = [" ".join(line.replace("│", " ").split()) for line in found.output.splitlines()]
+    assert any(row.startswith("hag ") and " +" in row for row in rows), found.output
     written = sorted(path.name for path in (tmp_path / "out").glob("*/compare-*"))
     pictures = [f"compare-mine-vs-cgat{kind}.{form}" for kind in ("", "-queries") for form in ("png", "svg")]
     assert written == sorted(["compare-mine-vs-cgat.csv", *pictures])
+
+
+def test_a_defense_without_cells_is_named_with_the_command_that_makes_some(store: Store) -> None:
+    with pytest.raises(UsageError, match="the store has no cells of 'atrdh'; make some, for example with 'hashbench run"):
+        pair(store.cells(), ("cgat", "atrdh"))

@@ -50,6 +50,7 @@ def test_the_numbers_drawn_are_those_of_the_tables(tmp_path: Path) -> None:
     assert len(recall.axes) == 2
     assert [bool(axes.get_legend()) for axes in recall.axes] == [False, True], "names stand on the right"
     assert not curve.axes[0].get_xticks(minor=True).size, "a tick is a budget that was measured"
+    assert all(line.get_markevery() == 2 for line in recall.axes[0].lines[: len(DEFENSES)])  # as the legend says
     for line in recall.axes[0].lines[: len(DEFENSES)]:
         assert np.asarray(line.get_xydata())[-1] == pytest.approx((100, 20)), "the last radius finds everything"
 

@@ -54,3 +54,15 @@ def test_an_odd_number_of_bits_works() -> None:
 def test_two_classes_get_opposite_centers() -> None:
     first, second = hash_centers(2, 16, 0)
     assert (first == -second).all()
+
+
+def test_a_tied_vote_is_decided_by_drawn_bits() -> None:
+    """Two classes vote; where their centers differ, and for an image without labels, the seeded bits decide."""
+    labels = torch.eye(6)
+    method = csq(torch.zeros(6, 16), labels)
+    drawn = torch.from_numpy(np.random.RandomState(0).choice([-1.0, 1.0], 16)).float()
+    assert set(drawn.tolist()) == {-1, 1}
+    assert torch.equal(method.targets(torch.zeros(1, 6))[0], drawn)
+    one, two = method.targets(labels)[:2]
+    both = method.targets(labels[:1] + labels[1:2])[0]
+    assert torch.equal(both, torch.where(one == two, one, drawn))

@@ -259,3 +259,10 @@ def test_sizes_of_files_are_limited_and_pipes_do_not_wait(tmp_path: Path) -> Non
     with pytest.raises(BadInput, match="link"):
         decode(tmp_path / "link.png", 16, inside=tmp_path)
     assert "not there" in refusal(tmp_path / "gone.png")
+
+
+def test_a_png_of_too_many_chunks_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    content = saved(picture(), "PNG")
+    empty = struct.pack(">I", 0) + b"teSt" + struct.pack(">I", zlib.crc32(b"teSt"))
+    place = 8 + 12 + 13  # after the signature and the header
+    assert "100,000 chunks" in refusal(tmp_path / "a.png", content[:place] + 100_001 * empty + content[place:])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pickle
 import subprocess
@@ -108,3 +110,12 @@ def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert waiter.stdout.readline() == "held\n"
     waiter.kill()
     waiter.communicate()
+
+
+def test_a_checkpoint_is_known_by_the_digest_of_its_file(tmp_path: Path) -> None:
+    """Sixteen hexadecimal digits of SHA-256, so that a store of another release is not taken for a damaged one."""
+    store = Store(tmp_path)
+    store.save_model("key", StoredTensors({"weight": torch.arange(3.0)}, {"key": "key"}))
+    folder = tmp_path / "models" / "key"
+    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()[:16]
+    assert json.loads((folder / "model.json").read_text())["weights_digest"] == digest

@@ -112,6 +112,12 @@ def test_a_forecast_has_hours_and_memory_from_a_measured_pass() -> None:
     assert 0 < float(found[3]) < 1
 
 
+def test_a_pass_is_measured_without_fetching_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", None)
+    text = "\n".join(forecast([Request(backbone="torchvision:model=mobilenet_v3_small")]))
+    assert "from passes measured now" in text
+
+
 def test_twice_the_images_take_twice_the_time_of_a_pass() -> None:
     network = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(64, 512), torch.nn.ReLU(), torch.nn.Linear(512, 8)
