@@ -154,5 +154,7 @@ def test_the_command_writes_a_table_a_picture_and_a_sentence(store: Store, tmp_p
 
 
 def test_a_defense_without_cells_is_named_with_the_command_that_makes_some(store: Store) -> None:
-    with pytest.raises(UsageError, match="the store has no cells of 'atrdh'; make some, for example with 'hashbench run"):
+    with pytest.raises(
+        UsageError, match="the store has no cells of 'atrdh'; make some, for example with 'hashbench run"
+    ):
         pair(store.cells(), ("cgat", "atrdh"))
