@@ -60,7 +60,7 @@ def test_a_report_holds_clean_worst_case_chance_certificate_and_flags(split: Ret
     assert list(frame.index)[-2:] == ["worst", "certified"]
     for name, bounds in (("worst", report.map_worst_interval), ("certified", report.certified_interval)):
         assert bounds is not None
-        assert frame.loc[name, ["ci_low", "ci_high"]].tolist() == pytest.approx(bounds, abs=1e-6)
+        assert (frame["ci_low"][name], frame["ci_high"][name]) == pytest.approx(bounds, abs=1e-6)
     assert frame.loc["worst", "map"] == round(report.map_worst, 6)
     assert "mine, 12 bits; l-inf eps 16/255" in str(report)
 

@@ -60,6 +60,7 @@ def test_a_tied_vote_is_decided_by_drawn_bits() -> None:
     """Two classes vote; where their centers differ, and for an image without labels, the seeded bits decide."""
     labels = torch.eye(6)
     method = csq(torch.zeros(6, 16), labels)
+    assert isinstance(method, CentralSimilarity)
     drawn = torch.from_numpy(np.random.RandomState(0).choice([-1.0, 1.0], 16)).float()
     assert set(drawn.tolist()) == {-1, 1}
     assert torch.equal(method.targets(torch.zeros(1, 6))[0], drawn)
