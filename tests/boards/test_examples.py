@@ -29,6 +29,7 @@ def test_the_gallery_shows_what_the_table_measured(tmp_path: Path, attack: str, 
     for shown in gallery.queries:
         assert shown.after.average_precision == pytest.approx(arrays[name][shown.position])
         assert np.abs(shown.adversarial - shown.clean).max() <= cell.threat.eps + 1e-6
+        assert shown.clean.shape == shown.adversarial.shape == (8, 8), "grey images have no third axis"
         assert len(shown.after.images) == len(shown.after.right) == SHOWN
         assert list(shown.after.distances) == sorted(shown.after.distances)
         nearest = arrays["items"][shown.position].cumsum()

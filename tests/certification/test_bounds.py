@@ -174,6 +174,7 @@ class Twofold(nn.Module):
     ("network", "words"),
     [
         (nn.Sequential(nn.Flatten(), nn.GELU()), "type GELU"),
+        (nn.Sequential(nn.Softplus(), nn.Flatten()), "type Softplus"),  # the first layer
         (nn.Sequential(nn.Conv2d(1, 4, 2, padding_mode="reflect", padding=1), nn.Flatten()), "padding_mode=reflect"),
         (nn.Sequential(Sharpened(), nn.Linear(4, 4)), "type Sharpened"),
         (Loud(), "function sigmoid"),
