@@ -36,7 +36,7 @@ KINDS = ("cells", "probes", "models", "databases", "trainings")
 
 
 def words(*, small: bool) -> list[str]:
-    """What is run: two seeds with two trainings each; a small run is one seed, short, without certificates and bitmaps."""
+    """What is run: two seeds with two trainings each; a small run is one seed, short and of fewer files."""
     epochs = 6 if small else 20
     found = ["run", "--plugin", str(PLUGIN), "--dataset", "odd", "--training", f"epochs={epochs}", "--seed", "0"]
     found += ["--defense", f"cgat:epochs={epochs // 2},steps=2"]
