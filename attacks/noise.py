@@ -1,5 +1,6 @@
 """Random noise: what any attack must beat."""
 
+from hashbench.crafting.search import noisy_start
 from hashbench.models.data import Queries, Victim
 from hashbench.registry.decorators import attack
 from hashbench.registry.protocols import Craft
@@ -12,6 +13,6 @@ def noise(victim: Victim, threat: Threat) -> Craft:
     """Shift each pixel by an independent uniform draw from [-eps, eps]."""
 
     def craft(queries: Queries) -> Images:
-        return threat.project(queries.images + threat.eps * queries.random(), queries.images)
+        return noisy_start(queries, threat)
 
     return craft

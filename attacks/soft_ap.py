@@ -3,7 +3,7 @@
 from hashbench.crafting.autopgd import auto_pgd
 from hashbench.crafting.gradient_loop import ObjectiveValue, never_done
 from hashbench.crafting.objectives import agreement
-from hashbench.crafting.search import HALF, guided, plain
+from hashbench.crafting.search import HALF, guided, noisy_start, plain
 from hashbench.crafting.soft_average_precision import soft_average_precision
 from hashbench.models.codes import draw_rows, encode, mainstay_code, shared_labels
 from hashbench.models.data import Queries, Victim
@@ -50,7 +50,7 @@ def soft_ap(
         def worse(images: Images, places: Index, progress: float) -> ObjectiveValue:
             return never_done(soft_average_precision(victim.model(images), codes, relevant[places], half_width))
 
-        start = threat.project(clean + threat.eps * queries.random(), clean)
+        start = noisy_start(queries, threat)
         middle, _ = auto_pgd(start, clean, away, threat, steps=approach)
         found, _ = auto_pgd(middle, clean, worse, threat, steps=steps)
         return found

@@ -42,15 +42,13 @@ def square_hamming(victim: Victim, threat: Threat, *, steps: Count = 300, area: 
         def agreement(images: Images) -> Scores:
             return (victim.model(images) * center).sum(1)
 
-        stripes = random_signs(queries.draw((channels, 1, width), stream=1))
+        stripes = _signs(queries.draw((channels, 1, width), stream=1))
         images = threat.project(clean + threat.eps * stripes, clean)
         scores = agreement(images)
         numbers = queries.draw((steps, 2 + channels), stream=2)
         for step in range(steps):
             side = square_side(step / steps, area, height, width)
-            square = squares(numbers[:, step, :2], side, height, width)
-            signs = random_signs(numbers[:, step, 2:])[:, :, None, None]
-            tried = torch.where(square, threat.project(clean + threat.eps * signs, clean), images)
+            tried = with_squares(images, clean, threat, numbers[:, step], side)
             tried_scores = agreement(tried)
             wins = tried_scores <= scores
             images = torch.where(wins[:, None, None, None], tried, images)
@@ -67,7 +65,19 @@ def square_side(progress: float, area: float, height: int, width: int) -> int:
     return min(max(round(side), 1), height, width)
 
 
-def squares(numbers: Tensor, side: int, height: int, width: int) -> Tensor:
+def with_squares(images: Images, clean: Images, threat: Threat, numbers: Tensor, side: int) -> Images:
+    """Images with one square each that is moved by +-eps from the clean image, another sign for each channel.
+
+    Args:
+        numbers: [images, 2 + channels] in [0, 1): the square's place, and its signs.
+        side: of the squares, in pixels.
+    """
+    square = _squares(numbers[:, :2], side, *clean.shape[2:])
+    signs = _signs(numbers[:, 2:])[:, :, None, None]
+    return torch.where(square, threat.project(clean + threat.eps * signs, clean), images)
+
+
+def _squares(numbers: Tensor, side: int, height: int, width: int) -> Tensor:
     """Masks [queries, 1, height, width] of one square each, at places given by numbers in [0, 1)."""
     top = (numbers[:, 0] * (height - side + 1)).long()[:, None]
     left = (numbers[:, 1] * (width - side + 1)).long()[:, None]
@@ -76,6 +86,6 @@ def squares(numbers: Tensor, side: int, height: int, width: int) -> Tensor:
     return (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
 
 
-def random_signs(numbers: Tensor) -> Tensor:
+def _signs(numbers: Tensor) -> Tensor:
     """Numbers in [0, 1) as -1 or +1."""
     return torch.where(numbers < 0.5, -1.0, 1.0)

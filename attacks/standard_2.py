@@ -10,13 +10,13 @@ from torch import Tensor
 
 from hashbench.attacks.apgd_hamming import apgd_hamming
 from hashbench.attacks.pgd_own import pgd_own
-from hashbench.attacks.square_hamming import random_signs, square_hamming, square_side, squares
+from hashbench.attacks.square_hamming import square_hamming, square_side, with_squares
 from hashbench.attacks.transfer import transfer
 from hashbench.crafting.autopgd import auto_pgd
 from hashbench.crafting.gradient_loop import Objective
 from hashbench.crafting.objectives import agreement
 from hashbench.crafting.precision_search import LowestImages, draws_of, flip_objective
-from hashbench.crafting.search import annealed, guided, masked, plain
+from hashbench.crafting.search import annealed, guided, masked, noisy_start, plain
 from hashbench.models.codes import draw_rows, encode, encode_batch, mainstay_code
 from hashbench.models.data import Gallery, Queries, Victim
 from hashbench.models.model import HashModel, binarize, frozen
@@ -74,7 +74,7 @@ def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
         lowest, clean = walks.lowest, walks.lowest.precision.clone()
         again = masked(model, guide, alpha=annealed)
         found = [
-            walks.walk(masked(model, guide), 0, lowest.places, part(32), part(35)),
+            walks.walk(masked(model, guide), 0, lowest.places, part(32), part(35), from_lowest=True),
             walks.walk(again, 1, lowest.places, part(25), part(35)),
         ]
         doubtful = misled | (lead_over_noise(model, guide, queries, threat, found) <= 1)
@@ -129,7 +129,9 @@ class Walks:
     sample: Gallery
     lowest: LowestImages
 
-    def walk(self, objective: Objective, stream: int, rows: Index, away: int, by_flips: int) -> Images:
+    def walk(
+        self, objective: Objective, stream: int, rows: Index, away: int, by_flips: int, *, from_lowest: bool = False
+    ) -> Images:
         """AutoPGD on an objective from noise, then on the bits whose flip lowers the average precision.
 
         Args:
@@ -137,13 +139,13 @@ class Walks:
             rows: the queries that take part, by their positions in the batch.
             away: gradient steps on the objective.
             by_flips: gradient steps on the bits.
+            from_lowest: take these from the query's lowest image, not from what the objective itself finds best.
 
         Returns:
             What the objective itself finds best [queries, channels, height, width].
         """
-        start, first = noisy(self.queries, self.threat, stream), stream == 0
-        found = self._search(objective, start, rows, away)
-        middle = self.lowest.images.clone() if first else found
+        found = self._search(objective, noisy_start(self.queries, self.threat, stream), rows, away)
+        middle = self.lowest.images.clone() if from_lowest else found
         flips = flip_objective(self.victim.model, self.sample, self.queries.labels)
         left = rows[torch.isin(rows, self.lowest.places)]
         self._search(flips, middle, left, by_flips, leads=True, first_step=1.0)
@@ -176,10 +178,7 @@ def change_squares(lowest: LowestImages, threat: Threat, queries: Queries, chose
         if not len(rows):
             return
         side = square_side(0.3 + 0.7 * step / steps, LARGEST, height, width)
-        square = squares(numbers[rows, step, :2], side, height, width)
-        signs = random_signs(numbers[rows, step, 2:])[:, :, None, None]
-        clean = queries.images[rows]
-        tried = torch.where(square, threat.project(clean + threat.eps * signs, clean), lowest.images[rows])
+        tried = with_squares(lowest.images[rows], queries.images[rows], threat, numbers[rows, step], side)
         lowest.offer(tried, rows, ties=True)
 
 
@@ -192,7 +191,7 @@ def gradients_mislead(victim: Victim, threat: Threat, guides: Callable[[Labels],
     device = victim.gallery.codes.device
     index = torch.arange(min(ASKED, len(victim.train)))
     asked = Queries(victim.train.images[index].to(device), victim.train.labels[index].to(device), index.to(device))
-    guide, start = guides(asked.labels), noisy(asked, threat, 0)
+    guide, start = guides(asked.labels), noisy_start(asked, threat)
     with frozen(victim.model):
         found = [
             auto_pgd(start, asked.images, masked(victim.model, guide, alpha=alpha), threat, steps=STEPS)[0]
@@ -219,8 +218,3 @@ def lead_over_noise(
     by_noise = (before - left(threat.project(clean + noise, clean))).abs()
     by_gradients = before - torch.stack([left(images) for images in found]).amin(0)
     return by_gradients / by_noise.clamp(min=torch.finfo(by_noise.dtype).tiny)
-
-
-def noisy(queries: Queries, threat: Threat, stream: int) -> Images:
-    """The queries with uniform noise within the budget."""
-    return threat.project(queries.images + threat.eps * queries.random(stream), queries.images)

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hashbench.crafting.search import noisy_start
 from hashbench.models.data import Queries
 from hashbench.models.model import HashModel
 from hashbench.seeds import derive_seed
@@ -198,7 +199,7 @@ def stepwise(queries: Queries, threat: Threat, attack: Any, guide: Codes, steps:
     ART draws random starts for classifiers only, and would center the ball on whatever image it starts from.
     """
     attack.set_params(batch_size=len(guide))
-    images = threat.project(queries.images + threat.eps * queries.random(), queries.images)
+    images = noisy_start(queries, threat)
     for _ in range(steps):
         made = attack.generate(x=as_array(images), y=as_array(guide))
         images = threat.project(as_images(made, images), queries.images)

@@ -109,6 +109,11 @@ def reached(codes: Codes, goal: GuideCodes, margin: float) -> Tensor:
     return ((codes * goal > margin) | (goal == 0)).all(1)
 
 
+def noisy_start(queries: Queries, threat: Threat, stream: int = 0) -> Images:
+    """The queries with uniform noise within the budget, other noise for each `stream`."""
+    return threat.project(queries.images + threat.eps * queries.random(stream), queries.images)
+
+
 def search(
     queries: Queries,
     objectives: Sequence[Objective],
@@ -193,6 +198,6 @@ def best_of(
     best, scores = clean, torch.full((len(clean),), torch.inf, device=clean.device, dtype=clean.dtype)
     for number, objective in enumerate(objectives):
         rows = (scores > -torch.inf).nonzero().flatten()
-        start = threat.project(clean + threat.eps * queries.random(number), clean) if random_start else clean
+        start = noisy_start(queries, threat, number) if random_start else clean
         best, scores = better(best, scores, *run(start, objective, rows))
     return best

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hashbench.crafting.gradient_loop import iterate
 from hashbench.crafting.objectives import agreement
-from hashbench.crafting.search import guided, masked
+from hashbench.crafting.search import guided, masked, noisy_start
 from hashbench.crafting.step_rules import constant, cosine, sign_steps
 from hashbench.errors import InvalidCell
 from hashbench.evaluation.foreign_code import explain
@@ -208,7 +208,7 @@ def _crafted(
     clean, queries = probed.queries.images, probed.queries
     found = {
         "clean": clean,
-        "noise": threat.project(clean + threat.eps * queries.random(len(budgets)), clean),
+        "noise": noisy_start(queries, threat, len(budgets)),
         "one_step": _one_step(probed, threat),
         "black_box": craft(queries),
     }
@@ -249,7 +249,7 @@ def _many_steps(probed: ProbedVictim, threat: Threat, *, gentle: bool, stream: i
     """Twenty steps from a random start by the masked objective, each image's best iterate."""
     queries = probed.queries
     model = probed.gentle if gentle else probed.victim.model
-    start = threat.project(queries.images + threat.eps * queries.random(stream), queries.images)
+    start = noisy_start(queries, threat, stream)
     rule = sign_steps(cosine(threat.eps))
     images, _ = iterate(start, queries.images, masked(model, probed.guide), threat, steps=STEPS, step_rule=rule)
     return images

@@ -133,7 +133,7 @@ class Victims:
         )  # fmt: skip
         weights = tensor_digest(model.state_dict())
         victim = make_victim(model.eval(), split.train, split.database)
-        return DefendedModel(victim, victim, _digests(weights, victim), "")
+        return DefendedModel(victim, victim, model_digests(weights, victim), "")
 
     def train(self, cell: Cell, key: str) -> InvalidCell | None:
         """Train the undefended or the defended model of a cell, named by its key; returns why it can't be trained."""
@@ -173,7 +173,7 @@ class Victims:
         facts = {
             "train_forwards": trained.get("train_forwards", ""),
             "train_backwards": trained.get("train_backwards", ""),
-            **_digests(weights, victim),
+            **model_digests(weights, victim),
         }
         return DefendedModel(victim, taken_for, facts, trained.get("train_seconds", ""))
 
@@ -243,7 +243,12 @@ class Victims:
         return model.eval()
 
 
-def _digests(weights: str, victim: Victim) -> dict[str, Any]:
+def model_digests(weights: str, victim: Victim) -> dict[str, Any]:
+    """What a row says of its model: the digests of its weights and of its database's codes.
+
+    Args:
+        weights: digest of the weights, taken before any pass.
+    """
     return {"model_digest": weights, "codes_digest": tensor_digest({"codes": victim.gallery.codes})}
 
 

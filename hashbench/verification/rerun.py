@@ -31,7 +31,7 @@ from hashbench.running.cell import ADAPTIVE, Cell, Subject, outdated
 from hashbench.running.checkpoints import Checkpoints, model_key
 from hashbench.running.request import Load, load_once
 from hashbench.running.store import MODELS, WEIGHTS, Result, Store, StoredTensors
-from hashbench.running.victims import DefendedModel, Victims, new_model
+from hashbench.running.victims import DefendedModel, Victims, model_digests, new_model
 from hashbench.seeds import seeded
 from hashbench.threat import Threat
 from hashbench.training.undefended import clean_training
@@ -153,8 +153,7 @@ def load_defended(cell: Cell, numbers: Mapping[str, Any], victims: Victims, othe
         weights = tensor_digest(model.state_dict())
         with seeded(cell.defense_seed):
             victim = make_victim(model, split.train, split.database)
-        facts = {"model_digest": weights, "codes_digest": tensor_digest({"codes": victim.gallery.codes})}
-        made: DefendedModel | InvalidCell = DefendedModel(victim, victim, facts, "")
+        made: DefendedModel | InvalidCell = DefendedModel(victim, victim, model_digests(weights, victim), "")
     else:
         made = victims.make(cell)
     if isinstance(made, InvalidCell):
