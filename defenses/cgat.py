@@ -12,10 +12,13 @@ from hashbench.registry.decorators import defense
 from hashbench.registry.parameters import NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training.adversarial import Batches, InnerAttack, guided_training
+from hashbench.training.adversarial import Batches, InnerAttack
+from hashbench.training.guided import guided_training
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import Regularisers
 
 RECIPE = Recipe(learning_rate=0.01)
+NONE = Regularisers()
 INNER = InnerAttack()
 
 
@@ -28,6 +31,7 @@ def cgat(
     *,
     recipe: Recipe = RECIPE,
     inner: InnerAttack = INNER,
+    regularisers: Regularisers = NONE,
     weight: NonNegative = 1.0,
     weights: Literal["binary", "jaccard"] = "binary",
     memory: Literal["codes", "relaxed"] = "codes",
@@ -56,6 +60,7 @@ def cgat(
         inner=inner,
         weight=weight,
         name="cgat",
+        regularisers=regularisers,
         relaxed=memory == "relaxed",
         batches=batches,
     )

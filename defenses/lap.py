@@ -10,11 +10,14 @@ from hashbench.registry.decorators import defense
 from hashbench.registry.parameters import Count, NonNegative, Positive
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training.adversarial import Guided, InnerAttack, guided_training
+from hashbench.training.adversarial import Guided, InnerAttack
+from hashbench.training.guided import guided_training
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import Regularisers
 from hashbench.types import Codes, Labels, Scalar
 
 RECIPE = Recipe(epochs=36, learning_rate=0.02)
+NONE = Regularisers()
 INNER = InnerAttack(steps=3, step_ratio=0.5, reach=1.25)
 
 
@@ -27,6 +30,7 @@ def lap(
     *,
     recipe: Recipe = RECIPE,
     inner: InnerAttack = INNER,
+    regularisers: Regularisers = NONE,
     weight: NonNegative = 3.0,
     ranking: NonNegative = 2.0,
     sample: Count = 400,
@@ -57,5 +61,6 @@ def lap(
         inner=inner,
         weight=weight,
         name="lap",
+        regularisers=regularisers,
         further=further,
     )

@@ -9,10 +9,13 @@ from hashbench.registry.decorators import defense
 from hashbench.registry.parameters import NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training.adversarial import InnerAttack, guided_training
+from hashbench.training.adversarial import InnerAttack
+from hashbench.training.guided import guided_training
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import Regularisers
 
 RECIPE = Recipe(epochs=36, learning_rate=0.01)
+NONE = Regularisers()
 INNER = InnerAttack(steps=3, step_ratio=0.5)
 
 
@@ -25,6 +28,7 @@ def s3(
     *,
     recipe: Recipe = RECIPE,
     inner: InnerAttack = INNER,
+    regularisers: Regularisers = NONE,
     weight: NonNegative = 3.0,
 ) -> HashModel:
     """Train as CgAT does, with three inner steps of half the budget instead of seven of a quarter.
@@ -35,5 +39,14 @@ def s3(
         weight: weight of the adversarial term (lambda).
     """
     return guided_training(
-        model, train, method, threat, center_code, recipe=recipe, inner=inner, weight=weight, name="s3"
+        model,
+        train,
+        method,
+        threat,
+        center_code,
+        recipe=recipe,
+        inner=inner,
+        weight=weight,
+        name="s3",
+        regularisers=regularisers,
     )

@@ -11,11 +11,14 @@ from hashbench.registry.decorators import defense
 from hashbench.registry.parameters import Later, NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training.adversarial import Batches, Guided, InnerAttack, guided_training
+from hashbench.training.adversarial import Batches, Guided, InnerAttack
+from hashbench.training.guided import guided_training
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import Regularisers
 from hashbench.types import Codes, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)
+NONE = Regularisers()
 INNER = InnerAttack()
 
 
@@ -28,6 +31,7 @@ def saat(
     *,
     recipe: Recipe = RECIPE,
     inner: InnerAttack = INNER,
+    regularisers: Regularisers = NONE,
     weight: NonNegative = 1.0,
     quantisation: NonNegative = 1e-4,
     memory: Annotated[Literal["codes", "relaxed"], Later()] = "codes",
@@ -60,6 +64,7 @@ def saat(
         inner=inner,
         weight=weight,
         name="saat",
+        regularisers=regularisers,
         relaxed=memory == "relaxed",
         further=further,
         batches=batches,

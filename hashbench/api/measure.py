@@ -156,6 +156,28 @@ def measured_boards(requests: Sequence[Request], settings: RunSettings) -> list[
         UsageError: a name, a parameter, a file or a folder can't be used; nothing has been trained yet.
         ClusterLost: the scheduler can no longer be reached.
     """
+    found = measured(requests, settings)
+    return ranked_boards(found.results, found.store)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The cells of some requests, their results in the same order, and the store that holds these."""
+
+    cells: Sequence[Cell]
+    results: Sequence[Result]
+    store: Store
+
+
+def measured(requests: Sequence[Request], settings: RunSettings, *, probing: bool = True) -> Measured:
+    """Measure requests, from this process or from workers.
+
+    Args:
+        probing: also probe the models, so that rows get flags.
+
+    Raises:
+        UsageError, ClusterLost: as of `measured_boards`.
+    """
     settings.check()
     resolved = [request.resolve() for request in requests]
     if settings.scheduler is None:
@@ -167,7 +189,7 @@ def measured_boards(requests: Sequence[Request], settings: RunSettings) -> list[
     migrate_store(kept, [cell.identity for cell in cells])
     if not settings.fresh:
         _take_models(cells, kept, settings)
-    return ranked_boards(_measured(requests, cells, kept, settings), kept)
+    return Measured(cells, _results(requests, cells, kept, settings, probing=probing), kept)
 
 
 def _take_models(cells: Sequence[Cell], store: Store, settings: RunSettings) -> None:
@@ -210,15 +232,14 @@ def open_store(path: Path, tell: Tell, *, make: bool = False) -> Store:
     return found
 
 
-def _measured(
-    requests: Sequence[Request], cells: Sequence[Cell], store: Store, settings: RunSettings
-) -> list[Result]:  # fmt: skip
-    """The results of cells, whose models are probed too, from this process or from workers."""
+def _results(
+    requests: Sequence[Request], cells: Sequence[Cell], store: Store, settings: RunSettings, *, probing: bool
+) -> list[Result]:
     if settings.workers is None and settings.scheduler is None:
         with limited_threads(settings.threads):
             found = runner.run(
                 cells, store, choose_device(settings.device), fresh=settings.fresh, command=settings.command,
-                probing=True, certifying=settings.certifying, plugins=settings.plugins,
+                probing=probing, certifying=settings.certifying, plugins=settings.plugins,
             )  # fmt: skip
             return list(found)
     from hashbench.running import cluster
@@ -231,7 +252,8 @@ def _measured(
     with cluster.connected(settings.workers, settings.scheduler) as client:
         results = cluster.measure(client, task, cells, store)
         valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
-        cluster.probe(client, task, valid, store)
+        if probing:
+            cluster.probe(client, task, valid, store)
         if settings.certifying:
             cluster.certify(client, task, cells, results, store)
         return results

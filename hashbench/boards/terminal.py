@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -116,6 +118,31 @@ def print_comparison(comparison: Comparison) -> None:
     left_out = f"; incomplete and left out: {', '.join(map(str, pairing.left_out))}" if pairing.left_out else ""
     console.print(_plain(f"seeds: {', '.join(map(str, pairing.seeds))}{left_out}"), soft_wrap=True)
     console.print(_plain(comparison.sentence), soft_wrap=True)
+
+
+def print_study(table_of_variants: pd.DataFrame, reference: str) -> None:
+    """Print a study's variants: mAPs in percent, and differences from the reference in points with intervals."""
+    console, table = _console(), Table()
+    table.add_column("variant")
+    names = {"clean": "map_clean", "fast": "map_fast", "full": "map_full", "on training images": "train_fast"}
+    for name in (*names, "clean difference", "worst-case difference [95 % interval]", "passes"):
+        table.add_column(name, justify="right")
+    for row in table_of_variants.to_dict("records"):
+        worst = "full" if row["delta_full"] is not None else "fast"
+        levels = [_percent(row[column]) for column in names.values()]
+        passes = "-" if row["passes"] is None else f"{row['passes']:.0f}"
+        cells = (_defense_name(str(row["defense"])), *levels, _points(row, "clean"), _points(row, worst), passes)
+        table.add_row(*map(_plain, cells))
+    console.print(table)
+    line = f"fast: lowest AP per query without the versioned attack sets; full: with them; differences from {reference}"
+    console.print(_plain(line), soft_wrap=True)
+
+
+def _points(row: Mapping[Hashable, Any], measure: str) -> str:
+    if row[f"delta_{measure}"] is None:
+        return "-"
+    mean, low, high = (100 * row[f"delta_{measure}{end}"] for end in ("", "_low", "_high"))
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _plain(text: str) -> Text:

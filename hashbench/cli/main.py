@@ -22,7 +22,7 @@ from hashbench.cli.examples import gallery
 from hashbench.cli.listing import list_
 from hashbench.cli.migrate import migrate
 from hashbench.cli.sections import SectionedGroup
-from hashbench.cli.tune import tune
+from hashbench.cli.tune import study, tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.workers import spread
 from hashbench.cli.zoo import attack_board, break_
@@ -64,6 +64,7 @@ def cli() -> None:
 cli.add_command(list_)
 cli.add_command(data)
 cli.add_command(tune)
+cli.add_command(study)
 cli.add_command(certify)
 cli.add_command(check)
 cli.add_command(compare)

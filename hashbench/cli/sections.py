@@ -9,7 +9,7 @@ import click
 from hashbench.cli.endings import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Start": ("run", "check", "tune"),
+    "Start": ("run", "check", "tune", "study"),
     "Compare": ("compare", "attack-board", "certify", "score"),
     "Share": ("report", "page", "submit", "verify", "break"),
     "Inspect": ("list", "data", "gallery"),

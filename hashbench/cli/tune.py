@@ -1,4 +1,4 @@
-"""The command `hashbench tune`."""
+"""The commands `hashbench tune` and `hashbench study`, which choose on validation queries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import resumable, say
+from hashbench.cli.workers import spread
 from hashbench.errors import BadParameter
 
 SEED = 1000  # used by no table
@@ -67,8 +68,7 @@ def _tune(
     target, kept = choose_device(device), options.open_store(store / TRIALS, make=True)
     command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once()
     for text, specs in tried.items():
-        resolved = Request(defenses=tuple(specs), attacks=(attack,), **words).resolve()
-        cells = resolved.cells(lambda choice: tuning.on_validation(load(choice)))
+        cells = Request(defenses=tuple(specs), attacks=(attack,), queries="validation", **words).resolve().cells(load)
         with shown_progress(quiet=quiet):
             results = list(run(cells, kept, target, command=command))
         rows = tuning.judge_trials(text, specs, label, results)
@@ -89,3 +89,69 @@ def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:
             raise BadParameter(f"can't read --grid {text}; write NAME=a,b such as learning_rate=0.01,0.02")
         grid[name] = values.split(",")
     return grid or None
+
+
+@click.command(epilog="Example: hashbench study variants.toml --reference cgat --workers 2")
+@click.argument("suite", metavar="FILE")
+@options.options(
+    click.option(
+        "--reference", metavar="NAME",
+        help="The defense with which the others are compared.  [default: the first one of the file]",
+    ),
+    options.device,
+    options.store,
+    click.option(
+        "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("study"), show_default=True,
+        help="Folder for seeds.csv and variants.csv.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Only print what would run, and how long."),
+    spread,
+    options.plugin,
+    options.quiet,
+)  # fmt: skip
+def study(store: Path, **words: Any) -> None:
+    """Compare variants of defenses on validation queries, which no leaderboard uses.
+
+    FILE is a suite: its defenses are the variants, each trained with each seed. Besides the validation
+    queries, as many training images are attacked: a model that is far better on these has fitted them
+    too closely. The same command resumes a stopped study. The first table has a row for each
+    variant and seed, the second one for each variant, with paired differences from the reference.
+    """
+    with resumable(store):
+        _study(store=store, **words)
+
+
+def _study(
+    *, suite: str, reference: str | None, device: str, store: Path, out: Path, dry_run: bool, workers: int | None,
+    scheduler: str | None, threads: int, plugins: Sequence[Path], quiet: bool,
+) -> None:  # fmt: skip
+    from dataclasses import replace
+
+    from hashbench.api.measure import RunSettings, measured
+    from hashbench.api.study import studies, write_study
+    from hashbench.boards.terminal import print_study, shown_progress
+    from hashbench.registry import entries
+    from hashbench.running.forecast import forecast
+    from hashbench.running.runner import choose_device
+    from hashbench.running.suite import read_suite
+
+    for path in plugins:
+        entries.load_plugin(path)
+    requests = [replace(request, queries="study") for request in read_suite(suite).requests]
+    base = requests[0].choose_defense(reference or next(iter(requests[0].defenses), "none")).label
+    if dry_run:
+        for line in forecast(requests, choose_device(device)):
+            say(line, limit=1 << 20)
+        return
+    settings = RunSettings(
+        store / TRIALS, out, device, plugins=tuple(plugins), workers=workers, scheduler=scheduler, threads=threads,
+        command=shlex.join(["hashbench", *sys.argv[1:]]), certifying=False, tell=options.tell,
+    )  # fmt: skip
+    with shown_progress(quiet=quiet):
+        found = measured(requests, settings, probing=False)
+    validation = {cell.subject.split.digest: len(cell.subject.split.validation) for cell in found.cells}
+    made = studies(found.results, found.store.arrays, validation, base)
+    for one in made:
+        print_study(one.variants_table(), one.reference)
+    for path in write_study(made, out):
+        say(f"written to {path}")

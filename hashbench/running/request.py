@@ -15,7 +15,7 @@ from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell, Subject, plan
-from hashbench.running.tuning import SUBJECT, Tuned
+from hashbench.running.tuning import SUBJECT, QuerySet, Tuned, with_queries
 from hashbench.threat import Threat
 from hashbench.training.undefended import clean_training
 
@@ -28,7 +28,7 @@ class Request:
     """The settings of one matrix, as text: one subject, its defenses and its attacks.
 
     `tuned` is a table of tuned values for the defenses; `amp` trains in mixed precision, except where a
-    model's own parameters set `amp`.
+    model's own parameters set `amp`; `queries` are those that are judged.
     """
 
     dataset: str = "digits"
@@ -42,6 +42,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     tuned: Path | None = None
     amp: bool = False
+    queries: QuerySet = "queries"
 
     def resolve(self) -> Resolved:
         """The registry entries that the settings name.
@@ -64,6 +65,7 @@ class Request:
             self.bits,
             None if self.eps is None else Threat(read_eps(self.eps)),
             self.seeds,
+            self.queries,
         )
 
     def choose_training(self) -> Choice[Any]:
@@ -112,6 +114,7 @@ class Resolved:
     bits: int
     threat: Threat | None
     seeds: tuple[int, ...]
+    queries: QuerySet = "queries"
 
     def cells(self, load: Load) -> list[Cell]:
         """The cells of the matrix, once the defenses have been checked against an untrained model.
@@ -121,7 +124,7 @@ class Resolved:
         """
         from hashbench.running.victims import new_model
 
-        split = load(self.dataset)
+        split = with_queries(load(self.dataset), self.queries)
         subject = Subject(self.dataset, split, self.backbone, self.method, self.training, self.bits)
         untrained = new_model(subject)
         for choice in self.defenses:

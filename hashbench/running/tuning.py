@@ -8,11 +8,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from hashbench.digests import digest
 from hashbench.errors import BadInput, BadParameter, StoreUnusable
-from hashbench.models.data import RetrievalSplit
+from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.readers.board_columns import TUNED
 from hashbench.readers.csv_tables import read_rows, with_names, wrong_values
 from hashbench.readers.text import csv_name
@@ -22,7 +24,10 @@ from hashbench.registry.protocols import Defense
 from hashbench.registry.spec import Spec
 from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
+from hashbench.seeds import derive_seed
+from hashbench.types import Index
 
+QuerySet = Literal["queries", "validation", "study"]  # those of leaderboards, for choosing, for a study
 TRIALS = 4  # combinations in every defense's grid: none gets more tries than another
 SUBJECT = ("dataset", "backbone", "method", "bits", "training")
 COLUMNS = (
@@ -62,9 +67,29 @@ def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[s
     return [str(trial) for trial in found]
 
 
-def on_validation(split: RetrievalSplit) -> RetrievalSplit:
-    """The split with its validation queries as queries, under a digest of its own."""
-    return replace(split, queries=split.validation, digest=digest([split.digest, "validation"]))
+def with_queries(split: RetrievalSplit, queries: QuerySet) -> RetrievalSplit:
+    """The split with other queries, under a digest of its own.
+
+    `validation` takes the validation queries, which no leaderboard uses. `study` takes these, and after them as many
+    images of the training set (all, if there are fewer), drawn by the split's digest: their difference shows how much
+    a training owes to the images that it saw.
+
+    Raises:
+        BadInput: the split has no validation queries.
+    """
+    if queries == "queries":
+        return split
+    if not len(split.validation):
+        raise BadInput("the data set has no validation queries, so that nothing can be chosen on it; give it some")
+    judged = split.validation if queries == "validation" else _beside(split.validation, split.train, split.digest)
+    return replace(split, queries=judged, digest=digest([split.digest, queries]))
+
+
+def _beside(validation: ImageSet, train: ImageSet, seed: str) -> ImageSet:
+    generator = torch.Generator().manual_seed(derive_seed("training images of a study", seed))
+    rows: Index = torch.randperm(len(train), generator=generator)[: len(validation)]
+    images = [one.images[index] for one, index in ((validation, torch.arange(len(validation))), (train, rows))]
+    return ImageSet(torch.cat(images), torch.cat([validation.labels, train.labels[rows.to(train.labels.device)]]))
 
 
 def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable[Result]) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,18 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from hashbench.crafting.gradient_loop import descend
-from hashbench.crafting.objectives import agreement
 from hashbench.crafting.step_rules import constant
 from hashbench.models.batch_norm_folding import folded
-from hashbench.models.codes import encode
-from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel, binarize, frozen
 from hashbench.registry.parameters import Count, Later, Positive, Share
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
-from hashbench.training.loop import fit
-from hashbench.training.recipe import Recipe
-from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scalar, Scores
+from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scores
 
 Mode = Annotated[Literal["eval", "train"], Later()]
 Batches = Annotated[Literal["joint", "apart"], Later()]
@@ -102,63 +96,6 @@ class Guided(nn.Module):
 
     def _kept(self, codes: Codes) -> Codes:
         return codes.detach() if self.relaxed else binarize(codes.detach())
-
-
-# Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
-FurtherLoss = Callable[[Codes, Labels, Guided], Scalar]
-
-
-def guided_training(
-    model: HashModel,
-    train: ImageSet,
-    method: Method,
-    threat: Threat,
-    guide: Guide,
-    *,
-    recipe: Recipe,
-    inner: InnerAttack,
-    weight: float,
-    name: str,
-    relaxed: bool = False,
-    further: FurtherLoss | None = None,
-    batches: Batches = "joint",
-) -> HashModel:
-    """A copy of a model, trained to keep the codes of adversarial images close to guide codes.
-
-    For each batch: the inner attack drives codes away from their guide codes, the batch's rows of the memory are
-    refreshed, guide codes are recomputed, and the loss is taken (CgAT, Wang et al., WWW 2023).
-
-    Args:
-        weight: weight of the adversarial codes' agreement with their guide codes, relative to the hashing loss of
-            clean images.
-        relaxed: compute guide codes from relaxed codes.
-        further: another term of the loss.
-        batches: pass clean and adversarial images through the model as one batch, or apart, as the released code of
-            CgAT and SAAT does: batch norm then uses the statistics of each.
-    """
-    student = copy.deepcopy(model)
-    guided = Guided(encode(student, train), train.labels, guide, relaxed=relaxed)
-
-    def loss(images: Images, labels: Labels, index: Index) -> Scalar:
-        away = guided.codes(labels)
-        adversarial = inner.craft(student, images, lambda codes: agreement(codes, away), threat)
-        if batches == "joint":
-            clean, attacked = student(torch.cat([images, adversarial])).chunk(2)
-        else:
-            clean, attacked = student(images), student(adversarial)
-        value = guided_loss(method, guided, clean, attacked, labels, index, weight)
-        return value + further(attacked, labels, guided) if further else value
-
-    return fit(student, train, method, loss, recipe, name=name, state={"guided": guided})
-
-
-def guided_loss(
-    method: Method, guided: Guided, relaxed: Codes, attacked: Codes, labels: Labels, index: Index, weight: float
-) -> Scalar:
-    """Hashing loss of the clean codes minus the attacked codes' weighted agreement with refreshed guide codes."""
-    guided.refresh(relaxed, index)
-    toward = agreement(attacked, guided.codes(labels)).mean()
-    return method(relaxed, labels, index) - weight * toward
 
 
 @contextmanager

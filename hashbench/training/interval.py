@@ -79,27 +79,24 @@ def interval_training(
         TrainingDiverged: the loss is no longer finite.
     """
     student = copy.deepcopy(model)
-    graph = trace(innermost(student))
     guided = Guided(encode(student, train), train.labels, center_code)
+    term = IntervalTerm(student, train, recipe, worst)
     if worst.start == "shi":
         draw_weights(student)
-    steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size)) * recipe.epochs
-    clock = Clock(max(1, round(worst.ramp * steps)))
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
-        share = clock.tick()
         crafted = _crafted(student, images, guided.codes(labels), inner, threat)
         with moments(student) as statistics:
             logits = student.logits(torch.cat([images, crafted]))
         clean = torch.tanh(logits[: len(images)])
         guided.refresh(clean, index)
-        guide, eps = guided.codes(labels), share * worst.widen * threat.eps
-        bound = hinge(worst_logits(student, graph, images, eps, guide, statistics), guide)
+        guide = guided.codes(labels)
+        bound = term(images, guide, statistics, threat)
         value = method(clean, labels, index) + weight * alpha * bound
         adversarial = hinge(guide * logits[len(images) :], guide) if inner else 0
         return value + weight * (1 - alpha) * adversarial
 
-    return fit(student, train, method, loss, recipe, name=name, state={"guided": guided, "clock": clock})
+    return fit(student, train, method, loss, recipe, name=name, state={"guided": guided, "clock": term.clock})
 
 
 def _crafted(student: HashModel, images: Images, away: GuideCodes, inner: InnerAttack | None, threat: Threat) -> Images:
@@ -107,6 +104,28 @@ def _crafted(student: HashModel, images: Images, away: GuideCodes, inner: InnerA
     if inner is None:
         return images[:0]
     return inner.craft(student, images, lambda codes: agreement(codes, away), threat)
+
+
+class IntervalTerm:
+    """The loss of the worst logits over boxes around a batch's images, whose radius grows during the training.
+
+    Args:
+        model: the network that is trained; its layers are read anew in each step.
+        train: the training set, whose batches are counted.
+
+    Raises:
+        NoCertificate: the network has a layer without a bound.
+    """
+
+    def __init__(self, model: HashModel, train: ImageSet, recipe: Recipe, worst: Worst) -> None:
+        self.model, self.graph, self.widen = model, trace(innermost(model)), worst.widen
+        steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size)) * recipe.epochs
+        self.clock = Clock(max(1, round(worst.ramp * steps)))
+
+    def __call__(self, images: Images, guide: GuideCodes, statistics: Moments, threat: Threat) -> Scalar:
+        """Mean softplus(-worst logit * guide) at the radius of the next step."""
+        eps = self.clock.tick() * self.widen * threat.eps
+        return hinge(worst_logits(self.model, self.graph, images, eps, guide, statistics), guide)
 
 
 def check_network(model: HashModel, **parameters: object) -> None:

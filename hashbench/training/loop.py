@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from hashbench.models.image_files import stream
 from hashbench.models.model import HashModel
 from hashbench.models.precision import mixed_precision
 from hashbench.registry.protocols import Method
+from hashbench.training.moving_average import MovingAverage
 from hashbench.training.recipe import Recipe
 from hashbench.training.resume import Stateful, epochs_left
 from hashbench.types import Images, Index, Labels, Scalar
@@ -35,14 +36,13 @@ def fit(
 ) -> HashModel:
     """Train a model in place, along with its method's own weights, and return it in eval mode.
 
-    Batches are drawn from the global random state; a last batch of a single image is skipped, since batch norm
-    can't use it. The loss of a batch is computed with the model in training mode. When hashbench runs it, a training
-    is saved after each epoch; if it is killed and started again, it resumes there and ends with the same weights.
+    Batches are drawn from the global random state; a last batch of a single image is skipped, since batch norm can't
+    use it. Losses are computed in training mode. hashbench saves a training after each epoch: killed and started
+    again, it resumes there and ends with the same weights.
 
     Args:
         method: the hashing method whose weights, if it has any, are trained too.
         loss: (images, labels, positions in the training set) -> loss of the batch.
-        recipe: epochs, batch size, optimiser and learning-rate schedule.
         name: the name that a progress bar shows.
         state: what the loss carries from batch to batch besides the model and the method, such as a module with a
             memory of codes, under names of your choice; without it a resumed training would differ.
@@ -60,17 +60,26 @@ def fit(
     steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size))
     weights = [*model.parameters(), *method.parameters()]
     optimiser, schedule = recipe.build(weights, steps)
-    own: dict[str, Stateful] = {"model": model, "method": method, "optimiser": optimiser, "schedule": schedule}
-    for epoch in epochs_left({**(state or {}), **own}, recipe.epochs, name):
-        batches = [index for index in torch.split(torch.randperm(len(train)), recipe.batch_size) if len(index) > 1]
-        for index, images in zip(batches, stream(train.images, batches, device), strict=True):
+    parts: dict[str, Stateful] = {"model": model, "method": method, "optimiser": optimiser, "schedule": schedule}
+    average = MovingAverage(model, recipe.ema) if recipe.ema else None
+    parts |= {**(state or {}), **({"average": average} if average else {})}
+    for epoch in epochs_left(parts, recipe.epochs, name):
+        for images, labels, index in _shuffled(train, recipe.batch_size, device):
             model.train()
-            labels = train.labels[index.to(train.labels.device)].to(device)
             with mixed_precision(recipe.amp):
-                value = loss(images, labels, index.to(device))
+                value = loss(images, labels, index)
             _step(value, weights, optimiser, recipe, epoch)
             schedule.step()
-    return model.eval()
+            if average:
+                average.update(model)
+    return (average.copied_to(model) if average else model).eval()
+
+
+def _shuffled(train: ImageSet, size: int, device: torch.device) -> Iterator[tuple[Images, Labels, Index]]:
+    """The batches of an epoch, in a random order of the images, with their labels and positions."""
+    batches = [index for index in torch.split(torch.randperm(len(train)), size) if len(index) > 1]
+    for index, images in zip(batches, stream(train.images, batches, device), strict=True):
+        yield images, train.labels[index.to(train.labels.device)].to(device), index.to(device)
 
 
 def _step(value: Scalar, weights: list[nn.Parameter], optimiser: Optimizer, recipe: Recipe, epoch: int) -> None:

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from hashbench.registry.parameters import Count, Later, NonNegative, Positive, Share
 
-OptimiserName = Literal["adam", "sgd"]
+OptimiserName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "thirds", "halves"]
 
 # Under Adam a longer gradient is clipped to this norm: a single large step can saturate the tanh of some bits,
@@ -33,12 +33,16 @@ class Recipe:
         epochs: passes over the training set.
         learning_rate: the highest rate of the schedule.
         batch_size: images per step.
-        optimiser: adam, or sgd as in the papers.
+        optimiser: adam, adamw (adam with decoupled weight decay), or sgd as in the papers.
         schedule: one-cycle, thirds (x 0.1 each third of the epochs) or halves (x 0.1 at 1/2 and 3/4).
         momentum: momentum of sgd, or the first beta of adam; one-cycle varies it between 0.85 and 0.95.
-        weight_decay: the multiple of the weights that is added to their gradients.
+        weight_decay: the multiple of the weights that is added to their gradients; under adamw, the weights shrink by
+            this share of the learning rate in each step instead (Loshchilov and Hutter, ICLR 2019).
         amp: run networks in bfloat16 wherever a loss is computed, including an attack inside the training; weights,
             outputs and losses stay in single precision.
+        ema: decay of an exponential moving average of the weights and of batch norm's statistics, which is the trained
+            model at the end; 0 takes the last weights. In step t the decay is at most (1 + t) / (10 + t), so that short
+            trainings forget their start.
 
     >>> Recipe(epochs=30, optimiser="sgd", schedule="halves").longest_gradient
     inf
@@ -52,11 +56,12 @@ class Recipe:
     momentum: Share = 0.9
     weight_decay: NonNegative = 0.0
     amp: Annotated[bool, Later()] = False
+    ema: Annotated[Share, Later()] = 0.0
 
     @property
     def longest_gradient(self) -> float:
         """The norm to which longer gradients are clipped; SGD runs as published, without clipping."""
-        return GRADIENT_NORM if self.optimiser == "adam" else math.inf
+        return math.inf if self.optimiser == "sgd" else GRADIENT_NORM
 
     def build(self, weights: Sequence[nn.Parameter], steps: int) -> tuple[optim.Optimizer, LRScheduler]:
         """The optimiser of some weights, and its schedule, to be stepped after each of `steps` batches per epoch."""
@@ -65,7 +70,8 @@ class Recipe:
         if self.optimiser == "sgd":
             optimiser = optim.SGD(weights, rate, momentum=self.momentum, weight_decay=decay)
         else:
-            optimiser = optim.Adam(weights, rate, (self.momentum, 0.999), weight_decay=decay)
+            rule = optim.AdamW if self.optimiser == "adamw" else optim.Adam
+            optimiser = rule(weights, rate, (self.momentum, 0.999), weight_decay=decay)
         if self.schedule == "one-cycle":
             return optimiser, OneCycleLR(optimiser, rate, total_steps=self.epochs * steps)
         drops = drop_steps(self.schedule, self.epochs, steps)

@@ -27,7 +27,8 @@ from hashbench.registry.entries import backbones, methods
 from hashbench.registry.protocols import Method
 from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
-from hashbench.training.adversarial import Guided, InnerAttack, guided_loss
+from hashbench.training.adversarial import Guided, InnerAttack
+from hashbench.training.guided import guided_loss
 
 TRAIN, BATCH, SIDE, BITS, CLASSES, STEPS = 10_500, 32, 64, 32, 21, 7
 EPS, RATIO = 8 / 255, 0.25

@@ -14,7 +14,8 @@ from hashbench.registry import entries
 from hashbench.registry.protocols import Method
 from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
-from hashbench.training.adversarial import Guided, InnerAttack, guided_loss
+from hashbench.training.adversarial import Guided, InnerAttack
+from hashbench.training.guided import guided_loss
 from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, Index, Labels, Scalar
 

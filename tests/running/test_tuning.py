@@ -9,7 +9,7 @@ from command import QUICK, hashbench
 from hashbench.datasets.digits import digits
 from hashbench.errors import BadInput, BadParameter
 from hashbench.registry.entries import defenses
-from hashbench.running.tuning import TRIALS, Tuned, on_validation, read_table, trials, write_table
+from hashbench.running.tuning import TRIALS, Tuned, read_table, trials, with_queries, write_table
 
 ROW = {
     "dataset": "digits", "backbone": "cnn", "method": "csq", "bits": "32", "training": "clean", "split_digest": "0",
@@ -48,7 +48,7 @@ def test_grids_that_are_unfair_or_wrong_are_refused(text: str, grid: dict[str, l
 
 def test_trials_are_judged_on_validation_queries() -> None:
     split = digits()
-    found = on_validation(split)
+    found = with_queries(split, "validation")
     assert torch.equal(found.queries.labels, split.validation.labels)
     assert found.digest != split.digest
     assert found.train is split.train

@@ -85,6 +85,11 @@ def test_a_method_with_a_memory_or_weights_goes_on_too(
     check_resumed(Store(tmp_path), killed_after, "cgat", factory)
 
 
+def test_averages_and_regularisers_go_on_too(tmp_path: Path, killed_after: list[int]) -> None:
+    words = {"ema": "0.9", "awp": "0.01", "cutmix": "0.5", "interval": "0.1", "optimiser": "adamw"}
+    check_resumed(Store(tmp_path), killed_after, "cgat", csq, **words)
+
+
 def test_a_finished_training_leaves_nothing_and_a_damaged_one_starts_anew(
     tmp_path: Path, killed_after: list[int]
 ) -> None:

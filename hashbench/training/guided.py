@@ -1,0 +1,152 @@
+"""Guided adversarial training: codes of adversarial images are kept close to guide codes, as in CgAT and SAAT."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from hashbench.crafting.objectives import agreement
+from hashbench.models.codes import encode
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel
+from hashbench.registry.protocols import Method
+from hashbench.threat import Threat
+from hashbench.training.adversarial import Batches, Guide, Guided, InnerAttack, untouched
+from hashbench.training.interval import IntervalTerm, Worst, moments
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights
+from hashbench.types import Codes, Images, Index, Labels, Scalar
+
+# Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
+FurtherLoss = Callable[[Codes, Labels, Guided], Scalar]
+NONE = Regularisers()
+Part = TypeVar("Part", bound=Tensor)
+
+
+def guided_training(
+    model: HashModel,
+    train: ImageSet,
+    method: Method,
+    threat: Threat,
+    guide: Guide,
+    *,
+    recipe: Recipe,
+    inner: InnerAttack,
+    weight: float,
+    name: str,
+    relaxed: bool = False,
+    further: FurtherLoss | None = None,
+    batches: Batches = "joint",
+    regularisers: Regularisers = NONE,
+) -> HashModel:
+    """A copy of a model, trained to keep the codes of adversarial images close to guide codes.
+
+    For each batch: the inner attack drives codes away from their guide codes, the batch's rows of the memory are
+    refreshed, guide codes are recomputed, and the loss is taken (CgAT, Wang et al., WWW 2023).
+
+    Args:
+        weight: weight of the adversarial codes' agreement with their guide codes, relative to the hashing loss of
+            clean images.
+        relaxed: compute guide codes from relaxed codes.
+        further: another term of the loss.
+        batches: pass clean and adversarial images through the model as one batch, or apart, as the released code of
+            CgAT and SAAT does: batch norm then uses the statistics of each.
+        regularisers: weight perturbation, mixed batches and the interval term.
+
+    Raises:
+        NoCertificate: there is an interval term, and the network has a layer without a bound.
+        TrainingDiverged: the loss is no longer finite.
+    """
+    student = copy.deepcopy(model)
+    guided = Guided(encode(student, train), train.labels, guide, relaxed=relaxed)
+    interval = IntervalTerm(student, train, recipe, Worst()) if regularisers.interval else None
+    loss = GuidedLoss(student, method, guided, threat, inner, weight, further, batches, regularisers, interval)
+    state = {"guided": guided} | ({"clock": interval.clock} if interval else {})
+    return fit(student, train, method, loss, recipe, name=name, state=state)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of a step with their labels and positions in the training set, and how they were mixed, if they were."""
+
+    images: Images
+    labels: Labels
+    index: Index
+    mix: Mix | None = None
+
+    def by_area(self, term: Callable[[Labels, Index], Part]) -> Part:
+        """A term for the images' own labels; for mixed images, its mean over both labels, weighted by their areas."""
+        own = term(self.labels, self.index)
+        if self.mix is None:
+            return own
+        partner, share = self.mix.partner, self.mix.share
+        return share * own + (1 - share) * term(self.labels[partner], self.index[partner])  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class GuidedLoss:
+    """The loss of a batch of a guided training, with the inner attack before it."""
+
+    student: HashModel
+    method: Method
+    guided: Guided
+    threat: Threat
+    inner: InnerAttack
+    weight: float
+    further: FurtherLoss | None
+    batches: Batches
+    regularisers: Regularisers
+    interval: IntervalTerm | None
+
+    def __call__(self, images: Images, labels: Labels, index: Index) -> Scalar:
+        """The loss of a batch."""
+        mix = mixed_batch(images, self.regularisers.cutmix)
+        batch = Batch(images if mix is None else mix.images, labels, index, mix)
+        away = batch.by_area(lambda own, _: self.guided.codes(own))
+        adversarial = self.inner.craft(self.student, batch.images, lambda codes: agreement(codes, away), self.threat)
+        encoded: Callable[[Images], Codes] = self.student
+        if self.regularisers.awp:
+            with untouched(self.method):
+                first = self._value(encoded, batch, adversarial)
+            encoded = passed(self.student, perturbed_weights(self.student, first, self.regularisers.awp))
+        if self.interval is None:
+            return self._value(encoded, batch, adversarial)
+        with moments(self.student) as statistics:
+            value = self._value(encoded, batch, adversarial)
+        guide = batch.by_area(lambda own, _: self.guided.codes(own))
+        bound = self.interval(batch.images, guide, statistics, self.threat)
+        return value + self.regularisers.interval * bound
+
+    def _value(self, encoded: Callable[[Images], Codes], batch: Batch, adversarial: Images) -> Scalar:
+        """The loss of clean and crafted images, encoded by the model or by a neighbour of it.
+
+        Mixed images are not those of the training set, so that their codes enter no memory.
+        """
+        if self.batches == "joint":
+            clean, attacked = encoded(torch.cat([batch.images, adversarial])).chunk(2)
+        else:
+            clean, attacked = encoded(batch.images), encoded(adversarial)
+        if batch.mix is None:
+            value = guided_loss(self.method, self.guided, clean, attacked, batch.labels, batch.index, self.weight)
+        else:
+            with untouched(self.method):
+                value = batch.by_area(lambda labels, index: self.method(clean, labels, index))
+            toward = agreement(attacked, batch.by_area(lambda labels, _: self.guided.codes(labels))).mean()
+            value = value - self.weight * toward
+        further = self.further
+        return value if further is None else value + batch.by_area(lambda own, _: further(attacked, own, self.guided))
+
+
+def guided_loss(
+    method: Method, guided: Guided, relaxed: Codes, attacked: Codes, labels: Labels, index: Index, weight: float
+) -> Scalar:
+    """Hashing loss of the clean codes minus the attacked codes' weighted agreement with refreshed guide codes."""
+    guided.refresh(relaxed, index)
+    toward = agreement(attacked, guided.codes(labels)).mean()
+    return method(relaxed, labels, index) - weight * toward

@@ -1,0 +1,193 @@
+"""What is added to a guided training, and the average of its weights, against closed forms and slow references."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from toys import gradients, layers, linear_model, pixels, random_images, small_model
+
+from hashbench.defenses.cgat import cgat
+from hashbench.methods.csq import csq
+from hashbench.models.codes import center_code, encode
+from hashbench.models.model import HashModel, frozen
+from hashbench.models.pass_counter import Passes, counted
+from hashbench.threat import Threat
+from hashbench.training.adversarial import Guided, InnerAttack
+from hashbench.training.guided import Batch, GuidedLoss
+from hashbench.training.interval import IntervalTerm, Worst, hinge, moments, worst_logits
+from hashbench.training.moving_average import MovingAverage
+from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights
+
+STILL = InnerAttack(steps=1, step_ratio=1.0, reach=1e-6)
+THREAT = Threat(0.1)
+
+
+def guided_loss_of(model: HashModel, regularisers: Regularisers) -> GuidedLoss:
+    """The loss of CgAT on 40 images, with an inner attack of next to no budget."""
+    train = random_images(40)
+    guided = Guided(encode(model, train), train.labels, center_code)
+    interval = IntervalTerm(model, train, Recipe(epochs=1), Worst()) if regularisers.interval else None
+    method = csq(encode(model, train), train.labels)
+    return GuidedLoss(model, method, guided, THREAT, STILL, 2.0, None, "joint", regularisers, interval)
+
+
+def test_a_mixed_batch_has_each_pixel_of_the_image_or_of_its_partner() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(6, 3, 8, 10)
+    shares = []
+    for _ in range(400):
+        mix = mixed_batch(images, 1.0)
+        assert mix is not None
+        own = (mix.images == images).all(1)
+        assert (own | (mix.images == images[mix.partner]).all(1)).all()
+        moved = mix.partner != torch.arange(6)
+        torch.testing.assert_close(own[moved].float().mean((1, 2)), torch.full((int(moved.sum()),), mix.share))
+        shares.append(mix.share)
+    # the rectangle loses what lies beyond the borders: a quarter of its sides on average, E(own) = 1 - E(a b)
+    assert 0.6 < sum(shares) / 400 < 0.75
+    assert min(shares) < 0.1 < 0.95 < max(shares)
+
+
+def test_a_batch_that_is_not_mixed_draws_nothing() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    assert mixed_batch(torch.zeros(2, 1, 4, 4), 0.0) is None
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [mixed_batch(torch.zeros(2, 1, 4, 4), 0.3) is None for _ in range(2000)].count(False) == pytest.approx(
+        600, abs=80
+    )
+
+
+def test_terms_of_a_mixed_batch_count_by_area() -> None:
+    labels, index = torch.eye(3), torch.arange(3)
+    mix = Mix(torch.rand(3, 1, 2, 2), torch.tensor([1, 2, 0]), 0.75)
+    assert torch.equal(Batch(mix.images, labels, index).by_area(lambda own, _: own), labels)
+    found = Batch(mix.images, labels, index, mix).by_area(lambda own, at: own + at[:, None])
+    wanted = 0.75 * (labels + index[:, None]) + 0.25 * (labels[mix.partner] + mix.partner[:, None])
+    torch.testing.assert_close(found, wanted)
+
+
+def test_codes_of_mixed_images_enter_no_memory() -> None:
+    model = small_model()
+    loss = guided_loss_of(model, Regularisers(cutmix=1.0))
+    before = loss.guided.memory.clone()
+    images = random_images(40)
+    loss(1 - pixels(images), images.labels, torch.arange(40))
+    assert torch.equal(loss.guided.memory, before)
+    plain = guided_loss_of(model, Regularisers())
+    plain(1 - pixels(images), images.labels, torch.arange(40))
+    assert not torch.equal(plain.guided.memory, before)
+
+
+def test_perturbed_weights_stand_at_their_radius_up_the_gradient() -> None:
+    model = linear_model(4, 1, 4)
+    images = torch.rand(5, 1, 4, 4)
+    loss = model(images).square().mean()
+    weight = layers(model)[1].weight
+    (slope,) = gradients(model(images).square().mean(), weight)
+    moved = perturbed_weights(model, loss, 0.02)
+    assert set(moved) == {"network.1.weight"}
+    step = moved["network.1.weight"].detach() - weight.detach()
+    torch.testing.assert_close(step.norm(), 0.02 * weight.detach().norm())
+    torch.testing.assert_close(step / step.norm(), slope / slope.norm())
+    assert passed(model, moved)(images).square().mean() > loss
+
+
+def test_gradients_behind_a_perturbation_are_those_of_a_model_that_stands_there() -> None:
+    model = small_model()
+    images = torch.rand(6, 1, 8, 8)
+    moved = perturbed_weights(model, model(images).square().mean(), 0.05)
+    found = gradients(passed(model, moved)(images).square().mean(), *model.parameters())
+    there = copy.deepcopy(model)
+    there.load_state_dict(moved, strict=False)
+    wanted = gradients(there(images).square().mean(), *there.parameters())
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_weight_perturbation_raises_the_loss_that_a_step_descends() -> None:
+    images = random_images(40)
+    values = []
+    for radius in (0.0, 0.1):
+        torch.manual_seed(1)
+        with frozen(model := small_model()):
+            model.requires_grad_(True)
+            loss = guided_loss_of(model, Regularisers(awp=radius))
+            values.append(loss(pixels(images), images.labels, torch.arange(40)).item())
+    assert values[1] > values[0] + 0.01
+
+
+def test_the_interval_term_is_that_of_its_formula() -> None:
+    images = random_images(40)
+    model = small_model()
+    values = []
+    for weight in (0.0, 0.5):
+        torch.manual_seed(1)
+        loss = guided_loss_of(model, Regularisers(interval=weight))
+        values.append(loss(pixels(images), images.labels, torch.arange(40)))
+    guide = loss.guided.codes(images.labels)
+    assert loss.interval is not None
+    eps = THREAT.eps / loss.interval.clock.ramp
+    with moments(model) as statistics:
+        model(pixels(images))
+    bound = hinge(worst_logits(model, loss.interval.graph, pixels(images), eps, guide, statistics), guide)
+    torch.testing.assert_close(values[1] - values[0], 0.5 * bound)
+
+
+@pytest.mark.parametrize(
+    ("regularisers", "wanted"),
+    [
+        (Regularisers(), 9),
+        (Regularisers(awp=0.01), 11),
+        (Regularisers(interval=0.1), 11),
+        (Regularisers(cutmix=1.0), 9),
+    ],
+)
+def test_what_a_step_of_cgat_costs(regularisers: Regularisers, wanted: int) -> None:
+    passes, model, train = Passes(), small_model(), random_images(40)
+    method = csq(encode(model, train), train.labels)
+    with counted(model, passes):
+        cgat(model, train, method, THREAT, recipe=Recipe(epochs=1, batch_size=20), regularisers=regularisers)
+    assert passes.backwards == wanted * len(train)
+    assert passes.forwards == (wanted + 1) * len(train)  # the codes of the guides' memory
+
+
+def test_the_average_is_that_of_its_formula() -> None:
+    linear, norm = nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1)
+    model = nn.Sequential(linear, norm)
+    linear.weight.data.fill_(0.0)
+    average = MovingAverage(model, 0.5)
+    wanted = 0.0
+    for step, value in enumerate((1.0, 5.0, -3.0, 2.0, 8.0), start=1):
+        linear.weight.data.fill_(value)
+        average.update(model)
+        decay = min(0.5, (1 + step) / (10 + step))
+        wanted = decay * wanted + (1 - decay) * value
+    average.copied_to(model)
+    assert linear.weight.item() == pytest.approx(wanted)
+    assert norm.num_batches_tracked == torch.tensor(0)
+
+
+def test_an_averaged_training_ends_with_the_average_of_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    update = MovingAverage.update
+
+    def noted(self: MovingAverage, model: nn.Module) -> None:
+        seen.append(model.state_dict()["network.0.weight"].clone())
+        update(self, model)
+
+    monkeypatch.setattr(MovingAverage, "update", noted)
+    train, model = random_images(60), small_model()
+    method = csq(encode(model, train), train.labels)
+    found = cgat(model, train, method, THREAT, recipe=Recipe(epochs=2, batch_size=20, ema=0.4))
+    wanted = model.state_dict()["network.0.weight"].clone()
+    for step, weight in enumerate(seen, start=1):
+        decay = min(0.4, (1 + step) / (10 + step))
+        wanted = decay * wanted + (1 - decay) * weight
+    assert len(seen) == 6
+    torch.testing.assert_close(found.state_dict()["network.0.weight"], wanted)
+    assert not torch.equal(wanted, seen[-1])
