@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from hashbench.cli import options
 from hashbench.cli.endings import resumable, say
 from hashbench.cli.workers import spread
 from hashbench.errors import BadParameter
+
+if TYPE_CHECKING:
+    from hashbench.running.request import Request
 
 SEED = 1000  # used by no table
 ATTACK = "pgd-hamming:steps=20,restarts=1"
@@ -138,7 +141,8 @@ def _study(
     for path in plugins:
         entries.load_plugin(path)
     requests = [replace(request, queries="study") for request in read_suite(suite).requests]
-    base = requests[0].choose_defense(reference or next(iter(requests[0].defenses), "none")).label
+    variants = [request.choose_defense(text).label for request in requests for text in ("none", *request.defenses)]
+    base = variants[min(1, len(variants) - 1)] if reference is None else _among(variants, reference, requests[0], suite)
     if dry_run:
         for line in forecast(requests, choose_device(device)):
             say(line, limit=1 << 20)
@@ -155,3 +159,12 @@ def _study(
         print_study(one.variants_table(), one.reference)
     for path in write_study(made, out):
         say(f"written to {path}")
+
+
+def _among(variants: Sequence[str], reference: str, request: Request, suite: str) -> str:
+    """The label of a reference that is one of the variants."""
+    label = request.choose_defense(reference).label
+    if label not in variants:
+        known = ", ".join(dict.fromkeys(variants))
+        raise BadParameter(f"the reference {label} is not among the variants of {suite}; take one of {known}")
+    return label
