@@ -1,8 +1,7 @@
 #!/usr/bin/env python
 """Probe sound models over several seeds and data sets, and list the flags they raise: none may cost them their rank.
 
-Models that are not in the store are trained first. Flags that only state a fact, such as `stochastic` of a model that
-draws random numbers, are listed and do no harm.
+Models that are not in the store are trained first. Flags that cost no rank are listed and do no harm.
 
 Example: scripts/check_flags.py --store runs --dataset digits --seed 0
 """

@@ -27,8 +27,16 @@ NO_FLAGS: Flags = MappingProxyType({})
 REFERENCE = "cgat"
 # The versioned attack sets by the names of their attacks, the newest first; a row needs one of them for a rank.
 ATTACK_SETS = {"standard-2": "standard-2", "standard": "standard-1"}
-# Collapsed codes, and signs that attacks were hindered, so that the worst case found is not the true one.
-DISQUALIFYING = ("collapsed_codes", *(flag.name for flag in FLAGS.values() if flag.masking))
+HIDDEN = "the true worst case may be lower"
+VARYING = "its codes differ from pass to pass, so that nobody can verify its numbers"
+# Flags that cost the rank, with the reason: collapsed codes, signs that attacks were hindered, numbers that vary.
+DISQUALIFYING = {
+    "collapsed_codes": HIDDEN,
+    **{flag.name: HIDDEN for flag in FLAGS.values() if flag.masking},
+    "stochastic": VARYING,
+    "train_mode": VARYING,
+    "high_tie_mass": "the order of tied items decides on its mAP",
+}
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
 UNRANKED = "unranked"  # measured without a versioned attack set
 COLUMNS = [
@@ -84,7 +92,7 @@ def rank(
     All untargeted attacks by adaptive attackers count, and no others; an attack that raises a query's AP leaves the
     clean query as its worst case. A defense is not ranked if it lacks an
     attack that another has, has an invalid cell, is at or below chance, has a flag that casts doubt on its
-    number, or was not measured with the versioned attack set.
+    number or means that it varies, or was not measured with the versioned attack set.
 
     Args:
         arrays: returns the per-query arrays of a cell.
@@ -196,9 +204,12 @@ def _verdict(
     if not whole:
         lacking = sorted(set(attacks) - set(row.attacks))
         return INCOMPLETE, f"has no per-query values under {', '.join(lacking)}, which others have; run it with them"
-    doubtful = [flag for flag in row.flags if flag in DISQUALIFYING]
-    if doubtful:
-        return FLAGGED, f"{', '.join(doubtful)}: the true worst case may be lower"
+    by_reason: dict[str, list[str]] = {}
+    for flag in row.flags:
+        if flag in DISQUALIFYING:
+            by_reason.setdefault(DISQUALIFYING[flag], []).append(flag)
+    if by_reason:
+        return FLAGGED, "; ".join(f"{', '.join(flags)}: {reason}" for reason, flags in by_reason.items())
     value, chance = row.value, row.chance
     if value is not None and chance is not None and value <= chance:
         return BELOW_CHANCE, f"a model that gives one code to everything scores {100 * chance:.1f}"

@@ -94,12 +94,12 @@ def test_rows_are_ordered_compared_and_grouped() -> None:
 def test_what_is_doubtful_or_not_whole_is_not_ranked(capsys: pytest.CaptureFixture[str]) -> None:
     values = of({"none": 0.5, "masked": 0.9, "noisy": 0.8, "lacking": 0.95}, ("none", "pgd", "standard"))
     del values["lacking", "standard", 0]
-    board, ranking = ranked(values, masked=["zero_gradient"], noisy=["stochastic"])
+    board, ranking = ranked(values, masked=["zero_gradient"], noisy=["saturated", "stochastic"])
     rows = {s.defense: s for s in ranking}
     assert {name: s.status for name, s in rows.items()} == {
-        "lacking": "incomplete", "masked": "flagged", "noisy": "ranked", "none": "ranked",
+        "lacking": "incomplete", "masked": "flagged", "noisy": "flagged", "none": "ranked",
     }  # fmt: skip
-    assert rows["noisy"].rank == 1
+    assert [rows[name].rank for name in ("noisy", "none")] == [None, 1]
     assert rows["noisy"].attack_set[0] == "standard-1"
     print_matrix(board, ranking)
     shown = capsys.readouterr().out
@@ -109,6 +109,8 @@ def test_what_is_doubtful_or_not_whole_is_not_ranked(capsys: pytest.CaptureFixtu
     worst = f"{100 * noisy.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
     assert worst in next(line for line in shown.splitlines() if "noisy" in line)
     assert "not ranked: masked: flagged; zero_gradient: the true worst case may be lower" in shown
+    both = "saturated: the true worst case may be lower; stochastic: its codes differ from pass to pass"
+    assert f"not ranked: noisy: flagged; {both}" in shown
     assert "not ranked: lacking: incomplete; has no per-query values under standard" in shown
 
 

@@ -43,9 +43,9 @@ SEEM_ROBUST = {
     "second-sight": ({"stateful"}, FLAGGED),
     "nearest": ({"outputs_do_not_move", "gradient_disagrees"}, FLAGGED),
     "underflow:epochs=1,steps=1": ({"outputs_do_not_move"}, FLAGGED),
+    "noisy": ({"stochastic"}, FLAGGED),
+    "few-bits": ({"high_tie_mass"}, FLAGGED),
 }
-# Flags that state a fact and hide nothing: the attacks see all there is, and the row has the rank that they leave it.
-FACTS = {"noisy": "stochastic", "few-bits": "high_tie_mass"}
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +95,6 @@ def test_what_only_seems_robust_is_flagged_and_has_no_rank_beside_an_honest_defe
     assert (row.rank, row.status) == (None, status), flags
     honest, flags = board[HONEST]
     assert (honest.rank, honest.status, flags) == (1, RANKED, set())
-
-
-@pytest.mark.parametrize("name", FACTS)
-def test_a_flag_that_states_a_fact_costs_no_rank_and_wins_none(name: str, store: Store) -> None:
-    board = ranked(store, name, HONEST)
-    row, flags = board[name]
-    assert flags == {FACTS[name]}
-    assert row.rank
-    assert board[HONEST][0].rank == 1
 
 
 def test_reversed_gradients_are_flagged_where_no_attack_could_break_the_model(store: Store) -> None:
