@@ -19,6 +19,7 @@ from hashbench.types import Codes, GuideCodes, Images, Index, Labels
 
 @attack(
     "apgd-centers",
+    threats=("linf", "l2"),
     paper="ours, by the rule of Croce and Hein, ICML 2020",
     presets={"quick": {"steps": 3, "targets": 2}},
 )

@@ -17,6 +17,7 @@ from hashbench.types import Images, Scores
 
 @attack(
     "apgd-hamming",
+    threats=("linf", "l2"),
     paper="Croce and Hein, ICML 2020, on the objective of Yuan et al., TIFS 2023",
     presets={"quick": {"steps": 10}},
 )

@@ -10,7 +10,12 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 
-@attack("art-auto-pgd", paper="Croce and Hein, ICML 2020, by ART on a surrogate head", presets={"quick": {"steps": 5}})
+@attack(
+    "art-auto-pgd",
+    threats=("linf", "l2"),
+    paper="Croce and Hein, ICML 2020, by ART on a surrogate head",
+    presets={"quick": {"steps": 5}},
+)
 def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft:
     """Drive each query out of the class whose prototype its code agrees with most, by ART's AutoPGD.
 
@@ -30,6 +35,7 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft
         size = art_bridge.budget(threat)
         method = art_bridge.AutoProjectedGradientDescent(
             head,
+            norm=art_bridge.order(threat),
             eps=size,
             eps_step=2 * size,
             max_iter=steps,
@@ -38,7 +44,7 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft
             verbose=False,
         )
 
-        with art_bridge.started_at(threat.eps * queries.random()):
+        with art_bridge.started_at(threat.noise(queries.random())):
             art_bridge.together(queries, threat, method)
         return threat.project(art_bridge.as_images(method.x_max, queries.images), queries.images)
 

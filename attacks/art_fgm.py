@@ -9,9 +9,9 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 
-@attack("art-fgm", paper="Goodfellow et al., ICLR 2015, by ART")
+@attack("art-fgm", threats=("linf", "l2"), paper="Goodfellow et al., ICLR 2015, by ART")
 def art_fgm(victim: Victim, threat: Threat) -> Craft:
-    """Take one signed gradient step of size eps away from the center code, by ART."""
+    """Take one gradient step of size eps away from the center code, by ART."""
     from hashbench.crafting import art_bridge  # slow to import
 
     memory = binarize(encode(victim.model, victim.train))
@@ -19,8 +19,7 @@ def art_fgm(victim: Victim, threat: Threat) -> Craft:
     def craft(queries: Queries) -> Images:
         guide = center_code(memory, victim.train.labels, queries.labels)
         host = art_bridge.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
-        return art_bridge.together(
-            queries, threat, art_bridge.FastGradientMethod(host, eps=art_bridge.budget(threat)), guide
-        )
+        method = art_bridge.FastGradientMethod(host, art_bridge.order(threat), art_bridge.budget(threat))
+        return art_bridge.together(queries, threat, method, guide)
 
     return craft

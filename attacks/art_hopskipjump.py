@@ -17,6 +17,7 @@ POOL = 1000  # training images that a search may start from
 
 @attack(
     "art-hopskipjump",
+    threats=("linf", "l2"),
     access="decision",
     paper="Chen et al., S&P 2020, by ART on a surrogate head",
     presets={"quick": {"steps": 1, "evaluations": 4}},
@@ -46,7 +47,12 @@ def art_hopskipjump(victim: Victim, threat: Threat, *, steps: Count = 2, evaluat
     def craft(queries: Queries) -> Images:
         images = art_bridge.as_array(queries.images)
         method = art_bridge.HopSkipJump(
-            head, norm=np.inf, max_iter=steps, init_eval=min(20, evaluations), max_eval=evaluations, verbose=False
+            head,
+            norm=art_bridge.order(threat),
+            max_iter=steps,
+            init_eval=min(20, evaluations),
+            max_eval=evaluations,
+            verbose=False,
         )
         apart = torch.cdist(queries.images.flatten(1), pool.flatten(1)).cpu()
         apart[classes(queries.images)[:, None] == pool_classes] = torch.inf

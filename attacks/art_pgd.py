@@ -10,9 +10,9 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 
-@attack("art-pgd", paper="Madry et al., ICLR 2018, by ART", presets={"quick": {"steps": 3}})
+@attack("art-pgd", threats=("linf", "l2"), paper="Madry et al., ICLR 2018, by ART", presets={"quick": {"steps": 3}})
 def art_pgd(victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: Share = 0.125) -> Craft:
-    """Take signed gradient steps of constant size away from the center code, by ART, from a random start.
+    """Take gradient steps of constant size away from the center code, by ART, from a random start.
 
     Args:
         steps: gradient steps per query.
@@ -27,7 +27,7 @@ def art_pgd(victim: Victim, threat: Threat, *, steps: Count = 100, step_ratio: S
         guide = center_code(memory, victim.train.labels, queries.labels)
         host = art_bridge.HashEstimator(victim.model, tuple(queries.images.shape[1:]))
         one_step = art_bridge.ProjectedGradientDescentNumpy(
-            host, eps=art_bridge.budget(threat), eps_step=size, max_iter=1, verbose=False
+            host, art_bridge.order(threat), eps=art_bridge.budget(threat), eps_step=size, max_iter=1, verbose=False
         )
         return art_bridge.stepwise(queries, threat, one_step, guide, steps)
 

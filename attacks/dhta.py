@@ -1,7 +1,7 @@
 """DHTA: deep hashing targeted attack (Bai et al., ECCV 2020)."""
 
 from hashbench.crafting.objectives import disagreement
-from hashbench.crafting.search import Walk, annealed, guided, plain, sign_search
+from hashbench.crafting.search import Walk, annealed, guided, plain, steepest_search
 from hashbench.models.codes import anchor_code
 from hashbench.models.data import Queries, Victim
 from hashbench.registry.decorators import attack
@@ -13,6 +13,7 @@ from hashbench.types import Images
 
 @attack(
     "dhta",
+    threats=("linf", "l2"),
     goal="targeted",
     paper="Bai et al., ECCV 2020",
     presets={"paper": {"steps": 2000}, "quick": {"steps": 5}},
@@ -47,7 +48,7 @@ def dhta(
         objective = guided(
             victim.model, anchor, anchor, loss=disagreement, score=disagreement, alpha=annealed if anneal else plain
         )
-        return sign_search(
+        return steepest_search(
             queries, [objective], threat, steps=steps, step_ratio=step_ratio, random_start=False, walk=walk
         )
 

@@ -9,7 +9,7 @@ from hashbench.crafting.gallery_ap import NEAR_FLOOR, exact_precision, lowest_pr
 from hashbench.crafting.gradient_loop import Objective, ObjectiveValue
 from hashbench.crafting.objectives import agreement, masked_departure
 from hashbench.crafting.search import HALF, alternating, reached, search
-from hashbench.crafting.step_rules import StepRule, cosine, momentum_steps, sign_steps
+from hashbench.crafting.step_rules import StepRule, cosine, momentum_steps, steepest_steps
 from hashbench.models.codes import encode_batch
 from hashbench.models.data import Queries, Victim
 from hashbench.registry.decorators import attack
@@ -21,7 +21,7 @@ from hashbench.types import Images, Index
 PAPER: dict[str, Value] = {"steps": 2000, "restarts": 1, "optimiser": "momentum"}
 
 
-@attack("hag", paper="Yang et al., TCYB 2020", presets={"paper": PAPER, "quick": {"steps": 5}})
+@attack("hag", threats=("linf", "l2"), paper="Yang et al., TCYB 2020", presets={"paper": PAPER, "quick": {"steps": 5}})
 def hag(
     victim: Victim,
     threat: Threat,
@@ -53,7 +53,7 @@ def hag(
     def rule(start: Images) -> StepRule:
         if optimiser == "momentum":
             return momentum_steps(learning_rate, 0.9, start)
-        return sign_steps(cosine(threat.eps * step_ratio))
+        return steepest_steps(threat, cosine(threat.eps * step_ratio))
 
     def craft(queries: Queries) -> Images:
         objectives = departures(victim, queries, weight, alternating(restarts))

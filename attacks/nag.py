@@ -1,7 +1,7 @@
 """NAG: targeted transfer with noise against over-fitting to the surrogate (Xiao and Wang, CVPR 2021)."""
 
 from hashbench.crafting.gradient_loop import ObjectiveValue, iterate, never_done
-from hashbench.crafting.step_rules import constant, sign_steps
+from hashbench.crafting.step_rules import constant, steepest_steps
 from hashbench.models.codes import anchor_code
 from hashbench.models.data import Queries, Victim
 from hashbench.registry.decorators import attack
@@ -14,6 +14,7 @@ from hashbench.types import Images, Index, Scores
 
 @attack(
     "nag",
+    threats=("linf", "l2"),
     goal="targeted",
     access="transfer",
     paper="Xiao and Wang, CVPR 2021",
@@ -47,7 +48,7 @@ def nag(
         epochs: epochs of its training; on validation queries, 5 misled victims more than 20.
     """
     own = surrogate_victim(victim, backbone=backbone, method=method, bits=bits, epochs=epochs)
-    rule = sign_steps(constant(threat.eps / steps))
+    rule = steepest_steps(threat, constant(threat.eps / steps))
 
     def craft(queries: Queries) -> Images:
         target = anchor_code(own.gallery, queries.wanted, queries.draw((len(own.gallery.codes),)), members=1)
@@ -57,7 +58,7 @@ def nag(
 
         def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
             stream = 1 + round(progress * steps)
-            noise = noise_ratio * threat.eps * queries.take(rows).random(stream)
+            noise = noise_ratio * threat.even(images) * queries.take(rows).random(stream)
             loss = distance(images, rows) + weight * distance(images + noise, rows)
             return never_done(loss)
 

@@ -8,9 +8,9 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 
-@attack("noise", access="none")
+@attack("noise", threats=("linf", "l2"), access="none")
 def noise(victim: Victim, threat: Threat) -> Craft:
-    """Shift each pixel by an independent uniform draw from [-eps, eps]."""
+    """Shift each pixel by an independent uniform draw from [-eps, eps]; for l2, in a random direction by eps."""
 
     def craft(queries: Queries) -> Images:
         return noisy_start(queries, threat)

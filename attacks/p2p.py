@@ -1,7 +1,7 @@
 """P2P: the point-to-point targeted attack, DHTA's baseline (Bai et al., ECCV 2020)."""
 
 from hashbench.crafting.objectives import disagreement
-from hashbench.crafting.search import annealed, guided, plain, sign_search
+from hashbench.crafting.search import annealed, guided, plain, steepest_search
 from hashbench.models.codes import anchor_code
 from hashbench.models.data import Queries, Victim
 from hashbench.registry.decorators import attack
@@ -13,6 +13,7 @@ from hashbench.types import Images
 
 @attack(
     "p2p",
+    threats=("linf", "l2"),
     goal="targeted",
     paper="Bai et al., ECCV 2020",
     presets={"paper": {"steps": 2000}, "quick": {"steps": 5}},
@@ -34,6 +35,6 @@ def p2p(victim: Victim, threat: Threat, *, steps: Count = 50, step_ratio: Share 
         objective = guided(
             victim.model, anchor, anchor, loss=disagreement, score=disagreement, alpha=annealed if anneal else plain
         )
-        return sign_search(queries, [objective], threat, steps=steps, step_ratio=step_ratio, random_start=False)
+        return steepest_search(queries, [objective], threat, steps=steps, step_ratio=step_ratio, random_start=False)
 
     return craft

@@ -1,7 +1,7 @@
 """Center-guided PGD, the attack inside CgAT (Wang et al., WWW 2023)."""
 
 from hashbench.crafting.objectives import agreement
-from hashbench.crafting.search import guided, sign_search
+from hashbench.crafting.search import guided, steepest_search
 from hashbench.models.codes import center_code, encode
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
@@ -12,7 +12,12 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 
-@attack("pgd-hamming", paper="Wang et al., WWW 2023, center-guided PGD", presets={"quick": {"steps": 5}})
+@attack(
+    "pgd-hamming",
+    threats=("linf", "l2"),
+    paper="Wang et al., WWW 2023, center-guided PGD",
+    presets={"quick": {"steps": 5}},
+)
 def pgd_hamming(
     victim: Victim, threat: Threat, *, steps: Count = 20, restarts: Count = 5, step_ratio: Share = 1.0
 ) -> Craft:
@@ -33,6 +38,6 @@ def pgd_hamming(
     def craft(queries: Queries) -> Images:
         center = center_code(memory, victim.train.labels, queries.labels)
         objective = guided(victim.model, center, -center, loss=agreement, score=agreement)
-        return sign_search(queries, [objective] * restarts, threat, steps=steps, step_ratio=step_ratio)
+        return steepest_search(queries, [objective] * restarts, threat, steps=steps, step_ratio=step_ratio)
 
     return craft

@@ -1,7 +1,7 @@
 """PGD away from the query's own code: needs neither labels nor other images (Madry et al., ICLR 2018)."""
 
 from hashbench.crafting.objectives import agreement
-from hashbench.crafting.search import alternating, guided, sign_search
+from hashbench.crafting.search import alternating, guided, steepest_search
 from hashbench.models.codes import encode_batch
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
@@ -12,7 +12,12 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 
-@attack("pgd-own", paper="Madry et al., ICLR 2018, on the query's own code", presets={"quick": {"steps": 5}})
+@attack(
+    "pgd-own",
+    threats=("linf", "l2"),
+    paper="Madry et al., ICLR 2018, on the query's own code",
+    presets={"quick": {"steps": 5}},
+)
 def pgd_own(
     victim: Victim, threat: Threat, *, steps: Count = 50, restarts: Count = 2, step_ratio: Share = 0.5
 ) -> Craft:
@@ -33,6 +38,6 @@ def pgd_own(
             guided(victim.model, own, -own, loss=agreement, score=agreement, alpha=alpha)
             for alpha in alternating(restarts)
         ]
-        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
+        return steepest_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
 
     return craft

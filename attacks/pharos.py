@@ -1,6 +1,6 @@
 """The guided attack of SAAT (Yuan et al., TIFS 2023) and PgA (Wang et al., arXiv 2303.12658)."""
 
-from hashbench.crafting.search import Walk, alternating, masked, sign_search
+from hashbench.crafting.search import Walk, alternating, masked, steepest_search
 from hashbench.models.codes import encode, mainstay_code
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
@@ -13,6 +13,7 @@ from hashbench.types import Images
 
 @attack(
     "pharos",
+    threats=("linf", "l2"),
     paper="Yuan et al., TIFS 2023; Wang et al., arXiv 2303.12658",
     presets={"paper": {"steps": 100, "restarts": 1}, "quick": {"steps": 5}},
 )
@@ -41,6 +42,6 @@ def pharos(
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         objectives = [masked(victim.model, guide, alpha=alpha) for alpha in alternating(restarts)]
-        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio, walk=walk)
+        return steepest_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio, walk=walk)
 
     return craft

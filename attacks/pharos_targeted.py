@@ -1,7 +1,7 @@
 """The targeted form of the guided attack of SAAT (Yuan et al., TIFS 2023)."""
 
 from hashbench.crafting.objectives import clipped_disagreement, masked_disagreement
-from hashbench.crafting.search import HALF, alternating, guided, sign_search
+from hashbench.crafting.search import HALF, alternating, guided, steepest_search
 from hashbench.models.codes import encode, mainstay_code
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
@@ -14,6 +14,7 @@ from hashbench.types import Images
 
 @attack(
     "pharos-targeted",
+    threats=("linf", "l2"),
     goal="targeted",
     paper="Yuan et al., TIFS 2023",
     presets={"paper": {"steps": 100}, "quick": {"steps": 5}},
@@ -51,6 +52,6 @@ def pharos_targeted(
             )
             for alpha in alternating(restarts)
         ]
-        return sign_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
+        return steepest_search(queries, objectives, threat, steps=steps, step_ratio=step_ratio)
 
     return craft

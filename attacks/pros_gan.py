@@ -34,6 +34,7 @@ PAPER: dict[str, Value] = {
 
 @attack(
     "pros-gan",
+    threats=("linf", "l2"),
     goal="targeted",
     paper="Wang et al., CVPR 2021",
     presets={"paper": PAPER, "quick": {"epochs": 1, "width": 4, "net_steps": 3}},
@@ -126,7 +127,7 @@ def _generator(
         game = Game(victim, net, generator, weights, threat, width, learning_rate)
         return game.play(settings["epochs"], settings["batch_size"])
 
-    stored = victim.keep("pros-gan-generator", {**settings, "eps": threat.eps}, make)
+    stored = victim.keep("pros-gan-generator", {**settings, **threat.settings}, make)
     generator.load_state_dict(stored)
     return generator.eval()
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from hashbench.crafting.gradient_loop import Objective, ObjectiveValue
 from hashbench.crafting.objectives import surrogate_distance, weighted_distance
 from hashbench.crafting.search import alternating, search
-from hashbench.crafting.step_rules import StepRule, adam_steps, cosine, sign_steps
+from hashbench.crafting.step_rules import StepRule, adam_steps, cosine, steepest_steps
 from hashbench.models.codes import encode, encode_batch, shared_labels
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
@@ -26,7 +26,7 @@ Distance = Callable[[Codes, BinaryCodes, Tensor], Scores]
 PAPER: dict[str, Value] = {"steps": 1500, "restarts": 1, "optimiser": "adam", "step_ratio": 0.32}
 
 
-@attack("sdha", paper="Lu et al., ICMR 2021", presets={"paper": PAPER, "quick": {"steps": 5}})
+@attack("sdha", threats=("linf", "l2"), paper="Lu et al., ICMR 2021", presets={"paper": PAPER, "quick": {"steps": 5}})
 def sdha(
     victim: Victim,
     threat: Threat,
@@ -58,8 +58,8 @@ def sdha(
 
     def rule(start: Images) -> StepRule:
         if optimiser == "adam":
-            return adam_steps(step_ratio * threat.eps, start)
-        return sign_steps(cosine(step_ratio * threat.eps))
+            return adam_steps(step_ratio * threat.even(start), start)
+        return steepest_steps(threat, cosine(step_ratio * threat.eps))
 
     def craft(queries: Queries) -> Images:
         away = Away(victim, memory, queries, weight, hard_distance if ranking == "distance" else surrogate_distance)

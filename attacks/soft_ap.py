@@ -16,7 +16,10 @@ from hashbench.types import Images, Index
 
 
 @attack(
-    "soft-ap", paper="ours, on the objective of He et al., CVPR 2018", presets={"quick": {"approach": 2, "steps": 3}}
+    "soft-ap",
+    threats=("linf", "l2"),
+    paper="ours, on the objective of He et al., CVPR 2018",
+    presets={"quick": {"approach": 2, "steps": 3}},
 )
 def soft_ap(
     victim: Victim,

@@ -26,6 +26,7 @@ MEMBERS = ("apgd-hamming", "soft-ap", "pgd-own", "transfer", "pgd-hamming", "squ
 
 @attack(
     "standard",
+    threats=("linf", "l2"),
     paper="ours",
     uses=(*(("attack", name) for name in MEMBERS), ("backbone", "cnn"), ("method", "csq")),
     presets={"quick": {"share": 0.05}},

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from hashbench.attacks.apgd_hamming import apgd_hamming
 from hashbench.attacks.pgd_own import pgd_own
-from hashbench.attacks.square_hamming import square_hamming, square_side, with_squares
+from hashbench.attacks.square_hamming import square_hamming
 from hashbench.attacks.transfer import transfer
 from hashbench.crafting.autopgd import auto_pgd
 from hashbench.crafting.gradient_loop import Objective
 from hashbench.crafting.objectives import agreement
 from hashbench.crafting.precision_search import LowestImages, draws_of, flip_objective
 from hashbench.crafting.search import annealed, guided, masked, noisy_start, plain
+from hashbench.crafting.square_moves import numbers_a_move, square_side, with_squares
 from hashbench.models.codes import draw_rows, encode, encode_batch, mainstay_code
 from hashbench.models.data import Gallery, Queries, Victim
 from hashbench.models.model import HashModel, binarize, frozen
@@ -38,6 +39,7 @@ MEMBERS = ("apgd-hamming", "pgd-own", "transfer", "pgd-hamming", "soft-ap", "squ
 
 @attack(
     "standard-2",
+    threats=("linf", "l2"),
     paper="ours",
     uses=(*(("attack", name) for name in MEMBERS), ("backbone", "cnn"), ("method", "csq")),
     presets={"quick": {"share": 0.05}},
@@ -165,14 +167,14 @@ class Walks:
 
 
 def change_squares(lowest: LowestImages, threat: Threat, queries: Queries, chosen: Tensor, steps: int) -> None:
-    """Random search from the lowest images: squares of pixels, changed by +-eps, that raise no average precision.
+    """Random search from the lowest images: moves of squares of pixels that raise no average precision.
 
     Args:
         chosen: which queries take part [queries].
         steps: changes to try; each is a pass.
     """
     channels, height, width = queries.images.shape[1:]
-    numbers = queries.draw((steps, 2 + channels), stream=SQUARES)
+    numbers = queries.draw((steps, numbers_a_move(threat, channels)), stream=SQUARES)
     for step in range(steps):
         rows = lowest.places[chosen[lowest.places]]
         if not len(rows):
@@ -208,7 +210,8 @@ def lead_over_noise(
     Args:
         found: images that searches came to; the one that moves farthest counts.
     """
-    clean, noise = queries.images, torch.where(queries.random(NOISE) < 0, -threat.eps, threat.eps)
+    clean, signs = queries.images, torch.where(queries.random(NOISE) < 0, -1.0, 1.0)
+    noise = threat.eps * threat.steepest(signs)
 
     def left(images: Images) -> Scores:
         with torch.no_grad():

@@ -4,7 +4,7 @@ import torch
 
 from hashbench.crafting.objectives import disagreement
 from hashbench.crafting.prototype_networks import CodeNet, code_net_loss, train_prototypes
-from hashbench.crafting.search import Walk, alternating, guided, sign_search
+from hashbench.crafting.search import Walk, alternating, guided, steepest_search
 from hashbench.models.codes import encode
 from hashbench.models.data import Queries, Victim
 from hashbench.models.helpers import Tensors
@@ -20,6 +20,7 @@ PAPER: dict[str, Value] = {"steps": 100, "net_steps": 30000, "learning_rate": 1e
 
 @attack(
     "tha",
+    threats=("linf", "l2"),
     goal="targeted",
     paper="Wang et al., SIGIR 2021",
     presets={"paper": PAPER, "quick": {"steps": 5, "net_steps": 3}},
@@ -59,7 +60,7 @@ def tha(
             guided(victim.model, guide, guide, loss=disagreement, score=disagreement, alpha=alpha)
             for alpha in alternating(restarts)
         ]
-        return sign_search(
+        return steepest_search(
             queries, objectives, threat, steps=steps, step_ratio=step_ratio, random_start=restarts > 1, walk=walk
         )
 

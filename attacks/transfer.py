@@ -12,6 +12,7 @@ from hashbench.training.surrogate import surrogate_victim
 
 @attack(
     "transfer",
+    threats=("linf", "l2"),
     goal="inner",
     access="transfer",
     paper="Papernot et al., arXiv 1605.07277",

@@ -17,6 +17,7 @@ from hashbench.types import Images
 
 @attack(
     "uap-hamming",
+    threats=("linf", "l2"),
     paper="Moosavi-Dezfooli et al., CVPR 2017, on the objective of Yuan et al., TIFS 2023",
     presets={"quick": {"epochs": 1}},
 )
@@ -25,8 +26,8 @@ def uap_hamming(
 ) -> Craft:
     """Add one and the same perturbation to all queries: it drives training images away from their guide codes.
 
-    It is learned once per victim by signed steps on the masked objective, averaged over a batch of training images,
-    and needs neither the queries nor their labels.
+    It is learned once per victim by steps of steepest descent on the masked objective, averaged over a batch of
+    training images, and needs neither the queries nor their labels.
 
     Args:
         epochs: passes over the training images.
@@ -47,10 +48,10 @@ def uap_hamming(
                 loss = masked_agreement(victim.model(moved), guides[index.to(memory.device)]).mean()
                 (gradient,) = torch.autograd.grad(loss, delta)
                 step = threat.eps * step_ratio * (1 - epoch / epochs)
-                delta = (delta.detach() - step * gradient.sign()).clamp(-threat.eps, threat.eps)
+                delta = threat.shrink(delta.detach() - step * threat.steepest(gradient))
         return {"delta": delta}
 
-    settings = {"epochs": epochs, "batch_size": batch_size, "step_ratio": step_ratio, "eps": threat.eps}
+    settings = {"epochs": epochs, "batch_size": batch_size, "step_ratio": step_ratio, **threat.settings}
     delta = victim.keep("uap", settings, make)["delta"].to(victim.gallery.codes.device)
 
     def craft(queries: Queries) -> Images:

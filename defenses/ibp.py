@@ -17,6 +17,7 @@ WORST = Worst()
 
 @defense(
     "ibp",
+    threats=("linf",),
     paper="Gowal et al., arXiv 1810.12715",
     check=check_network,
     grid={"learning_rate": (0.005, 0.01), "weight": (0.1, 1.0)},

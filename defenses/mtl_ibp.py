@@ -19,6 +19,7 @@ INNER = InnerAttack(steps=3)
 
 @defense(
     "mtl-ibp",
+    threats=("linf",),
     paper="after De Palma et al., ICLR 2024",
     check=check_network,
     grid={"alpha": (0.25, 0.5), "weight": (0.2, 1.0)},

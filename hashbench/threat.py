@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from hashbench.errors import BadParameter, ThreatViolation
-from hashbench.types import Images
+from hashbench.readers.toml_files import WIDEST
+from hashbench.types import Images, Scores
 
-TOLERANCE = 1e-6  # float32 rounding of clean + delta, in pixel units
+TOLERANCE = 1e-6  # float32 rounding of clean + delta, in pixel units; above a radius of 1, as a share of the radius
+QUARTER = 4  # the default l2 radius is this part of what a change of every pixel by the l-inf eps amounts to
+
+NORMS = ("linf", "l2")
 
 
-def format_eps(eps: float) -> str:
-    """A budget as people write it: as 8/255 where it is a whole number of grey levels.
+def format_eps(eps: float, norm: str = "linf") -> str:
+    """A budget as people write it: an l-inf one as 8/255 where it is a whole number of grey levels.
 
-    >>> format_eps(8 / 255), format_eps(0.03)
-    ('8/255', '0.03')
+    >>> format_eps(8 / 255), format_eps(0.03), format_eps(1.0, "l2")
+    ('8/255', '0.03', '1')
     """
     levels = round(eps * 255)
-    return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
+    return f"{levels}/255" if norm == "linf" and levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
+
+
+def format_threat(norm: str, eps: float) -> str:
+    """A threat as people write it.
+
+    >>> format_threat("linf", 8 / 255), format_threat("l2", 0.5)
+    ('l-inf eps 8/255', 'l2 eps 0.5')
+    """
+    return f"{'l-inf' if norm == 'linf' else norm} eps {format_eps(eps, norm)}"
+
+
+def l2_radius(eps: float, values: int) -> float:
+    """The default l2 radius for images of so many values whose default l-inf budget is eps.
+
+    It is a quarter of the l2 norm of a change of every value by eps, to two significant digits.
+
+    >>> l2_radius(32 / 255, 64), l2_radius(8 / 255, 3 * 32 * 32), l2_radius(8 / 255, 3 * 224 * 224)
+    (0.25, 0.43, 3.0)
+    """
+    return float(f"{eps * math.sqrt(values) / QUARTER:.2g}")
 
 
 @dataclass(frozen=True)
 class Threat:
-    """An l-inf ball of radius `eps` around each clean image, in [0, 1] pixel units.
+    """A ball of radius `eps` around each clean image, cut to [0, 1], in pixel units of [0, 1].
+
+    Args:
+        eps: the radius.
+        norm: linf bounds what each pixel moves by, l2 the root of the sum of the squares over all pixels and channels.
 
     Raises:
-        BadParameter: eps is outside [0, 1].
+        BadParameter: eps is outside [0, 1] or no l2 radius, or there is no such norm.
 
     >>> threat = Threat(eps=8 / 255)
     >>> clean = torch.full((1, 1, 2, 2), 0.5)
@@ -35,24 +66,67 @@ class Threat:
     >>> threat.check(crafted, clean)
     >>> round(float((crafted - clean).max()) * 255, 3)
     8.0
+    >>> round(float((Threat(0.1, "l2").project(clean + 0.25, clean) - clean).norm()), 6)
+    0.1
     """
 
     eps: float = 8 / 255
+    norm: str = "linf"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eps <= 1:
+        if self.norm not in NORMS:
+            raise BadParameter(f"norm={self.norm!r} is not known; take one of {', '.join(NORMS)}")
+        if self.norm == "linf" and not 0 <= self.eps <= 1:
             raise BadParameter(
                 f"eps={self.eps:g} is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8"
             )
+        if self.norm == "l2" and not 0 <= self.eps <= WIDEST:
+            raise BadParameter(f"eps={self.eps:g} is no l2 radius; give one of 0 or more in pixel units of [0, 1]: 0.5")
 
     @property
-    def norm(self) -> str:
-        """The norm that bounds the perturbation."""
-        return "linf"
+    def settings(self) -> dict[str, Any]:
+        """What a key has to hold of it: eps, and the norm unless it is linf."""
+        return {"eps": self.eps} if self.norm == "linf" else {"eps": self.eps, "norm": self.norm}
 
     def project(self, images: Images, clean: Images) -> Images:
         """The nearest images that lie in the ball around `clean` and in [0, 1]."""
+        if self.norm == "l2":
+            return _nearest_in_l2(images, clean, self.eps)
         return torch.clamp(images.clamp(clean - self.eps, clean + self.eps), 0, 1)
+
+    def shrink(self, change: Images) -> Images:
+        """The nearest changes [images, channels, height, width] that lie in the ball, whatever the clean images."""
+        if self.norm == "l2":
+            return change * (self.eps / _lengths(change).clamp(min=_tiny(change))).clamp(max=1).to(change)
+        return change.clamp(-self.eps, self.eps)
+
+    def steepest(self, gradient: Images) -> Images:
+        """The change of size 1 along which a linear function with this gradient rises most; 0 where that is 0."""
+        if self.norm == "l2":
+            scaled = gradient / gradient.abs().amax((1, 2, 3), keepdim=True).clamp(min=_tiny(gradient))
+            lengths: Tensor = scaled.flatten(1).norm(dim=1)[:, None, None, None]
+            return scaled / lengths.clamp(min=_tiny(gradient))
+        return gradient.sign()
+
+    def noise(self, uniform: Images) -> Images:
+        """Random changes within the ball: uniform in it for linf, uniform on its surface for l2.
+
+        Args:
+            uniform: random numbers in [-1, 1) of the images' shape.
+        """
+        if self.norm == "l2":
+            return self.eps * self.steepest(torch.erfinv(uniform.clamp(-1 + 1e-6, 1 - 1e-6)))
+        return self.eps * uniform
+
+    def even(self, like: Images) -> float:
+        """The size of the change of all pixels and channels alike that uses the budget up."""
+        return self.eps / math.sqrt(like[0].numel()) if self.norm == "l2" else self.eps
+
+    def distance(self, images: Images, clean: Images) -> Scores:
+        """How far each image lies from its clean one, [images]."""
+        if self.norm == "l2":
+            return _lengths(images - clean).flatten()
+        return (images - clean).flatten(1).abs().amax(1)
 
     def check(self, images: Images, clean: Images) -> None:
         """Refuse images that leave the ball or [0, 1] by more than 1e-6.
@@ -60,12 +134,50 @@ class Threat:
         Raises:
             ThreatViolation: an image leaves them; the message gives the largest excess.
         """
-        moved = (images - clean).abs().max().item()
-        if moved > self.eps + TOLERANCE:
-            raise ThreatViolation(
-                f"a pixel moved by {moved * 255:.4g}/255, the budget is {self.eps * 255:.4g}/255; "
-                "end the attack with threat.project(images, clean)"
-            )
+        moved = self.distance(images, clean).max().item()
+        if problem := self.excess(moved):
+            raise ThreatViolation(f"{problem}; end the attack with threat.project(images, clean)")
         low, high = images.min().item(), images.max().item()
         if low < -TOLERANCE or high > 1 + TOLERANCE:
             raise ThreatViolation(f"pixels span [{low:.4g}, {high:.4g}] and leave [0, 1]; clamp them")
+
+    def excess(self, moved: float) -> str:
+        """What is wrong with a distance from a clean image; empty if it is within the budget and rounding."""
+        if not moved > self.eps + TOLERANCE * max(1.0, self.eps):
+            return ""
+        if self.norm == "l2":
+            return f"an image moved by {moved:.6g} in l2, the budget is {self.eps:.6g}"
+        return f"a pixel moved by {moved * 255:.4g}/255, the budget is {self.eps * 255:.4g}/255"
+
+
+def _nearest_in_l2(images: Images, clean: Images, eps: float) -> Images:
+    """The nearest images in the l2 ball and in [0, 1], for each image by itself.
+
+    Such an image is clean + min(s |d|, room) in the direction of the change d, where the room of a pixel ends at 0 or
+    1, and s <= 1 is the largest with a norm of at most eps. The squared norm is piecewise quadratic in s with a kink
+    where a pixel's room ends, so that s follows from the sorted kinks.
+    """
+    base = clean.double().flatten(1)
+    change = images.double().flatten(1) - base
+    size, room = change.abs(), torch.where(change >= 0, 1 - base, base).clamp(min=0)
+    kinks, order = (room / size.clamp(min=_tiny(size))).clamp(max=2).sort(dim=1)
+    full, free = room.gather(1, order).square().cumsum(1), size.gather(1, order).square()
+    left = (free.sum(1, keepdim=True) - free.cumsum(1)).clamp(min=0)
+    ended = ((full + kinks.square() * left) <= eps**2).sum(1, keepdim=True)  # pixels at the end of their room
+    spent = torch.nn.functional.pad(full, (1, 0)).gather(1, ended)
+    slope = torch.nn.functional.pad(left, (1, 0), value=0.0)
+    slope[:, :1] = free.sum(1, keepdim=True)
+    scale = ((eps**2 - spent) / slope.gather(1, ended).clamp(min=_tiny(size))).clamp(0, 1).sqrt()
+    inside = torch.minimum(size, room).square().sum(1, keepdim=True) <= eps**2
+    moved = torch.minimum(torch.where(inside, 1.0, scale) * size, room) * change.sign()
+    return (base + moved).reshape(images.shape).to(images.dtype)
+
+
+def _lengths(change: Images) -> Tensor:
+    """The l2 norm of each image's change, in double precision, [images, 1, 1, 1]."""
+    lengths: Tensor = change.double().flatten(1).norm(dim=1)[:, None, None, None]
+    return lengths
+
+
+def _tiny(like: Tensor) -> float:
+    return torch.finfo(like.dtype).tiny

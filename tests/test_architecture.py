@@ -20,7 +20,8 @@ PACKAGE = ROOT / "hashbench"
 # From the bottom up; a package may import from itself and from those before it. Names without a dot are modules.
 FLOORS = (
     ("errors", "types"),
-    ("digests", "progress", "readers", "seeds", "threat"),
+    ("digests", "progress", "readers", "seeds"),
+    ("threat",),
     ("models",),
     ("registry",),
     ("metrics",),

@@ -47,7 +47,7 @@ def test_every_pin_has_an_entry(kind: str) -> None:
     ("kind", "name", "constant", "value", "message"),
     [
         ("attacks", "sdha", "attacks.sdha.TIE", 100.0, "raise version=1 to 2 in attacks/sdha.py"),
-        ("attacks", "square-hamming", "attacks.square_hamming.HALVINGS", (), "in attacks/square_hamming.py"),
+        ("attacks", "square-hamming", "crafting.square_moves.HALVINGS", (), "in attacks/square_hamming.py"),
         ("attacks", "hag", "attacks.hag.NEAR_FLOOR", 0.5, "raise version=1 to 2 in attacks/hag.py"),
         ("defenses", "trades-hamming", "defenses.trades_hamming.distance", fifth, "in defenses/trades_hamming.py"),
         ("methods", "dch", "methods.dch.NEAREST", 0.9, "raise version=1 to 2 in hashbench/methods/dch.py"),

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 from hashbench.errors import BadParameter, ThreatViolation
-from hashbench.threat import Threat
+from hashbench.threat import Threat, l2_radius
 
 
 @pytest.mark.parametrize("eps", [-0.1, 1.01, 8.0])
@@ -27,3 +30,84 @@ def test_check_lets_rounding_pass_and_nothing_more() -> None:
         threat.check(clean + 0.101, clean)
     with pytest.raises(ThreatViolation, match="leave"):
         Threat(1.0).check(clean + 0.6, clean)
+
+
+@pytest.mark.parametrize("eps", [-0.1, float("nan"), float("inf")])
+def test_refuses_what_is_no_l2_radius(eps: float) -> None:
+    with pytest.raises(BadParameter, match="is no l2 radius"):
+        Threat(eps, "l2")
+
+
+def test_refuses_an_unknown_norm() -> None:
+    with pytest.raises(BadParameter, match="norm='l1' is not known; take one of linf, l2"):
+        Threat(0.1, "l1")
+
+
+def random_pair(seed: int, count: int = 3, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clean images, some of whose pixels are 0 or 1, and wild ones."""
+    generator = torch.Generator().manual_seed(seed)
+    clean = (1.6 * torch.rand(count, 2, size, size, generator=generator) - 0.3).clamp(0, 1)
+    return clean + torch.randn(clean.shape, generator=generator), clean
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32), eps=st.floats(0.01, 3))
+def test_the_l2_projection_is_what_a_general_solver_finds(seed: int, eps: float) -> None:
+    wild, clean = (images.double() for images in random_pair(seed))
+    found = Threat(eps, "l2").project(wild, clean)
+    for image, base, own in zip(
+        wild.flatten(1).numpy(), clean.flatten(1).numpy(), found.flatten(1).numpy(), strict=True
+    ):
+        ball = {"type": "ineq", "fun": lambda x, base=base: eps**2 - ((x - base) ** 2).sum()}
+        solved = minimize(
+            lambda x, image=image: ((x - image) ** 2).sum(), base, bounds=[(0, 1)] * len(base), constraints=[ball],
+            method="SLSQP", options={"ftol": 1e-12, "maxiter": 500},
+        )  # fmt: skip
+        assert ((own - image) ** 2).sum() <= solved.fun + 1e-5
+        assert abs(own - solved.x).max() < 5e-3
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32), eps=st.sampled_from([0.0, 1e-3, 0.5, 2.0, 30.0]), size=st.sampled_from([1, 8, 40]))
+def test_l2_projections_stay_inside_use_the_budget_and_stand_still(seed: int, eps: float, size: int) -> None:
+    wild, clean = random_pair(seed, size=size)
+    threat = Threat(eps, "l2")
+    found = threat.project(wild, clean)
+    threat.check(found, clean)
+    torch.testing.assert_close(threat.project(found, clean), found, atol=1e-6, rtol=0)
+    short = threat.distance(found, clean) < eps - 1e-5  # where the budget is left, only [0, 1] cuts
+    torch.testing.assert_close(found[short], wild[short].clamp(0, 1))
+    assert torch.equal(threat.project(clean, clean), clean)
+
+
+def test_the_l2_check_lets_rounding_pass_and_nothing_more() -> None:
+    clean = torch.full((2, 3, 5, 5), 0.5)
+    threat = Threat(0.5, "l2")
+    even = torch.full_like(clean, 0.5 / 75**0.5)
+    threat.check(clean + even, clean)
+    for share in (1.001, 1.00001):
+        with pytest.raises(
+            ThreatViolation, match=r"an image moved by 0\.500.* in l2, the budget is 0\.5; end the attack"
+        ):
+            threat.check(clean + share * even, clean)
+    with pytest.raises(ThreatViolation, match="leave"):
+        Threat(9.0, "l2").check(clean + 0.6, clean)
+
+
+def test_steps_noise_and_shrinking_have_the_size_of_the_norm() -> None:
+    threat, gradient = Threat(0.5, "l2"), torch.randn(4, 3, 6, 6)
+    for scale in (1.0, 1e-30, 1e30):
+        torch.testing.assert_close(threat.steepest(scale * gradient).flatten(1).norm(dim=1), torch.ones(4))
+    assert torch.equal(threat.steepest(0 * gradient), 0 * gradient)
+    torch.testing.assert_close(
+        threat.noise(2 * torch.rand(4, 3, 6, 6) - 1).flatten(1).norm(dim=1), torch.full((4,), 0.5)
+    )
+    torch.testing.assert_close(threat.shrink(gradient), 0.5 * threat.steepest(gradient))
+    assert torch.equal(threat.shrink(gradient / 1000), gradient / 1000)
+    assert threat.even(gradient) == pytest.approx(0.5 / 108**0.5)
+
+
+def test_the_default_l2_radius_is_a_quarter_of_the_l_inf_corner() -> None:
+    for eps, values in ((32 / 255, 256), (8 / 255, 784)):
+        corner = torch.full((values,), eps).norm().item()
+        assert l2_radius(eps, values) == pytest.approx(corner / 4, rel=0.05)

@@ -15,7 +15,7 @@ from hashbench.api.progress import progress_shown
 from hashbench.api.report import Bounds, EvaluationReport
 from hashbench.boards.intervals import intervals, scored
 from hashbench.certification.certify import Certificate, certify
-from hashbench.certification.refusal import NoCertificate
+from hashbench.certification.refusal import NoCertificate, no_certificate
 from hashbench.crafting.targets import draw_targets
 from hashbench.errors import BadInput, InvalidCell
 from hashbench.evaluation.flags import ABOVE_PROBE, NOT_PROBED, is_above, raised
@@ -28,6 +28,7 @@ from hashbench.registry import entries
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.registry.spec import Spec
+from hashbench.registry.threats import check_threat
 from hashbench.running.probes import black_box
 from hashbench.seeds import derive_seed, seeded
 from hashbench.threat import Threat
@@ -42,6 +43,7 @@ def evaluate(
     eps: float | None = None,
     attacks: str | Sequence[str] = "standard",
     *,
+    norm: str = "linf",
     seed: int = 0,
     name: str = "model",
     probe: bool = True,
@@ -57,15 +59,17 @@ def evaluate(
             their signs are the code. Normalisation is part of it.
         split: the name of a data set with parameters, such as `digits` or `lists:root=DIR`, or a split; see
             `split_of_tensors` for your own images.
-        eps: the l-inf budget in pixel units of [0, 1]; by default the split's own.
+        eps: the budget in pixel units of [0, 1]; by default the split's own.
         attacks: an attack's name with parameters, or several; the clean queries are always measured.
+        norm: linf or l2, what the budget bounds; l2 has no certificate.
         seed: of all random numbers.
         name: what the report calls the model.
         probe: raise flags, by small attacks on 100 queries.
         certificate: also look for a bound that no attack can go below, which takes long for large networks.
 
     Raises:
-        UnknownName, BadParameter: an attack, a data set or a parameter is not known, or eps is outside [0, 1].
+        UnknownName, BadParameter: an attack, a data set or a parameter is not known, eps is outside [0, 1], or an
+            attack does not work with the norm.
         BadInput: images, labels or logits do not have the form above, or hold NaN.
         InvalidCell: the model or an attack raised an exception, or an attack left the budget.
 
@@ -80,7 +84,9 @@ def evaluate(
     chosen = _choices(attacks)
     device = device_of(model)
     found = checked_split(split)
-    threat = Threat(found.eps if eps is None else _budget(eps))
+    threat = found.threat(norm, None if eps is None else _budget(eps))
+    for choice in chosen:
+        check_threat(choice, threat)
     setting = _Setting(found, threat, seed, probe, certificate)
     with progress_shown(), reproducible(device), seeded(derive_seed("evaluate", seed)), left_as_it_was(model):
         return setting.report(model, device, chosen, name)
@@ -134,7 +140,7 @@ class _Setting:
             float(cells[CLEAN].numbers["chance_map"]), *sure, reason, self._flags(victim, split, worst),
             {c.label: _numbers(c, cells[c.label]) for c in attacks},
             {label: cell.arrays for label, cell in cells.items()},
-            {"protocol": PROTOCOL_VERSION, "probe": PROBE_VERSION},
+            {"protocol": PROTOCOL_VERSION, "probe": PROBE_VERSION}, self.threat.norm,
         )  # fmt: skip
 
     def _seed(self, *what: object) -> int:
@@ -149,6 +155,8 @@ class _Setting:
     def _certificate(self, victim: Victim, split: RetrievalSplit) -> tuple[Certificate | None, str]:
         if not self.certified:
             return None, NOT_ASKED
+        if reason := no_certificate(self.threat):
+            return None, reason
         queries, gallery = split.queries, victim.gallery
         images = queries.images[torch.arange(len(queries))].to(gallery.codes.device)
         try:

@@ -14,7 +14,7 @@ from hashbench.boards.tables import plain, rounded
 from hashbench.errors import StoreUnusable
 from hashbench.evaluation.flags import meanings
 from hashbench.evaluation.judge import Arrays
-from hashbench.threat import format_eps
+from hashbench.threat import format_threat
 
 if TYPE_CHECKING:
     from hashbench.boards.plots.evaluation import NotebookFigure
@@ -55,6 +55,7 @@ class EvaluationReport:
         attacks: the numbers of each attack by its label, `none` for the clean queries.
         queries: the arrays of each attack, per query, such as `average_precision`.
         versions: of the protocol and the probe.
+        norm: linf or l2, what the budget bounds.
     """
 
     name: str
@@ -74,6 +75,7 @@ class EvaluationReport:
     attacks: Mapping[str, Mapping[str, Any]]
     queries: Mapping[str, Arrays] = field(repr=False)
     versions: Mapping[str, int] = field(default_factory=dict)
+    norm: str = "linf"
 
     @property
     def meanings(self) -> dict[str, str]:
@@ -133,8 +135,11 @@ class EvaluationReport:
             bars.append((WORST, self.map_worst, self.map_worst_interval))
         if self.certified is not None:
             bars.append((CERTIFIED, self.certified, self.certified_interval))
-        title = f"{self.name}, {self.bits} bits; l-inf eps {format_eps(self.eps)}"
-        return draw_evaluation(title, bars, self.chance, None if path is None else Path(path).with_suffix(""))
+        return draw_evaluation(self._title, bars, self.chance, None if path is None else Path(path).with_suffix(""))
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name}, {self.bits} bits; {format_threat(self.norm, self.eps)}"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -144,7 +149,7 @@ class EvaluationReport:
 
     def __str__(self) -> str:
         rows = [
-            f"{self.name}, {self.bits} bits; l-inf eps {format_eps(self.eps)}; mAP in %, 95 % interval over queries",
+            f"{self._title}; mAP in %, 95 % interval over queries",
             _line("clean", self.map_clean, self.map_clean_interval),
             *(_line(name, found["map"]) for name, found in self.attacks.items() if name != CLEAN),
             _line("worst case", self.map_worst, self.map_worst_interval),

@@ -54,13 +54,15 @@ class LeaderboardFiles:
     def exact_eps(self) -> float:
         """The budget without the rounding of the tables, if it is a whole number of grey levels."""
         eps = number(self.subject["eps"]) or 0.0
+        if self.subject["norm"] != "linf":
+            return eps
         levels = round(255 * eps)
         return levels / 255 if abs(255 * eps - levels) < ROUNDED else eps
 
     @property
     def eps(self) -> str:
         """The budget as people write it: 8/255 where it is a whole number of grey levels."""
-        return format_eps(self.exact_eps)
+        return format_eps(self.exact_eps, self.subject["norm"])
 
     @property
     def title(self) -> str:

@@ -19,7 +19,7 @@ from hashbench.readers.text import printable
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import column_name, outdated, without_code
 from hashbench.running.store import Result
-from hashbench.threat import format_eps
+from hashbench.threat import format_eps, format_threat
 
 KEY = [
     "schema_version", "protocol_version", "dataset", "split_digest", "backbone", "method", "training", "bits",
@@ -178,7 +178,7 @@ def title_of(subject: Mapping[str, Any]) -> str:
     """
     parts = [subject["dataset"], subject["backbone"], subject["method"], f"{subject['bits']} bits"]
     parts += [subject["training"]] if subject.get("training", "clean") != "clean" else []
-    return f"{', '.join(parts)}; l-inf eps {format_eps(subject['eps'])}"
+    return f"{', '.join(parts)}; {format_threat(subject['norm'], subject['eps'])}"
 
 
 def without_places(command: str) -> str:
@@ -242,7 +242,7 @@ def folder_name(identity: dict[str, Any]) -> str:
     words = [identity["dataset"], identity["backbone"], identity["method"], f"{identity['bits']}bit"]
     if identity["training"] != "clean":
         words.append(identity["training"])
-    words += [identity["norm"], format_eps(identity["eps"])]
+    words += [identity["norm"], format_eps(identity["eps"], identity["norm"])]
     return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
 
 

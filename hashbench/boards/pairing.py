@@ -111,7 +111,8 @@ def row_command(
         words += [f"--{name}", str(identity[name])]
     _, _, training = str(identity["training"]).partition(":")
     words += ["--training", training] if training else []
-    words += ["--eps", format_eps(identity["eps"])]
+    words += ["--norm", identity["norm"]] if identity["norm"] != "linf" else []
+    words += ["--eps", format_eps(identity["eps"], identity["norm"])]
     for option, values, plain in (("seed", seeds, ""), ("defense", defenses, UNDEFENDED), ("attack", attacks, CLEAN)):
         words += [word for value in values if value != plain for word in (f"--{option}", str(value))]
     return shlex.join(words)
@@ -174,7 +175,7 @@ def _differences(one: Context, other: Context) -> list[str]:
 
 def _words(context: Context) -> str:
     named = dict(zip(FIELDS, context, strict=True))
-    shown = ("dataset", "backbone", "method", "bits", "eps", "training")
+    shown = ("dataset", "backbone", "method", "bits", "norm", "eps", "training")
     return (
         " ".join(f"--{name} {_show(name, named[name])}" for name in shown) + f" (queries {named['split_digest'][:6]})"
     )

@@ -67,18 +67,22 @@ def _entry_document(kind: str, entry: Entry[Any]) -> dict[str, Any]:
         ],
     }  # fmt: skip
     facts |= {"goal": entry.goal, "access": entry.access} if kind == "attacks" else {}
+    facts |= {"threats": list(entry.threats)} if kind in ("attacks", "defenses") else {}
     return facts | ({"trains": entry.trains, "transforms": entry.transforms} if kind == "defenses" else {})
 
 
 def _describe(kind: str, entry: Entry[Any]) -> str:
     from hashbench.registry.parameters import parameters
 
-    facts = [f"goal: {entry.goal}", f"access: {entry.access}"] if kind == "attacks" else []
+    facts = []
+    if kind == "attacks":
+        facts += [f"goal: {entry.goal}", f"access: {entry.access}", f"threats: {', '.join(entry.threats)}"]
     if kind == "defenses":
         facts += [
             f"{name}: {'yes' if value else 'no'}"
             for name, value in (("trains", entry.trains), ("transforms", entry.transforms))
         ]
+        facts += [f"threats: {', '.join(entry.threats)}"]
     facts += [f"version: {entry.version}"] if entry.version > 1 else []
     facts += [f"paper: {entry.paper}"] if entry.paper else []
     facts += [f"presets: {', '.join(entry.presets)}"] if entry.presets else []

@@ -118,7 +118,11 @@ subject = options(
     click.option(
         "--training", default="", metavar="PARAMS", help="Parameters of clean training: epochs=30,batch_size=32."
     ),
-    click.option("--eps", metavar="NUMBER", help="L-inf budget for pixels in [0, 1].  [default: the data set's]"),
+    click.option(
+        "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True,
+        help="What bounds an attack: the largest move of a pixel, or the l2 norm of the whole change.",
+    ),
+    click.option("--eps", metavar="NUMBER", help="The budget for pixels in [0, 1].  [default: the data set's]"),
 )  # fmt: skip
 training = options(
     click.option(

@@ -25,7 +25,7 @@ from hashbench.threat import TOLERANCE, Threat
 from hashbench.types import Images
 
 BATCH = 12  # queries that are attacked
-BUDGETS = (0.0, 1 / 255, 0.07, 0.3)
+BUDGETS = {"linf": (0.0, 1 / 255, 0.07, 0.3), "l2": (0.0, 0.02, 0.5, 2.0)}
 
 
 @dataclass(frozen=True)
@@ -107,19 +107,21 @@ def _still(choice: Choice[Attack], setting: TrialSetting, trial: AttackTrial) ->
     clean = _queries(choice, setting).images
     if (trial.images != clean).any():
         return ""
-    wide = Threat(BUDGETS[-1])  # a short search may find nothing in a small budget
+    wide = Threat(BUDGETS["linf"][-1])  # a short search may find nothing in a small budget
     moved = (_run(choice, setting, wide).images != clean).any()
     return "" if moved else f"no pixel of any image moved, with eps={wide.eps:g} either"
 
 
 def _excess(choice: Choice[Attack], setting: TrialSetting) -> str:
     clean = _queries(choice, setting).images
-    for eps in BUDGETS:
-        threat = Threat(eps)
-        images = _run(choice, setting, threat).images
-        excess = (images - threat.project(images, clean)).abs().max().item()
-        if excess > TOLERANCE:
-            return f"with eps={eps:.3g} a pixel lies {excess:.2g} outside of the budget or of [0, 1]"
+    for norm in choice.entry.threats:
+        for eps in BUDGETS[norm]:
+            threat = Threat(eps, norm)
+            images = _run(choice, setting, threat).images
+            excess = (images - threat.project(images, clean)).abs().max().item()
+            if excess > TOLERANCE:
+                where = f"eps={eps:.3g}" if norm == "linf" else f"norm {norm} and eps={eps:.3g}"
+                return f"with {where} a pixel lies {excess:.2g} outside of the budget or of [0, 1]"
     return ""
 
 

@@ -68,6 +68,7 @@ __all__ = [
     "budget",
     "each",
     "kept_state",
+    "order",
     "prototype_head",
     "seed_numpy",
     "started_at",
@@ -249,6 +250,11 @@ def started_at(noise: Images) -> Iterator[None]:
 def budget(threat: Threat) -> float:
     """The threat's eps as ART accepts it: above zero."""
     return max(threat.eps, 1e-9)
+
+
+def order(threat: Threat) -> float:
+    """The threat's norm as ART names it."""
+    return 2 if threat.norm == "l2" else np.inf
 
 
 def as_array(tensor: Tensor) -> Array:

@@ -1,4 +1,4 @@
-"""AutoPGD: signed steps with momentum, halved when they stop paying off (Croce and Hein, ICML 2020)."""
+"""AutoPGD: steps of steepest descent with momentum, halved when they stop paying off (Croce and Hein, ICML 2020)."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ def _check(state: State, gradient: Images, window: int) -> Images:
 
 
 def _advance(state: State, gradient: Images, clean: Images, threat: Threat, *, first: bool) -> None:
-    """One signed step with momentum; the first step has none."""
+    """One step with momentum; the first step has none."""
     share = 1.0 if first else MOMENTUM
-    stepped = threat.project(state.images - state.size * gradient.sign(), clean)
+    stepped = threat.project(state.images - state.size * threat.steepest(gradient), clean)
     ahead = state.images + share * (stepped - state.images) + (1 - share) * (state.images - state.previous)
     state.previous, state.images = state.images, threat.project(ahead, clean)

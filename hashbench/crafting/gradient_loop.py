@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hashbench.crafting.step_rules import StepRule, StepSize, sign_steps
+from hashbench.crafting.step_rules import StepRule, StepSize, steepest_steps
 from hashbench.threat import Threat
 from hashbench.types import Codes, Images, Index, Scores
 
@@ -92,12 +92,12 @@ def descend(
     step_size: StepSize,
     keep_best: bool = True,
 ) -> tuple[Images, Scores]:
-    """Minimise an objective within the budget by signed gradient steps.
+    """Minimise an objective within the budget by steps of steepest descent in its norm.
 
     Args:
         start: where to begin, within the budget around `clean`.
         objective: images -> one value per image; values of other images must not enter it.
-        step_size: progress in [0, 1) -> step size in pixel units of [0, 1].
+        step_size: progress in [0, 1) -> step size in the threat's norm, in pixel units of [0, 1].
         keep_best: return each image's best iterate, at the cost of one more forward pass; otherwise the last one,
             with the value of the iterate before it.
 
@@ -112,7 +112,8 @@ def descend(
     def evaluate(images: Images, rows: Index, progress: float) -> ObjectiveValue:
         return never_done(objective(images))
 
-    return iterate(start, clean, evaluate, threat, steps=steps, step_rule=sign_steps(step_size), keep_best=keep_best)
+    rule = steepest_steps(threat, step_size)
+    return iterate(start, clean, evaluate, threat, steps=steps, step_rule=rule, keep_best=keep_best)
 
 
 def never_done(scores: Scores) -> ObjectiveValue:

@@ -11,7 +11,7 @@ from torch import Tensor
 from hashbench.crafting.autopgd import auto_pgd
 from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, better, iterate
 from hashbench.crafting.objectives import clipped_agreement, masked_agreement
-from hashbench.crafting.step_rules import StepRule, constant, cosine, sign_steps
+from hashbench.crafting.step_rules import StepRule, constant, cosine, steepest_steps
 from hashbench.models.data import Queries
 from hashbench.models.model import HashModel
 from hashbench.registry.parameters import Later
@@ -110,8 +110,8 @@ def reached(codes: Codes, goal: GuideCodes, margin: float) -> Tensor:
 
 
 def noisy_start(queries: Queries, threat: Threat, stream: int = 0) -> Images:
-    """The queries with uniform noise within the budget, other noise for each `stream`."""
-    return threat.project(queries.images + threat.eps * queries.random(stream), queries.images)
+    """The queries with the threat's random noise within the budget, other noise for each `stream`."""
+    return threat.project(queries.images + threat.noise(queries.random(stream)), queries.images)
 
 
 def search(
@@ -130,7 +130,7 @@ def search(
         objectives: one per restart; their scores must be comparable.
         steps: gradient steps per restart.
         step_rule: makes the step rule of a restart from the images that it starts at.
-        random_start: start from uniform noise, new for each restart, instead of the clean images.
+        random_start: start from noise, new for each restart, instead of the clean images.
         keep_best: of each restart take the best iterate instead of the last.
     """
 
@@ -143,7 +143,7 @@ def search(
     return best_of(queries, objectives, threat, run, random_start=random_start)
 
 
-def sign_search(
+def steepest_search(
     queries: Queries,
     objectives: Sequence[Objective],
     threat: Threat,
@@ -153,14 +153,14 @@ def sign_search(
     random_start: bool = True,
     walk: Walk = "cosine",
 ) -> Images:
-    """`search` by signed steps of `step_ratio` eps.
+    """`search` by steps of steepest descent of `step_ratio` eps in the threat's norm.
 
     Args:
         walk: cosine, steps fall to zero along a cosine and each restart's best iterate counts; or official, steps of
             one size and the last iterate, as the released code of DHTA's, THA's and SAAT's attacks has it.
     """
     official = walk == "official"
-    rule = sign_steps((constant if official else cosine)(threat.eps * step_ratio))
+    rule = steepest_steps(threat, (constant if official else cosine)(threat.eps * step_ratio))
     return search(
         queries, objectives, threat, steps=steps, step_rule=lambda start: rule, random_start=random_start,
         keep_best=not official,
@@ -168,7 +168,7 @@ def sign_search(
 
 
 def auto_pgd_search(queries: Queries, objectives: Sequence[Objective], threat: Threat, *, steps: int) -> Images:
-    """Each query's best image over some restarts of AutoPGD from uniform noise.
+    """Each query's best image over some restarts of AutoPGD from noise.
 
     Args:
         objectives: one per restart; their scores must be comparable.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from hashbench.threat import Threat
 from hashbench.types import Images, Index
 
 StepSize = Callable[[float], float]
@@ -15,16 +16,20 @@ StepSize = Callable[[float], float]
 StepRule = Callable[[Images, Index, float], Images]
 
 
-def sign_steps(step_size: StepSize) -> StepRule:
-    """Steps of the same size in every pixel, in the direction of the gradient's sign.
+def steepest_steps(threat: Threat, step_size: StepSize) -> StepRule:
+    """Steps of a given size in the norm of a threat, in its direction of steepest descent.
 
-    >>> rule = sign_steps(constant(0.5))
-    >>> rule(torch.tensor([[[[2.0, -3.0]]]]), torch.tensor([0]), 0.0)
+    For linf that is the gradient's sign, for l2 the gradient itself, scaled to the step's size.
+
+    >>> gradient, first = torch.tensor([[[[3.0, -4.0]]]]), torch.tensor([0])
+    >>> steepest_steps(Threat(1.0), constant(0.5))(gradient, first, 0.0)
     tensor([[[[ 0.5000, -0.5000]]]])
+    >>> steepest_steps(Threat(1.0, "l2"), constant(0.5))(gradient, first, 0.0)
+    tensor([[[[ 0.3000, -0.4000]]]])
     """
 
     def step(gradient: Images, rows: Index, progress: float) -> Images:
-        return step_size(progress) * gradient.sign()
+        return step_size(progress) * threat.steepest(gradient)
 
     return step
 

@@ -241,7 +241,7 @@ def _differences(arrays: Arrays) -> dict[str, Floats]:
     found |= {name: arrays[name] for name in ("still", "wrong_gradient") if name in arrays}
     if "new" in arrays:  # from version 2 of the probe on
         found |= {"new": arrays["noise"] - arrays["new"], "new_attacked": arrays["gentle"][0] - arrays["new_attacked"]}
-    bounded = arrays["gentle"][:-1] if arrays["budgets"][-1] == 1 else arrays["gentle"]
+    bounded = arrays["gentle"][:-1] if arrays["budgets"][-1] >= 1 else arrays["gentle"]
     for name, walks in (("plain", arrays["plain"]), ("gentle", bounded)):
         for more in range(len(walks)):
             found |= {f"budget {name} {more} {less}": walks[more] - walks[less] for less in range(more)}

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from hashbench.models.data import ImageSet
 from hashbench.seeds import derive_seed
+from hashbench.threat import Threat
 from hashbench.types import Images
 
 TURN, SHIFT = math.radians(2), 0.015  # largest ones; a shift is a share of the image's half width
@@ -17,7 +18,7 @@ SHARE = 0.1  # of another query in a mixture
 FARTHER, TRIES = 1.5, 4  # turns and shifts grow until the image is farther than eps from its query
 
 
-def new_images(queries: ImageSet, eps: float, seed: int) -> Images:
+def new_images(queries: ImageSet, threat: Threat, seed: int) -> Images:
     """For each query an image with its labels that lies outside the budget around it, on the CPU.
 
     Args:
@@ -35,7 +36,7 @@ def new_images(queries: ImageSet, eps: float, seed: int) -> Images:
         partners = _partners(queries.labels.cpu(), chosen)
         mixed = ((1 - SHARE) * moved + SHARE * moved[partners]).clamp(0, 1)
         found[near] = mixed[near]
-        near = (found - clean).flatten(1).abs().amax(1) <= eps
+        near = threat.distance(found, clean) <= threat.eps
         size[near] *= FARTHER
     return found
 

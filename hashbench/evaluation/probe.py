@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from hashbench.crafting.gradient_loop import iterate
 from hashbench.crafting.objectives import agreement
 from hashbench.crafting.search import guided, masked, noisy_start
-from hashbench.crafting.step_rules import constant, cosine, sign_steps
+from hashbench.crafting.step_rules import constant, cosine, steepest_steps
 from hashbench.errors import InvalidCell
+from hashbench.evaluation.budgets import budgets_of, heads_at, widest
 from hashbench.evaluation.foreign_code import explain
 from hashbench.evaluation.judge import Arrays, Measurement, Numbers
 from hashbench.evaluation.new_images import new_images
@@ -37,8 +38,6 @@ PROBE_VERSION = 2  # raised whenever the same model gives other signals than bef
 QUERIES = 100  # that are looked at, of each query set
 TRAIN = 500  # training images of which the black-box attack asks the codes
 STEPS = 20  # gradients a walk
-MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)  # budgets of the curve, as multiples of the threat's eps
-UNBOUNDED = 1.0  # any image is within it
 NO_GRADIENT = 1e-10  # gradients with a smaller maximum count as zero; 32-bit floats vanish at about 1e-45
 SATURATED = 0.999  # a relaxed bit beyond this passes on less than 0.2 % of its gradient
 
@@ -89,11 +88,11 @@ def probe(
     Raises:
         InvalidCell: the victim or the attack raised an exception, or no probed query has a relevant item.
     """
-    budgets = budgets_of(threat)
+    budgets = budgets_of(threat, widest(threat, queries))
     asked = replace(victim, train=_at(victim.train, sampled(len(victim.train), TRAIN, seed)))
     craft = explain(f"attack {black_box.label}", black_box.call, asked, threat)
     codes, signals = list[dict[str, Tensor]](), list[dict[str, Tensor]]()
-    unknown = new_images(queries, threat.eps, draw)
+    unknown = new_images(queries, threat, draw)
     with frozen(victim.model):
         for index in queries.batches(batch_size(queries)):
             images = queries.images[index].to(victim.gallery.codes.device)
@@ -103,7 +102,9 @@ def probe(
                 found = explain("the probe", _signals, probed)
                 crafted = explain("the probe", _crafted, probed, threat, budgets, craft, undefended)
                 crafted |= explain("the probe", _unknown, victim, batch, unknown[index].to(images), threat)
-                signals.append(found | explain("the probe", _values, victim, probed, crafted, threat, declared))
+                signals.append(
+                    found | explain("the probe", _values, victim, probed, crafted, threat, budgets, declared)
+                )
             codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
         numbers = _facts(victim)
     return _measured(victim, queries, numbers, budgets, _joined(codes), _joined(signals))
@@ -131,26 +132,6 @@ def sampled(count: int, wanted: int, seed: int) -> Index:
     """The positions of the images that `sample` takes, given how many there are."""
     generator = torch.Generator().manual_seed(derive_seed("sample", seed))
     return torch.randperm(count, generator=generator)[:wanted].sort().values
-
-
-def budgets_of(threat: Threat) -> list[float]:
-    """The budgets of the curve except 0: multiples of the threat's eps, then 1.
-
-    >>> budgets_of(Threat(0.25))
-    [0.0625, 0.125, 0.25, 0.5, 1.0]
-    """
-    return sorted({min(UNBOUNDED, threat.eps * multiple) for multiple in MULTIPLES} | {UNBOUNDED})
-
-
-def heads_at(eps: float, threat: Threat) -> list[str]:
-    """Which tanh a budget is attacked through: the model's own up to the threat's eps, a gentle one from there on.
-
-    On undefended models the first gives the stronger attack up to the threat's eps, the second beyond it.
-
-    >>> heads_at(0.1, Threat(0.1)), heads_at(0.2, Threat(0.1))
-    (['plain', 'gentle'], ['gentle'])
-    """
-    return ["plain"] * (eps <= threat.eps) + ["gentle"] * (eps >= threat.eps)
 
 
 def see(victim: Victim, queries: Queries) -> ProbedVictim:
@@ -217,7 +198,9 @@ def _crafted(
             found["transfer"] = _many_steps(see(undefended, queries), threat, gentle=True)
     for number, eps in enumerate(budgets):
         for name in heads_at(eps, threat):
-            found[f"{name} {number}"] = _many_steps(probed, Threat(eps), gentle=name == "gentle", stream=number)
+            found[f"{name} {number}"] = _many_steps(
+                probed, replace(threat, eps=eps), gentle=name == "gentle", stream=number
+            )
     return found
 
 
@@ -232,11 +215,11 @@ def _values(
     probed: ProbedVictim,
     crafted: dict[str, Images],
     threat: Threat,
+    budgets: list[float],
     declared: bool,
 ) -> dict[str, Tensor]:
     """Whether logits move, and whether they move as their gradients say: at clean and at attacked images."""
     model, queries = victim.model, probed.queries
-    budgets = budgets_of(threat)
     attacked = crafted[f"gentle {budgets.index(threat.eps)}"]
     tried = [attacked, crafted["one_step"], crafted["noise"]]
     noise, seed = queries.random(len(budgets) + 1), derive_seed("values", queries.seed)
@@ -250,7 +233,7 @@ def _many_steps(probed: ProbedVictim, threat: Threat, *, gentle: bool, stream: i
     queries = probed.queries
     model = probed.gentle if gentle else probed.victim.model
     start = noisy_start(queries, threat, stream)
-    rule = sign_steps(cosine(threat.eps))
+    rule = steepest_steps(threat, cosine(threat.eps))
     images, _ = iterate(start, queries.images, masked(model, probed.guide), threat, steps=STEPS, step_rule=rule)
     return images
 
@@ -258,7 +241,7 @@ def _many_steps(probed: ProbedVictim, threat: Threat, *, gentle: bool, stream: i
 def _one_step(probed: ProbedVictim, threat: Threat) -> Images:
     """One step of the size of the budget, from the clean image."""
     away = guided(probed.gentle, probed.guide, -probed.guide, loss=agreement, score=agreement, margin=np.inf)
-    rule = sign_steps(constant(threat.eps))
+    rule = steepest_steps(threat, constant(threat.eps))
     clean = probed.queries.images
     images, _ = iterate(clean, clean, away, threat, steps=1, step_rule=rule, keep_best=False)
     return images

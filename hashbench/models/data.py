@@ -15,6 +15,7 @@ from hashbench.models.arrays import images_of, labels_of
 from hashbench.models.helpers import Keep, train_anew
 from hashbench.models.model import HashModel
 from hashbench.seeds import derive_seed
+from hashbench.threat import Threat, l2_radius
 from hashbench.types import BinaryCodes, Images, Index, Labels
 
 
@@ -81,6 +82,16 @@ class RetrievalSplit:
     size: int
     eps: float
     digest: str
+
+    def threat(self, norm: str = "linf", eps: float | None = None) -> Threat:
+        """The threat of a norm, by default with the data set's own budget: `eps`, or what `l2_radius` makes of it.
+
+        Raises:
+            BadParameter: eps is no budget of the norm.
+        """
+        if eps is None:
+            eps = l2_radius(self.eps, self.channels * self.size**2) if norm == "l2" else self.eps
+        return Threat(eps, norm)
 
     def to(self, device: torch.device) -> RetrievalSplit:
         """The same split with its tensors on a device."""

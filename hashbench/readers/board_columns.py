@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hashbench.readers.csv_tables import Column
+from hashbench.readers.toml_files import WIDEST
 
 BITS = 1024
 _LARGEST = 2**63 - 1
@@ -25,7 +26,7 @@ DIFFERENCE = Column(float, optional=True, low=-1, high=1)
 AMOUNT = Column(float, optional=True, low=0)
 COUNT = Column(int, optional=True, low=0, high=_LARGEST)
 SEED = Column(int, low=0, high=2**32 - 1)
-EPS = Column(float, low=0, high=1)
+EPS = Column(float, low=0, high=WIDEST)  # of l2; what the norm allows is checked where a row's cell is
 
 RESULTS: Mapping[str, Column] = {
     **_named("schema_version protocol_version", Column(int, low=0, high=_LARGEST)),

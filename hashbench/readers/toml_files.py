@@ -1,6 +1,6 @@
 """Suite files in TOML: bounded and shallow before they are parsed, each key of its type and in its range.
 
-The schema is written out here, since it is ten keys: a library for it would be one more dependency of every user.
+The schema is written out here, since it is eleven keys: a library for it would be one more dependency of every user.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from hashbench.errors import BadInput
 from hashbench.readers.folders import read_text, shown_path
@@ -26,6 +26,7 @@ REQUESTS = 1000  # combinations of data set, backbone, method and bits of one su
 CELLS = 1_000_000  # combinations of these with defenses, attacks and seeds
 BITS = 1024
 WORDS = 1000  # characters of a text
+WIDEST = 10_000.0  # l2 radius of a budget: images of 5,000 x 5,000 pixels with three channels fit
 
 # Strings, comments, brackets. Nothing is tried twice, so that time grows with the length.
 _TOKEN = re.compile(
@@ -39,11 +40,14 @@ _LONG = re.compile(r"[\w.+-]{201}", re.ASCII)  # a key or a number of 100,000 di
 _NUMBER = re.compile(r"\d{1,20}(?:\.\d{0,20})?|\.\d{1,20}|\d{1,20}(?:\.\d{0,20})?[eE][+-]?\d{1,3}", re.ASCII)
 
 
-def read_eps(value: str | float) -> float:
+def read_eps(value: str | float, most: float = 1) -> float:
     """A budget from a number, or from a text with a number or a fraction: 0.03, "0.03" or "8/255".
 
+    Args:
+        most: the largest budget.
+
     Raises:
-        BadInput: it is not one, or lies outside of 0 to 1.
+        BadInput: it is not one, or lies outside of 0 to `most`.
     """
     if isinstance(value, bool):
         numbers = [math.nan]
@@ -51,12 +55,12 @@ def read_eps(value: str | float) -> float:
         parts = [part.strip() for part in value.split("/")]
         numbers = [float(part) if _NUMBER.fullmatch(part) else math.nan for part in parts]
     else:
-        numbers = [float(value) if abs(value) <= 1 else math.nan]
+        numbers = [float(value) if abs(value) <= most else math.nan]
     if len(numbers) > 2 or not all(map(math.isfinite, numbers)) or (len(numbers) == 2 and not numbers[1]):
-        raise BadInput(f"{shown(value)} is not a budget; give a number from 0 to 1, such as 0.03 or '8/255'")
+        raise BadInput(f"{shown(value)} is not a budget; give a number from 0 to {most:g}, such as 0.03 or '8/255'")
     eps = numbers[0] / numbers[1] if len(numbers) == 2 else numbers[0]
-    if not 0 <= eps <= 1:
-        raise BadInput(f"{shown(value)} is {eps:g}; give a budget from 0 to 1, such as 0.03 or '8/255'")
+    if not 0 <= eps <= most:
+        raise BadInput(f"{shown(value)} is {eps:g}; give a budget from 0 to {most:g}, such as 0.03 or '8/255'")
     return eps
 
 
@@ -65,6 +69,14 @@ def _eps_problem(value: str | float) -> str:
         read_eps(value)
     except BadInput:
         return "a number from 0 to 1, or a text such as '8/255'"
+    return ""
+
+
+def _radius_problem(value: str | float) -> str:
+    try:
+        read_eps(value, WIDEST)
+    except BadInput:
+        return f"a number from 0 to {WIDEST:g}, or a text such as '128/255'"
     return ""
 
 
@@ -88,9 +100,11 @@ RUN: dict[str, Any] = {
     | Annotated[list[Annotated[int, Limits(0, 2**32 - 1)]], Limits(1, VALUES)],
     "training": Line,
     "eps": Annotated[str | float, _eps_problem],
+    "norm": Literal["linf", "l2"],
     "tuned": Word,
 }
-SINGLE = ("training", "eps", "tuned")
+RADIUS = Annotated[str | float, _radius_problem]  # of eps where norm is l2
+SINGLE = ("training", "eps", "norm", "tuned")
 VARIED = ("dataset", "backbone", "method", "bits")  # one request for each combination
 
 
@@ -160,7 +174,8 @@ def _run(table: object, place: str) -> Mapping[str, Any]:
             raise unknown_key(key, RUN, place, "")
         if key in SINGLE and isinstance(value, list):
             raise BadInput(f"{place}: {key} takes one value; write another [[run]] for another one")
-        found[key] = check(value, RUN[key], place, key)
+        kind = RADIUS if key == "eps" and table.get("norm") == "l2" else RUN[key]
+        found[key] = check(value, kind, place, key)
     for key in (*VARIED, "defense", "attack", "seed"):
         if key in found and not isinstance(found[key], list):
             found[key] = [found[key]]

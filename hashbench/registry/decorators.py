@@ -12,6 +12,7 @@ from hashbench.registry.entries import (
     Goal,
     Grid,
     Registry,
+    Threats,
     attacks,
     backbones,
     datasets,
@@ -20,6 +21,7 @@ from hashbench.registry.entries import (
 )
 from hashbench.registry.parameters import Value
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.threat import NORMS
 
 
 def attack(
@@ -27,6 +29,7 @@ def attack(
     *,
     goal: Goal = "untargeted",
     access: Access = "white",
+    threats: Threats = ("linf",),
     paper: str = "",
     version: int = 1,
     uses: Sequence[tuple[str, str]] = (),
@@ -42,6 +45,7 @@ def attack(
         goal: `targeted` attacks find their targets in `queries.targets`; `inner` means the goal of the attack that
             the parameter `attack` names.
         access: what the attack knows of the victim.
+        threats: the norms that it works with; ("linf", "l2") for one that steps along `threat.steepest(gradient)`.
         paper: the publication, for `hashbench list`.
         version: raised whenever the same parameters give different digits; so in all registries.
         uses: kinds and names of entries that the function calls by itself: ("attack", "soft-ap").
@@ -62,7 +66,7 @@ def attack(
 
     def register(function: Attack) -> Attack:
         prepare = guarded(function, sees_weights=access == "white")
-        attacks.add(Entry(name, prepare, paper, version, goal=goal, access=access, uses=uses, presets=presets or {}))
+        attacks.add(Entry(name, prepare, paper, version, goal, access, threats, uses=uses, presets=presets or {}))
         return prepare
 
     return register
@@ -73,6 +77,7 @@ def defense(
     *,
     trains: bool = True,
     transforms: bool = False,
+    threats: Threats = NORMS,
     paper: str = "",
     version: int = 1,
     check: Callable[..., None] | None = None,
@@ -86,6 +91,7 @@ def defense(
             stored; if not, it is applied again each time.
         transforms: whether it puts a `Transformed` before the network. If so, it is also attacked by an attacker who
             does not know of the transformation.
+        threats: the norms that it works with, all by default.
         paper: the publication, for `hashbench list`.
         version: raised whenever the same parameters give different digits.
         check: called with an untrained model and the defense's parameters before anything is trained; raises a
@@ -104,8 +110,11 @@ def defense(
 
     def register(function: Defense) -> Defense:
         defenses.add(
-            Entry(name, function, paper, version, trains=trains, transforms=transforms, check=check, grid=grid or {})
-        )
+            Entry(
+                name, function, paper, version, trains=trains, transforms=transforms, threats=threats, check=check,
+                grid=grid or {},
+            )
+        )  # fmt: skip
         return function
 
     return register

@@ -17,11 +17,13 @@ from hashbench.registry import plugins
 from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
+from hashbench.threat import NORMS
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOTEBOOK = "__main__"  # the module of functions that are typed rather than imported
 Grid = Mapping[str, Sequence[Value]]
 Goal = Literal["untargeted", "targeted", "inner"]
+Threats = tuple[str, ...]
 Access = Literal["none", "white", "score", "decision", "transfer"]
 
 
@@ -33,6 +35,7 @@ class Entry(Generic[F]):
         version: raised whenever the same parameters give different digits.
         goal: what an attack aims at.
         access: what an attack knows of the victim.
+        threats: the norms whose budgets an attack or a defense works with.
         trains: whether a defense trains new weights for the given architecture.
         transforms: whether a defense puts a transformation before the network.
         check: refuses a model and parameters before anything is trained.
@@ -48,6 +51,7 @@ class Entry(Generic[F]):
     version: int = 1
     goal: Goal = "untargeted"
     access: Access = "white"
+    threats: Threats = NORMS
     trains: bool = True
     transforms: bool = False
     check: Callable[..., None] | None = None

@@ -144,7 +144,7 @@ class Cell:
     @property
     def defense_seed(self) -> int:
         """Seeds the defense."""
-        return derive_seed("defense", self._seeded((*OF_CLEAN, *OF_DEFENSE)))
+        return derive_seed("defense", self._seeded_model())
 
     @property
     def attack_seed(self) -> int:
@@ -167,13 +167,17 @@ class Cell:
         own = code_digest(Path(make.__code__.co_filename)) if is_file_of_user(make.__module__) else ""
         if of_victim:
             seen = "" if self.attacker == ADAPTIVE else self.attacker
-            owner: Any = [self._seeded((*OF_CLEAN, *OF_DEFENSE)), seen]
+            owner: Any = [self._seeded_model(), seen]
             versions = {**versions, **of_roles(self.identity["versions"], (*DEFENDED_ROLES, "attack"))}
         else:
             owner = self.subject.split.digest
         what = [name, dict(settings), self.seed, owner]
         key = digest(["helper", what, {**versions, "training": TRAINING_VERSION}, own])
         return key, derive_seed("helper", digest(what))
+
+    def _seeded_model(self) -> str:
+        named = {name: self.identity[name] for name in (*OF_CLEAN, *OF_DEFENSE)}
+        return digest({**SEEDED, **named, **_trained_norm(self.identity)})
 
     def _seeded(self, names: Sequence[str]) -> str:
         return digest({**SEEDED, **{name: self.identity[name] for name in names}})
@@ -195,8 +199,14 @@ def clean_key(identity: Mapping[str, Any]) -> str:
 
 def defended_key(identity: Mapping[str, Any]) -> str:
     """The key of the defended model of a cell or a probe."""
-    named = {name: identity[name] for name in (*OF_CLEAN, *OF_DEFENSE)}
+    named = {name: identity[name] for name in (*OF_CLEAN, *OF_DEFENSE)} | _trained_norm(identity)
     return digest(["defended model", named, of_roles(identity["versions"], DEFENDED_ROLES)])
+
+
+def _trained_norm(identity: Mapping[str, Any]) -> dict[str, str]:
+    """The norm that a defense was trained for, where it isn't linf: what else a model's key and seed are made of."""
+    norm = str(identity["norm"])
+    return {} if norm == "linf" or identity["defense_eps"] is None else {"norm": norm}
 
 
 def of_roles(versions: Versions, roles: Sequence[str]) -> Versions:

@@ -13,7 +13,7 @@ import torch
 from hashbench.certification.bounds import Rule, logit_bounds
 from hashbench.certification.certify import CERTIFICATE_VERSION, Certificate, certificate, clean_precision, items_of
 from hashbench.certification.precision_bounds import NODES
-from hashbench.certification.refusal import NoCertificate
+from hashbench.certification.refusal import NoCertificate, no_certificate
 from hashbench.crafting.targets import draw_targets
 from hashbench.digests import digest
 from hashbench.errors import InvalidCell
@@ -116,6 +116,8 @@ def certify_model(
     def refused(reason: str) -> tuple[Result, Arrays]:
         return Result(wanted.key, identity, facts, host, "invalid", " ".join(reason.split())), {}
 
+    if reason := no_certificate(cell.threat):
+        return refused(reason)
     try:
         labels = split.queries.labels
         if wanted.goal == TARGETED:

@@ -18,9 +18,10 @@ from hashbench.registry.entries import Choice, Registry
 from hashbench.registry.parameters import Value
 from hashbench.registry.protocols import Attack, Dataset
 from hashbench.registry.spec import Spec
+from hashbench.registry.threats import check_threat
 from hashbench.running.cell import attackers, column_name
 from hashbench.running.request import Load, Request, load_once, read_eps
-from hashbench.threat import format_eps
+from hashbench.threat import Threat, format_eps, format_threat, l2_radius
 
 CHANNELS, SIZE = 3, 224  # of images that are not there, unless the data set's parameters give a size
 GIGABYTE = 1e9
@@ -135,10 +136,12 @@ def _plan(request: Request, load: Load) -> Plan:
     for column in ("none", *request.attacks):
         choice, problem = _choose(entries.attacks, column)
         plan.columns[column] = choice.label if choice else column
+        problem = problem or _unfit(choice, request)
         plan.wrong |= {column: problem} if problem else {}
     for row in ("none", *request.defenses):
         label, parameters, problem = _defense(request, row)
         plan.rows[row] = label
+        problem = problem or _unfit(_choose(entries.defenses, row)[0], request)
         plan.wrong |= {row: problem} if problem else {}
         plan.passes += (PassForecast(0, _defense_passes(parameters, sizes)) + PassForecast(sizes.database, 0)) * seeds
         for column in ("none", *request.attacks):
@@ -159,10 +162,15 @@ def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 def _facts(plan: Plan) -> str:
     request, sizes = plan.request, plan.sizes
-    eps = sizes.eps if request.eps is None else read_eps(request.eps)
+    eps = sizes.eps if request.eps is None else read_eps(request.eps, request.norm)
+    if request.norm == "l2" and request.eps is None and eps is not None:
+        eps = l2_radius(eps, sizes.channels * sizes.size**2)
     known = ("train", sizes.train), ("queries", sizes.queries), ("database", sizes.database)
     data = ", ".join(f"{count:,} {role}" if count else f"{role} unknown" for role, count in known)
-    budget = "the data set's eps" if eps is None else f"eps {format_eps(eps)}"
+    if eps is None:
+        budget = "the data set's eps"
+    else:
+        budget = f"eps {format_eps(eps)}" if request.norm == "linf" else format_threat(request.norm, eps)
     return f"{budget}; seeds {', '.join(map(str, request.seeds))}; {data}"
 
 
@@ -233,6 +241,16 @@ def _choose(registered: Registry[Any], text: str) -> tuple[Choice[Any] | None, s
         return registered.choose(Spec.parse(text)), ""
     except UsageError as error:
         return None, str(error)
+
+
+def _unfit(choice: Choice[Any] | None, request: Request) -> str:
+    """Why an attack or a defense does not work with a request's norm; empty if it does."""
+    try:
+        if choice:
+            check_threat(choice, Threat(0.0, request.norm))
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _columns(row: str, column: str) -> list[str]:

@@ -14,6 +14,7 @@ from hashbench.registry import entries
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
+from hashbench.registry.threats import check_threat
 from hashbench.running.cell import Cell, Subject, plan
 from hashbench.running.tuning import SUBJECT, QuerySet, Tuned, with_queries
 from hashbench.threat import Threat
@@ -43,6 +44,7 @@ class Request:
     tuned: Path | None = None
     amp: bool = False
     queries: QuerySet = "queries"
+    norm: str = "linf"
 
     def resolve(self) -> Resolved:
         """The registry entries that the settings name.
@@ -63,9 +65,10 @@ class Request:
             method,
             self.choose_training(),
             self.bits,
-            None if self.eps is None else Threat(read_eps(self.eps)),
+            None if self.eps is None else Threat(read_eps(self.eps, self.norm), self.norm),
             self.seeds,
             self.queries,
+            self.norm,
         )
 
     def choose_training(self) -> Choice[Any]:
@@ -115,6 +118,7 @@ class Resolved:
     threat: Threat | None
     seeds: tuple[int, ...]
     queries: QuerySet = "queries"
+    norm: str = "linf"
 
     def cells(self, load: Load) -> list[Cell]:
         """The cells of the matrix, once the defenses have been checked against an untrained model.
@@ -125,11 +129,15 @@ class Resolved:
         from hashbench.running.victims import new_model
 
         split = with_queries(load(self.dataset), self.queries)
+        threat = self.threat or split.threat(self.norm)
+        chosen: tuple[Choice[Any], ...] = (*self.defenses, *self.attacks)
+        for choice in chosen:
+            check_threat(choice, threat)
         subject = Subject(self.dataset, split, self.backbone, self.method, self.training, self.bits)
         untrained = new_model(subject)
         for choice in self.defenses:
             choice.check(untrained)
-        return plan(subject, self.threat or Threat(split.eps), self.seeds, self.defenses, self.attacks)
+        return plan(subject, threat, self.seeds, self.defenses, self.attacks)
 
 
 def with_amp(choice: Choice[F]) -> Choice[F]:
@@ -164,13 +172,13 @@ def all_cells(matrices: Sequence[Resolved], load: Load | None = None) -> list[Ce
     return list({cell.key: cell for cell in cells}.values())
 
 
-def read_eps(text: str) -> float:
+def read_eps(text: str, norm: str = "linf") -> float:
     """A budget from the command line.
 
     Raises:
-        BadParameter: the text is not a number from 0 to 1.
+        BadParameter: the text is not a number from 0 to 1, or no radius for l2.
     """
     try:
-        return toml_files.read_eps(text)
+        return toml_files.read_eps(text, toml_files.WIDEST if norm == "l2" else 1)
     except BadInput as error:
         raise BadParameter(f"--eps {error}") from None

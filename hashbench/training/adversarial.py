@@ -49,9 +49,10 @@ class InnerAttack:
         Args:
             objective: relaxed codes of the batch -> one value per image, or one value for all.
         """
-        budget = replace(threat, eps=min(1.0, self.reach * threat.eps))
+        reach = self.reach * threat.eps
+        budget = replace(threat, eps=min(1.0, reach) if threat.norm == "linf" else reach)
         noise = 2 * torch.rand(images.shape).to(images.device) - 1
-        start = budget.project(images + budget.eps * noise, images)
+        start = budget.project(images + budget.noise(noise), images)
         with frozen(model):
             model.train(self.mode == "train")
             with folded(model):

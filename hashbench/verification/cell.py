@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashbench.boards.leaderboard import KEY
-from hashbench.errors import BadInput, UsageError
+from hashbench.errors import BadInput, BadParameter, UsageError
 from hashbench.evaluation.judge import RADIUS, TOP, Arrays, Numbers
 from hashbench.metrics.average_precision import (
     AveragePrecision,
@@ -21,7 +21,7 @@ from hashbench.metrics.average_precision import (
 from hashbench.metrics.distance_counts import Counts
 from hashbench.readers.text import printable, shown
 from hashbench.registry.spec import Spec
-from hashbench.threat import TOLERANCE
+from hashbench.threat import TOLERANCE, Threat
 
 CLOSE = 1e-9  # between APs of one file: both come from the same integers
 ROUNDED = 1.01e-6  # between a number of a table and the one made again, at six decimals
@@ -51,7 +51,8 @@ def make_again(arrays: Arrays, identity: Mapping[str, Any], name: str) -> Number
         raise BadInput(f"{name}: its counts of items contradict one another")
     ap = average_precision(counts)
     known = ~np.isnan(ap.expected)
-    _check_values(arrays, ap, known, float(identity["eps"]), name)
+    _check_values(arrays, ap, known, name)
+    _check_budget(arrays, Threat(float(identity["eps"]), identity["norm"]), name)
 
     def mean(values: NDArray[Any]) -> float:
         return float(values[known].mean())
@@ -102,8 +103,8 @@ def check_shapes(arrays: Arrays, identity: Mapping[str, Any], name: str) -> None
             raise BadInput(f"{name}: {array} is {found.dtype} {list(found.shape)}; wanted {list(shape)}")
 
 
-def _check_values(arrays: Arrays, ap: AveragePrecision, known: NDArray[np.bool_], eps: float, name: str) -> None:
-    """Refuse numbers that are not finite, not those of the counts, or out of budget."""
+def _check_values(arrays: Arrays, ap: AveragePrecision, known: NDArray[np.bool_], name: str) -> None:
+    """Refuse numbers that are not finite or not those of the counts."""
     if not known.any():
         raise BadInput(f"{name}: no query has a relevant item")
     scores = ("average_precision", "average_precision_8bit")
@@ -118,9 +119,12 @@ def _check_values(arrays: Arrays, ap: AveragePrecision, known: NDArray[np.bool_]
         raise BadInput(
             f"{name}: {(off > CLOSE).sum()} of its APs are not those of its counts, by up to {off.max():.6f}"
         )
-    moved = float(arrays["linf"].max())
-    if moved > eps + TOLERANCE:
-        raise BadInput(f"{name}: a pixel moved by {moved * 255:.4g}/255, the row's eps is {eps * 255:.4g}/255")
+
+
+def _check_budget(arrays: Arrays, threat: Threat, name: str) -> None:
+    """Refuse distances from the clean images that are out of budget."""
+    if problem := threat.excess(float(arrays[threat.norm].max())):
+        raise BadInput(f"{name}: " + problem.replace("the budget", "the row's eps"))
 
 
 def _aimed(arrays: Arrays, ap: AveragePrecision) -> Numbers:
@@ -159,9 +163,17 @@ def check_identity(identity: Mapping[str, Any], name: str) -> None:
     if not isinstance(identity.get("versions", {}), dict):
         raise BadInput(f"{name}: its versions are not a table of versions")
     eps, bits, seed = identity["eps"], identity["bits"], identity["seed"]
-    if not 0 <= eps <= 1 or not 1 <= bits <= 1024 or not 0 <= seed < 1 << 32:
+    if not _is_threat(eps, identity["norm"]) or not 1 <= bits <= 1024 or not 0 <= seed < 1 << 32:
         told = f"{shown(eps)}, its bits are {shown(bits)} and its seed is {shown(seed)}"
         raise BadInput(f"{name}: its eps is {told}; no cell has these")
+
+
+def _is_threat(eps: float, norm: Any) -> bool:
+    try:
+        Threat(eps, norm)
+    except BadParameter:
+        return False
+    return True
 
 
 def _check_label(value: str, column: str, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,16 @@ from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.probe_tables import ProbeReport, report_of, with_table
 from hashbench.errors import BadInput
 from hashbench.evaluation import probe
+from hashbench.evaluation.budgets import UNBOUNDED, budgets_of, heads_at
 from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.average_precision import average_precision, chance
 from hashbench.metrics.distance_counts import Counts
 from hashbench.readers.folders import list_files
 from hashbench.readers.records import Limits, check
+from hashbench.readers.toml_files import WIDEST
 from hashbench.running.probes import model_identity, seed_of_probe
 from hashbench.running.store import Result
-from hashbench.threat import Threat
+from hashbench.threat import Threat, format_threat
 from hashbench.verification.findings import Findings
 
 PER_QUERY = ("clean", "low", "high", "chance", "noise", "one_step", "black_box", "zero_gradient")
@@ -91,9 +93,10 @@ def _check_probe(name: str, probed: Evidence, cells: Mapping[Model, list[tuple[R
 def _check_arrays(name: str, result: Result, arrays: Arrays) -> None:
     """Refuse arrays of another shape than a probe's, and numbers that none has."""
     eps = float(check(result.identity.get("eps"), float, name, "eps"))
-    budgets = probe.budgets_of(Threat(eps))
+    threat = Threat(eps, check(result.identity.get("norm"), Literal["linf", "l2"], name, "norm"))
+    budgets = budgets_of(threat, _widest(arrays, threat, name))
     queries = len(arrays["clean"]) if "clean" in arrays and arrays["clean"].ndim == 1 else 0
-    heads = [head for budget in budgets for head in probe.heads_at(budget, Threat(eps))]
+    heads = [head for budget in budgets for head in heads_at(budget, threat)]
     wanted: dict[str, tuple[int, ...]] = {
         **dict.fromkeys(PER_QUERY, (queries,)), "budgets": (len(budgets),),
         **{head: (heads.count(head), queries) for head in ("plain", "gentle")},
@@ -112,7 +115,7 @@ def _check_arrays(name: str, result: Result, arrays: Arrays) -> None:
     if odd := sorted(arrays.keys() - wanted.keys() - {"rows"}):
         raise BadInput(f"{name} has the array {odd[0]!r}, which no probe has")
     if not np.allclose(arrays["budgets"], budgets, atol=ROUNDED, rtol=0):
-        raise BadInput(f"{name}: its budgets are not those of eps {eps * 255:.4g}/255")
+        raise BadInput(f"{name}: its budgets are not those of {format_threat(threat.norm, eps)}")
     numbers = result.numbers
     for share in SHARES:
         check(numbers.get(share), _SHARE, name, share)
@@ -121,6 +124,16 @@ def _check_arrays(name: str, result: Result, arrays: Arrays) -> None:
     check(numbers.get("batch_change"), _AMOUNT, name, "batch_change")
     if numbers["n_queries"] != queries:
         raise BadInput(f"{name}: n_queries is {numbers['n_queries']}; its arrays have {queries}")
+
+
+def _widest(arrays: Arrays, threat: Threat, name: str) -> float:
+    """The budget within which every image lies: 1, or for l2, which depends on the images' size, what the file has."""
+    if threat.norm == "linf":
+        return UNBOUNDED
+    budgets = arrays.get("budgets")
+    if budgets is None or budgets.dtype.kind != "f" or not budgets.size or not 1 <= budgets.max() <= WIDEST:
+        raise BadInput(f"{name}: budgets is missing or reaches no radius within which every image lies")
+    return float(budgets.max())
 
 
 def _check_rows(name: str, rows: NDArray[Any], queries: int) -> None:

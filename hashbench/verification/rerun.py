@@ -116,7 +116,7 @@ def cell_of(identity: Mapping[str, Any], load: Load) -> Cell:
         int(identity["seed"]),
         replace(defense, tuned=str(identity.get("tuned", ""))),
         entries.attacks.choose(Spec.parse(str(identity["attack"]))),
-        Threat(float(identity["eps"])),
+        Threat(float(identity["eps"]), identity["norm"]),
         str(identity.get("attacker", ADAPTIVE)),
         made_with=identity.get("versions"),
     )

@@ -13,17 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toys import layers, linear_model, make_toy, random_images, small_model
 
+from hashbench.errors import BadParameter
 from hashbench.models.data import Queries, Victim
 from hashbench.models.helpers import NONE, Settings, Tensors, Versions, train_anew
 from hashbench.registry import entries
 from hashbench.registry.entries import attacks
 from hashbench.registry.spec import Spec
-from hashbench.threat import Threat
+from hashbench.registry.threats import check_threat
+from hashbench.threat import NORMS, Threat
 from hashbench.types import Images
 
 NAMES = [entry.name for entry in attacks]
 TRAINED: dict[str, Tensors] = {}
 every_attack = pytest.mark.parametrize("name", NAMES)
+every_threat = pytest.mark.parametrize(("name", "norm"), [(entry.name, n) for entry in attacks for n in entry.threats])
 
 
 def craft(name: str, victim: Victim, threat: Threat, batches: list[Queries]) -> Images:
@@ -58,10 +61,10 @@ def train_once(
 
 
 @functools.cache
-def whole(name: str) -> Images:
+def whole(name: str, norm: str = "linf") -> Images:
     """The toy's queries, crafted in one batch."""
     victim, queries = make_toy(small_model())
-    return craft(name, replace(victim, keep=train_once), Threat(0.1), [queries])
+    return craft(name, replace(victim, keep=train_once), Threat(0.1, norm), [queries])
 
 
 @pytest.fixture
@@ -71,14 +74,14 @@ def trained_toy(toy: tuple[Victim, Queries]) -> tuple[Victim, Queries]:
     return replace(victim, keep=train_once), queries
 
 
-@every_attack
+@every_threat
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(eps=st.sampled_from([0.0, 1 / 255, 8 / 255, 0.2, 1.0]) | st.floats(0, 1), seed=st.integers(0, 2**32))
-def test_stays_inside_the_budget(name: str, eps: float, seed: int) -> None:
+def test_stays_inside_the_budget(name: str, norm: str, eps: float, seed: int) -> None:
     victim, queries = make_toy(small_model())
     victim = replace(victim, keep=train_once)
     queries = replace(queries, images=torch.rand(queries.images.shape, generator=torch.Generator().manual_seed(seed)))
-    threat = Threat(eps)
+    threat = Threat(eps, norm)
     threat.check(craft(name, victim, threat, [queries]), queries.images)
 
 
@@ -88,12 +91,14 @@ def test_repeats_under_the_same_seed(name: str, toy: tuple[Victim, Queries]) -> 
     assert torch.equal(craft(name, victim, Threat(0.1), [queries]), whole(name))
 
 
-@every_attack
+@every_threat
 @pytest.mark.parametrize("size", [1, 7])
-def test_does_not_depend_on_the_batch_size(name: str, size: int, trained_toy: tuple[Victim, Queries]) -> None:
+def test_does_not_depend_on_the_batch_size(
+    name: str, norm: str, size: int, trained_toy: tuple[Victim, Queries]
+) -> None:
     victim, queries = trained_toy
-    pieces = craft(name, victim, Threat(0.1), cut(queries, size))
-    torch.testing.assert_close(pieces, whole(name), atol=1e-6, rtol=0)
+    pieces = craft(name, victim, Threat(0.1, norm), cut(queries, size))
+    torch.testing.assert_close(pieces, whole(name, norm), atol=1e-6, rtol=0)
 
 
 @every_attack
@@ -151,10 +156,21 @@ def test_takes_any_code_length_and_image(name: str, bits: int, channels: int, si
     Threat(0.1).check(crafted, first.images)
 
 
-@every_attack
-def test_with_no_budget_returns_the_clean_images(name: str, toy: tuple[Victim, Queries]) -> None:
+@every_threat
+def test_with_no_budget_returns_the_clean_images(name: str, norm: str, toy: tuple[Victim, Queries]) -> None:
     victim, queries = toy
-    assert torch.equal(craft(name, victim, Threat(0.0), [queries]), queries.images)
+    assert torch.equal(craft(name, victim, Threat(0.0, norm), [queries]), queries.images)
+
+
+@every_attack
+def test_a_norm_that_it_does_not_work_with_is_refused(name: str) -> None:
+    choice = attacks.choose(cheap(name))
+    for norm in NORMS:
+        if norm in choice.entry.threats:
+            check_threat(choice, Threat(0.1, norm))
+        else:
+            with pytest.raises(BadParameter, match=f"{name} does not work with --norm {norm}; it works with linf$"):
+                check_threat(choice, Threat(0.1, norm))
 
 
 def test_all_entries_say_what_they_are() -> None:

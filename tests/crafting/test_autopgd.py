@@ -9,7 +9,7 @@ from hashbench.crafting.autopgd import auto_pgd, check_points
 from hashbench.crafting.gradient_loop import iterate
 from hashbench.crafting.objectives import agreement
 from hashbench.crafting.search import guided
-from hashbench.crafting.step_rules import constant, sign_steps
+from hashbench.crafting.step_rules import constant, steepest_steps
 from hashbench.models.codes import encode_batch
 from hashbench.models.model import binarize
 from hashbench.threat import Threat
@@ -28,7 +28,7 @@ def test_it_reaches_less_than_constant_steps_of_the_same_number(seed: int) -> No
     objective = guided(victim.model, own, -own, loss=agreement, score=agreement, margin=2.0)
     threat, start = Threat(0.1), queries.images
     _, ours = auto_pgd(start, start, objective, threat, steps=40)
-    _, plain = iterate(start, start, objective, threat, steps=40, step_rule=sign_steps(constant(0.05)))
+    _, plain = iterate(start, start, objective, threat, steps=40, step_rule=steepest_steps(threat, constant(0.05)))
     assert ours.mean() <= plain.mean() + 1e-3
 
 

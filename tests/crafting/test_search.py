@@ -16,8 +16,8 @@ from hashbench.crafting.objectives import (
     masked_disagreement,
     surrogate_distance,
 )
-from hashbench.crafting.search import annealed, guided, plain, reached, search, sign_search
-from hashbench.crafting.step_rules import StepRule, adam_steps, constant, momentum_steps, sign_steps
+from hashbench.crafting.search import annealed, guided, plain, reached, search, steepest_search
+from hashbench.crafting.step_rules import StepRule, adam_steps, constant, momentum_steps, steepest_steps
 from hashbench.models.model import HashModel
 from hashbench.threat import Threat
 
@@ -57,7 +57,7 @@ def test_guided_walks_equal_the_reference(
 ) -> None:
     objective = guided(net(), CODE, CODE, loss=loss, score=loss, alpha=alpha, margin=NEVER)
     begin = (CLEAN + DOUBLE["pgd_delta0"]).clamp(0, 1) if start else CLEAN
-    move = sign_steps(constant(1 / 255))
+    move = steepest_steps(Threat(1.0), constant(1 / 255))
     found, _ = iterate(begin, CLEAN, objective, Threat(eps), steps=100, step_rule=move, keep_best=False)
     torch.testing.assert_close(found, DOUBLE[f"{name}_image"], atol=2e-6, rtol=0)
 
@@ -129,7 +129,7 @@ def test_images_that_reach_their_goal_leave_and_save_passes() -> None:
 
         return objective
 
-    move = sign_steps(constant(0.02))
+    move = steepest_steps(Threat(1.0), constant(0.02))
     found = search(
         queries, [watched(-guide)] * 2, Threat(1.0), steps=30, step_rule=lambda start: move, random_start=False
     )
@@ -143,7 +143,7 @@ def test_a_query_without_any_goal_keeps_its_start() -> None:
     victim, queries = make_toy(net().float())
     nothing = torch.zeros(len(queries.index), victim.model.bits)
     objective = guided(victim.model, nothing, nothing, loss=agreement, score=agreement)
-    move = sign_steps(constant(0.1))
+    move = steepest_steps(Threat(1.0), constant(0.1))
     found = search(queries, [objective], Threat(0.1), steps=3, step_rule=lambda start: move, random_start=False)
     assert torch.equal(found, queries.images)
 
@@ -153,7 +153,7 @@ def test_the_official_walk_takes_equal_steps_and_ends_at_the_last_iterate() -> N
     guide = (victim.model(queries.images) > 0) * 2.0 - 1
     objective = guided(victim.model, -guide, -guide, loss=disagreement, score=disagreement, margin=NEVER)
     threat = Threat(0.1)
-    found = sign_search(queries, [objective], threat, steps=3, step_ratio=0.25, random_start=False, walk="official")
+    found = steepest_search(queries, [objective], threat, steps=3, step_ratio=0.25, random_start=False, walk="official")
     images = queries.images
     for _ in range(3):
         images = images.detach().requires_grad_()

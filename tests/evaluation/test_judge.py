@@ -5,15 +5,17 @@ import pytest
 import torch
 from toys import make_toy, random_images, small_model
 
-from hashbench.errors import BadOutput
+from hashbench.errors import BadOutput, ThreatViolation
 from hashbench.evaluation.judge import judge, make_victim
 from hashbench.metrics.score import retrieval
 from hashbench.models.codes import bit_entropy, encode
-from hashbench.models.data import Gallery, Victim
+from hashbench.models.data import Gallery, Queries, Victim
 from hashbench.models.model import HashModel, binarize
-from hashbench.registry.entries import attacks
+from hashbench.registry.entries import Choice, Entry, attacks
+from hashbench.registry.protocols import Attack, Craft
 from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
+from hashbench.types import Images
 
 
 def test_the_clean_column_is_the_score_of_the_clean_codes() -> None:
@@ -40,6 +42,27 @@ def test_an_attack_is_audited_and_its_passes_counted() -> None:
     assert 0 < found["bits_moved"] < 1
     assert 0.19 < found["linf_max"] <= 0.2 + 1e-6
     assert (found["forwards"], found["backwards"]) == (8, 6)
+
+
+def test_an_image_a_little_outside_of_the_l2_ball_ends_its_cell() -> None:
+    victim, _ = make_toy(small_model())
+    queries, threat = random_images(20, seed=5), Threat(0.5, "l2")
+
+    def far(share: float) -> Choice[Attack]:
+        def prepare(victim: Victim, threat: Threat) -> Craft:
+            def craft(batch: Queries) -> Images:
+                inward = torch.where(batch.images < 0.5, 1.0, -1.0)
+                wanted = torch.where(batch.index[:, None, None, None] == 7, share, 0.5)
+                return batch.images + wanted * threat.even(inward) / threat.eps * inward
+
+            return craft
+
+        return Choice(Entry("far", prepare), {})
+
+    found = judge(far(0.5), victim, queries, threat, 0)
+    assert found.arrays["l2"].max() == pytest.approx(0.5)
+    with pytest.raises(ThreatViolation, match=r"an image moved by 0\.5001 in l2, the budget is 0\.5"):
+        judge(far(0.5001), victim, queries, threat, 0)
 
 
 def test_a_constant_model_scores_chance_under_any_attack() -> None:

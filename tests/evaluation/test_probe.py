@@ -16,6 +16,7 @@ from hashbench.boards.probe_tables import ProbeReport, flags_of, lines, report_o
 from hashbench.boards.ranking import DISQUALIFYING
 from hashbench.boards.tables import write_table
 from hashbench.evaluation import probe as probing
+from hashbench.evaluation.budgets import budgets_of
 from hashbench.evaluation.flags import FLAGS, curve, is_above, raised, white_box
 from hashbench.evaluation.judge import Measurement, make_victim
 from hashbench.evaluation.new_images import new_images
@@ -119,7 +120,7 @@ def test_a_gradient_of_another_function_and_a_look_up_disagree_with_values(digit
 def test_images_in_no_file_lie_outside_the_budget_and_repeat_by_their_seed(digits: tuple[Runner, Victim]) -> None:
     (split,) = digits[0].victims.splits.values()
     queries = probing.sample(split.queries, 0)
-    one, again, other = (new_images(queries, 32 / 255, seed) for seed in (1, 1, 2))
+    one, again, other = (new_images(queries, Threat(32 / 255), seed) for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert ((one >= 0) & (one <= 1)).all()
@@ -151,8 +152,8 @@ def test_an_undefended_model_raises_none_and_breaks_as_the_budget_grows(digits: 
 
 def test_a_probe_of_any_budget_has_a_curve_from_0_to_1(digits: tuple[Runner, Victim]) -> None:
     for eps in (0.0, 0.5, 1.0):
-        assert probing.budgets_of(Threat(eps))[-1] == 1
-        assert eps in probing.budgets_of(Threat(eps))
+        assert budgets_of(Threat(eps))[-1] == 1
+        assert eps in budgets_of(Threat(eps))
     found = probe(digits, lambda network: network, eps=0.0)
     budgets, left = curve(found.arrays)
     assert budgets == [0.0, 0.0, 1.0]

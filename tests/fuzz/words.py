@@ -31,7 +31,7 @@ STOPS: dict[str, tuple[Words, ...]] = {
 TEMPLATES = [
     "run --defense cgat --attack pgd-hamming --seed 0 --seed 1",
     "run --defense bit-depth:bits=3 --attack noise --dataset digits --method csq --backbone cnn --bits 32 --eps 8/255",
-    "run --training epochs=30,batch_size=32 --device cpu --out leaderboards --store runs --fresh --amp",
+    "run --training epochs=30,batch_size=32 --device cpu --out leaderboards --store runs --fresh --amp --norm l2",
     "run --suite quick --defense saat --attack hag",
     "run --suite mine.toml --seed 3 --quiet --dry-run",
     "run --tuned tuned.csv --dataset digits-collage --defense cgat",
@@ -57,7 +57,7 @@ TEMPLATES = [
     "certify --method csq --backbone cnn --bits 32 --training epochs=1 --eps 0.1 --plugin good.py --device cpu --quiet",
     "check pgd-hamming", "check good.py --plugin good.py", "check cgat:steps=5 --json",
     "compare bit-depth none --attack pgd-hamming:steps=1,restarts=1 --store runs --out made",
-    "compare bit-depth none --dataset digits --method csq --backbone cnn --bits 32 --eps 32/255 --seed 0",
+    "compare bit-depth none --dataset digits --method csq --backbone cnn --bits 32 --norm linf --eps 32/255 --seed 0",
     "compare none bit-depth --attack noise --plugin good.py --json",
     "verify leaderboards", "verify sent --json", "verify leaderboards sent --store runs --quiet",
     "verify sent --rerun 2 --seed 1 --allow-files --allow-work 30 --device cpu",

@@ -57,7 +57,8 @@ def save_pictures(folder: Path, into: Path | None = None, formats: Sequence[str]
 
 def draw_curve(board: LeaderboardFiles) -> Figure | None:
     """Draw mAP against the budget, with one line and its 95 % band per defense; None without curve.csv."""
-    lines = {defense: _curve_of(board.curve, defense) for defense in board.defenses}
+    unit = 255 if board.subject["norm"] == "linf" else 1  # l-inf budgets are shown in grey levels
+    lines = {defense: _curve_of(board.curve, defense, unit) for defense in board.defenses}
     lines = {defense: points for defense, points in lines.items() if points}
     if not lines:
         return None
@@ -74,11 +75,11 @@ def draw_curve(board: LeaderboardFiles) -> Figure | None:
         axes.set_xlim(levels[0], levels[-1])
         axes.set_xticks(levels, [f"{eps:.3g}" for eps in levels])
         axes.minorticks_off()
-        _finish(axes, board, "l-inf budget eps (grey levels, /255)")
+        _finish(axes, board, "l-inf budget eps (grey levels, /255)" if unit == 255 else "l2 budget eps")
         own = number(board.subject["eps"])
         if own is not None:
-            axes.axvline(255 * own, color="0.6", linewidth=0.7, linestyle=":", zorder=0)
-            axes.text(255 * own, 101, "eps of the tables", fontsize=6, ha="center", va="bottom", color="0.35")
+            axes.axvline(unit * own, color="0.6", linewidth=0.7, linestyle=":", zorder=0)
+            axes.text(unit * own, 101, "eps of the tables", fontsize=6, ha="center", va="bottom", color="0.35")
         _draw_legend(axes, board, list(lines), known)
     return figure
 
@@ -236,15 +237,15 @@ def _finish(
         )  # fmt: skip
 
 
-def _curve_of(rows: Iterable[Row], defense: str) -> list[tuple[float, float, float, float]]:
-    """Budgets in grey levels with mAP, low and high in percent, each averaged over seeds."""
+def _curve_of(rows: Iterable[Row], defense: str, unit: float) -> list[tuple[float, float, float, float]]:
+    """Budgets times a unit with mAP, low and high in percent, each averaged over seeds."""
     found: dict[float, list[tuple[float, float, float]]] = {}
     for row in rows:
         eps, middle = number(row.get("eps")), number(row.get("map"))
         if row["defense"] == defense and eps is not None and middle is not None:
             low, high = number(row.get("ci_low")), number(row.get("ci_high"))
             bounds = (middle if low is None else low, middle if high is None else high)
-            found.setdefault(round(255 * eps, 3), []).append((middle, *bounds))
+            found.setdefault(round(unit * eps, 3), []).append((middle, *bounds))
     return [(eps, *(100 * float(v) for v in np.mean(values, axis=0))) for eps, values in sorted(found.items())]  # type: ignore[misc]
 
 

@@ -14,7 +14,7 @@ from matplotlib.path import Path as Path2D
 from hashbench.boards.examples import SHOWN, AttackedExamples, Picture, Retrieved, Shown
 from hashbench.boards.plots.marks import defense_title
 from hashbench.boards.plots.matrix import STYLE, save_figure
-from hashbench.threat import format_eps
+from hashbench.threat import format_threat
 
 RIGHT, WRONG = "#0072b2", "#d55e00"
 SIDE, GAP = 0.62, 0.09  # inches of an image, and between two
@@ -25,7 +25,7 @@ def save_examples(examples: AttackedExamples, path: Path) -> None:
     """Save two rows per query: clean above, attacked below, each with the first items it retrieves.
 
     A right item has a blue solid frame and a tick, a wrong one an orange dashed frame and a cross. The
-    perturbation is enlarged so that the budget fills the scale, around grey.
+    perturbation is enlarged so that the budget fills the scale, around grey; for l2 so that its largest change does.
 
     Args:
         path: without an ending; there will be a PNG and an SVG.
@@ -37,7 +37,10 @@ def save_examples(examples: AttackedExamples, path: Path) -> None:
         identity = examples.cell.identity
         figure.text(0.12 / across, 1 - 0.1 / down, _title(examples), fontsize=8, va="top", linespacing=1.4)
         for place, shown in enumerate(examples.queries):
-            _draw_block(figure, shown, 0.72 + place * BLOCK, float(identity["eps"]), examples.targeted)
+            full = float(identity["eps"])
+            if identity["norm"] != "linf":  # which bounds no single pixel
+                full = float(np.abs(shown.adversarial - shown.clean).max())
+            _draw_block(figure, shown, 0.72 + place * BLOCK, full, examples.targeted)
         save_figure(figure, path)
 
 
@@ -46,14 +49,14 @@ def _title(examples: AttackedExamples) -> str:
     subject = f"{identity['dataset']}, {identity['backbone']}, {identity['method']}, {identity['bits']} bits"
     what = "the target's labels" if examples.targeted else "the query's labels"
     return (
-        f"{defense_title(identity['defense'])} under {identity['attack']}; {subject}; l-inf eps "
-        f"{format_eps(identity['eps'])}; seed {identity['seed']}\n"
+        f"{defense_title(identity['defense'])} under {identity['attack']}; {subject}; "
+        f"{format_threat(identity['norm'], identity['eps'])}; seed {identity['seed']}\n"
         f"tick and solid blue frame: shares one of {what}; cross and dashed orange frame: shares none; "
         "d: Hamming distance"
     )
 
 
-def _draw_block(figure: Figure, shown: Shown, top: float, eps: float, targeted: bool) -> None:
+def _draw_block(figure: Figure, shown: Shown, top: float, full: float, targeted: bool) -> None:
     """Draw one query at a distance from the top, in inches."""
     measure = "t-AP" if targeted else "AP"
     for row, (name, image, found) in enumerate(
@@ -68,7 +71,7 @@ def _draw_block(figure: Figure, shown: Shown, top: float, eps: float, targeted: 
         _write(figure, 0.12, height + 0.2, f"query {shown.position}\n{name}\n{score}")
         _draw(_axes(figure, 0.95, height), image)
         if row:
-            scale = 0.5 / eps if eps else 1.0
+            scale = 0.5 / full if full else 1.0
             delta = np.clip(0.5 + scale * (shown.adversarial - shown.clean), 0, 1)
             _draw(_axes(figure, 0.95 + SIDE + GAP, height), delta)
             _write(figure, 0.95 + SIDE + GAP, height + SIDE + 0.12, f"change x {scale:.3g}")

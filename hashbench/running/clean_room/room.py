@@ -71,6 +71,7 @@ class RoomTask:
     bits: int
     seed: int
     eps: float
+    norm: str
     key: str
     part: Part
     rows: Index
@@ -112,7 +113,7 @@ def _cell(task: RoomTask) -> Cell:
         task.bits,
     )
     nothing = entries.attacks.choose(Spec("none"))
-    return Cell(subject, task.seed, task.defense.chosen(entries.defenses), nothing, Threat(task.eps))
+    return Cell(subject, task.seed, task.defense.chosen(entries.defenses), nothing, Threat(task.eps, task.norm))
 
 
 def _shuffled(model: HashModel, asked: ImageSet, task: RoomTask, device: torch.device) -> BinaryCodes:
