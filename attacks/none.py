@@ -7,7 +7,7 @@ from hashbench.threat import Threat
 from hashbench.types import Images
 
 
-@attack("none", threats=("linf", "l2"), access="none")
+@attack("none", threats=("linf", "l2", "patch"), access="none")
 def none(victim: Victim, threat: Threat) -> Craft:
     """Return the queries unchanged."""
 

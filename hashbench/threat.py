@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from hashbench.types import Images, Scores
 TOLERANCE = 1e-6  # float32 rounding of clean + delta, in pixel units; above a radius of 1, as a share of the radius
 QUARTER = 4  # the default l2 radius is this part of what a change of every pixel by the l-inf eps amounts to
 
-NORMS = ("linf", "l2")
+KINDS = ("linf", "l2", "patch")
+PATCH = re.compile(r"patch-([1-9][0-9]{0,3})")  # a patch's norm as text, with the side of its square in pixels
 
 
 def format_eps(eps: float, norm: str = "linf") -> str:
@@ -26,7 +28,7 @@ def format_eps(eps: float, norm: str = "linf") -> str:
     ('8/255', '0.03', '1')
     """
     levels = round(eps * 255)
-    return f"{levels}/255" if norm == "linf" and levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
+    return f"{levels}/255" if norm != "l2" and levels and abs(eps * 255 - levels) < 1e-9 else f"{eps:g}"
 
 
 def format_threat(norm: str, eps: float) -> str:
@@ -34,8 +36,22 @@ def format_threat(norm: str, eps: float) -> str:
 
     >>> format_threat("linf", 8 / 255), format_threat("l2", 0.5)
     ('l-inf eps 8/255', 'l2 eps 0.5')
+    >>> format_threat("patch-4", 1.0), format_threat("patch-4", 0.5)
+    ('a patch of 4 x 4 pixels', 'a patch of 4 x 4 pixels, eps 0.5')
     """
+    if found := PATCH.fullmatch(norm):
+        words = f"a patch of {found[1]} x {found[1]} pixels"
+        return words if eps == 1 else f"{words}, eps {format_eps(eps, norm)}"
     return f"{'l-inf' if norm == 'linf' else norm} eps {format_eps(eps, norm)}"
+
+
+def kind_of(norm: str) -> str:
+    """Which of KINDS a norm is; any other text is itself.
+
+    >>> kind_of("l2"), kind_of("patch-4")
+    ('l2', 'patch')
+    """
+    return "patch" if PATCH.fullmatch(norm) else norm
 
 
 def l2_radius(eps: float, values: int) -> float:
@@ -55,7 +71,9 @@ class Threat:
 
     Args:
         eps: the radius.
-        norm: linf bounds what each pixel moves by, l2 the root of the sum of the squares over all pixels and channels.
+        norm: linf bounds what each pixel moves by, l2 the root of the sum of the squares over all pixels and channels,
+            patch-SIDE what each pixel of one square of SIDE pixels, anywhere in the image, moves by, while all other
+            pixels stay as they are. An eps of 1 lets the square be any other one.
 
     Raises:
         BadParameter: eps is outside [0, 1] or no l2 radius, or there is no such norm.
@@ -68,20 +86,33 @@ class Threat:
     8.0
     >>> round(float((Threat(0.1, "l2").project(clean + 0.25, clean) - clean).norm()), 6)
     0.1
+    >>> round(float((Threat(1.0, "patch-1").project(clean + 0.25, clean) - clean).sum()), 6)
+    0.25
     """
 
     eps: float = 8 / 255
     norm: str = "linf"
 
     def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise BadParameter(f"norm={self.norm!r} is not known; take one of {', '.join(NORMS)}")
-        if self.norm == "linf" and not 0 <= self.eps <= 1:
+        if self.kind not in KINDS or self.norm == "patch":
+            raise BadParameter(f"norm={self.norm!r} is not known; take linf, l2 or patch-SIDE, such as patch-4")
+        if self.norm != "l2" and not 0 <= self.eps <= 1:
             raise BadParameter(
                 f"eps={self.eps:g} is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8"
             )
         if self.norm == "l2" and not 0 <= self.eps <= WIDEST:
             raise BadParameter(f"eps={self.eps:g} is no l2 radius; give one of 0 or more in pixel units of [0, 1]: 0.5")
+
+    @property
+    def kind(self) -> str:
+        """Which of KINDS it is."""
+        return kind_of(self.norm)
+
+    @property
+    def side(self) -> int:
+        """The side of a patch's square in pixels; 0 for a norm."""
+        found = PATCH.fullmatch(self.norm)
+        return int(found[1]) if found else 0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -92,7 +123,8 @@ class Threat:
         """The nearest images that lie in the ball around `clean` and in [0, 1]."""
         if self.norm == "l2":
             return _nearest_in_l2(images, clean, self.eps)
-        return torch.clamp(images.clamp(clean - self.eps, clean + self.eps), 0, 1)
+        nearest = torch.clamp(images.clamp(clean - self.eps, clean + self.eps), 0, 1)
+        return _best_square(images, nearest, clean, self.side) if self.side else nearest
 
     def shrink(self, change: Images) -> Images:
         """The nearest changes [images, channels, height, width] that lie in the ball, whatever the clean images."""
@@ -135,11 +167,17 @@ class Threat:
             ThreatViolation: an image leaves them; the message gives the largest excess.
         """
         moved = self.distance(images, clean).max().item()
-        if problem := self.excess(moved):
+        if problem := self.excess(moved) or self.spread(square_sides(images, clean).max().item()):
             raise ThreatViolation(f"{problem}; end the attack with threat.project(images, clean)")
         low, high = images.min().item(), images.max().item()
         if low < -TOLERANCE or high > 1 + TOLERANCE:
             raise ThreatViolation(f"pixels span [{low:.4g}, {high:.4g}] and leave [0, 1]; clamp them")
+
+    def spread(self, side: float) -> str:
+        """What is wrong with the side of the square that holds a change; empty if the threat allows it."""
+        if not self.side or not side > self.side:
+            return ""
+        return f"a change spans {side:g} pixels, the patch has {self.side} x {self.side}"
 
     def excess(self, moved: float) -> str:
         """What is wrong with a distance from a clean image; empty if it is within the budget and rounding."""
@@ -148,6 +186,31 @@ class Threat:
         if self.norm == "l2":
             return f"an image moved by {moved:.6g} in l2, the budget is {self.eps:.6g}"
         return f"a pixel moved by {moved * 255:.4g}/255, the budget is {self.eps * 255:.4g}/255"
+
+
+def square_sides(images: Images, clean: Images) -> Scores:
+    """The side of the smallest square that holds all pixels of an image that moved by more than 1e-6, [images]."""
+    moved = ((images - clean).abs() > TOLERANCE).any(1)
+    sides = []
+    for axis in (1, 2):
+        lines = moved.any(axis)
+        places = torch.arange(lines.shape[1], device=lines.device)
+        last, first = torch.where(lines, places, -1).amax(1), torch.where(lines, places, lines.shape[1]).amin(1)
+        sides.append((last - first + 1).clamp(min=0))
+    return torch.maximum(*sides).double()
+
+
+def _best_square(images: Images, nearest: Images, clean: Images, side: int) -> Images:
+    """The clean images with the one square of the nearest ones that brings them nearest to the given images."""
+    height, width = clean.shape[2:]
+    high, wide = min(side, height), min(side, width)
+    saved = ((images - clean).double().square() - (images - nearest).double().square()).sum(1, keepdim=True)
+    sums = torch.nn.functional.avg_pool2d(saved, (high, wide), stride=1)
+    best = sums.flatten(1).argmax(1)[:, None]
+    top, left = best // sums.shape[3], best % sums.shape[3]
+    rows, columns = torch.arange(height, device=best.device) - top, torch.arange(width, device=best.device) - left
+    inside = ((rows >= 0) & (rows < high))[:, :, None] & ((columns >= 0) & (columns < wide))[:, None]
+    return torch.where(inside[:, None], nearest, clean)
 
 
 def _nearest_in_l2(images: Images, clean: Images, eps: float) -> Images:

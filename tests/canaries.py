@@ -19,6 +19,7 @@ import torch
 from canary_tools import (
     BITS,
     CLASSES,
+    SQUARE,
     THREAT,
     Digits,
     PairAgreement,
@@ -178,7 +179,7 @@ def _attack_digits(choice: Choice[Any]) -> Digits:
         victim = Victim(model, found.train, found.gallery, functools.partial(_keep, choice.name))
         queries, passes = small_queries(), Passes()
         with counted(model, passes):
-            crafted = choice.call(victim, THREAT)(queries)
+            crafted = choice.call(victim, THREAT if "linf" in choice.entry.threats else SQUARE)(queries)
         change, codes = (crafted - queries.images).flatten(1), model(crafted)
     return {
         "l2": change.double().norm(dim=1).tolist(),

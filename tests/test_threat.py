@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from hashbench.errors import BadParameter, ThreatViolation
-from hashbench.threat import Threat, l2_radius
+from hashbench.threat import Threat, l2_radius, square_sides
 
 
 @pytest.mark.parametrize("eps", [-0.1, 1.01, 8.0])
@@ -38,9 +38,10 @@ def test_refuses_what_is_no_l2_radius(eps: float) -> None:
         Threat(eps, "l2")
 
 
-def test_refuses_an_unknown_norm() -> None:
-    with pytest.raises(BadParameter, match="norm='l1' is not known; take one of linf, l2"):
-        Threat(0.1, "l1")
+@pytest.mark.parametrize("norm", ["l1", "patch", "patch-0", "patch-04", "patch-4 ", "patch--1", "LINF", ""])
+def test_refuses_an_unknown_norm(norm: str) -> None:
+    with pytest.raises(BadParameter, match=r"norm='.*' is not known; take linf, l2 or patch-SIDE"):
+        Threat(0.1, norm)
 
 
 def random_pair(seed: int, count: int = 3, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -111,3 +112,39 @@ def test_the_default_l2_radius_is_a_quarter_of_the_l_inf_corner() -> None:
     for eps, values in ((32 / 255, 256), (8 / 255, 784)):
         corner = torch.full((values,), eps).norm().item()
         assert l2_radius(eps, values) == pytest.approx(corner / 4, rel=0.05)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), side=st.integers(1, 5), eps=st.sampled_from([0.1, 1.0]))
+def test_the_patch_projection_is_the_best_of_all_squares(seed: int, side: int, eps: float) -> None:
+    wild, clean = random_pair(seed, size=4)
+    threat = Threat(eps, f"patch-{side}")
+    found = threat.project(wild, clean)
+    threat.check(found, clean)
+    torch.testing.assert_close(threat.project(found, clean), found)
+    kept = wild.clamp(clean - eps, clean + eps).clamp(0, 1)
+    best = torch.full((len(clean),), torch.inf, dtype=torch.float64)
+    for top in range(max(1, 5 - side)):
+        for left in range(max(1, 5 - side)):
+            tried = clean.clone()
+            tried[..., top : top + side, left : left + side] = kept[..., top : top + side, left : left + side]
+            best = torch.minimum(best, (tried - wild).double().square().flatten(1).sum(1))
+    torch.testing.assert_close((found - wild).double().square().flatten(1).sum(1), best)
+
+
+def test_the_patch_check_refuses_a_pixel_outside_of_the_square() -> None:
+    clean = torch.rand(2, 3, 9, 9)
+    threat = Threat(1.0, "patch-4")
+    crafted = clean.clone()
+    crafted[0, :, 2:6, 5:9] = 1 - crafted[0, :, 2:6, 5:9]
+    crafted[1, 1, 0, 0] = 0.0 if clean[1, 1, 0, 0] > 0.5 else 1.0
+    threat.check(crafted + 5e-7, clean)
+    assert square_sides(crafted, clean).tolist() == [4, 1]
+    for row, column in ((1, 5), (6, 8), (2, 4), (8, 0)):
+        planted = crafted.clone()
+        planted[0, 2, row, column] += 1e-3 if clean[0, 2, row, column] < 0.5 else -1e-3
+        with pytest.raises(ThreatViolation, match=r"a change spans [5-9] pixels, the patch has 4 x 4; end the attack"):
+            threat.check(planted, clean)
+    with pytest.raises(ThreatViolation, match="a pixel moved by"):
+        Threat(0.001, "patch-4").check(crafted, clean)
+    assert square_sides(clean, clean).tolist() == [0, 0]

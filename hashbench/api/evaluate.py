@@ -61,7 +61,8 @@ def evaluate(
             `split_of_tensors` for your own images.
         eps: the budget in pixel units of [0, 1]; by default the split's own.
         attacks: an attack's name with parameters, or several; the clean queries are always measured.
-        norm: linf or l2, what the budget bounds; l2 has no certificate.
+        norm: linf or l2, what the budget bounds, or patch-SIDE, such as patch-4: one square of other pixels, anywhere.
+            Only linf has certificates.
         seed: of all random numbers.
         name: what the report calls the model.
         probe: raise flags, by small attacks on 100 queries.
@@ -171,14 +172,14 @@ class _Setting:
         seed = self._seed("probe")
         try:
             found = probe_victim(
-                victim, sample(split.queries, seed), self.threat, seed, black_box=black_box(),
+                victim, sample(split.queries, seed), split.training_threat(self.threat), seed, black_box=black_box(),
                 draw=self._seed("new images") % (1 << 32),
             )  # fmt: skip
         except InvalidCell:
             return (NOT_PROBED,)
         flags = raised(found.numbers, found.arrays)
         rows = sampled_rows(split.queries, seed).numpy()[found.arrays["rows"]]
-        if worst is None or found.numbers["unstable_share"]:
+        if worst is None or self.threat.side or found.numbers["unstable_share"]:
             return tuple(flags)
         return (*flags, *([ABOVE_PROBE] if is_above(worst, {**found.arrays, "rows": rows}) else []))
 

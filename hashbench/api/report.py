@@ -55,7 +55,7 @@ class EvaluationReport:
         attacks: the numbers of each attack by its label, `none` for the clean queries.
         queries: the arrays of each attack, per query, such as `average_precision`.
         versions: of the protocol and the probe.
-        norm: linf or l2, what the budget bounds.
+        norm: what the budget bounds: linf, l2 or patch-SIDE.
     """
 
     name: str

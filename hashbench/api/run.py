@@ -22,10 +22,10 @@ Place = str | Path
 def run(
     dataset: Named = "digits", defenses: Sequence[Named] = (), attacks: Sequence[Named] = (), *,
     backbone: Named = "cnn", method: Named = "csq", bits: int = 32, training: str = "", eps: float | str | None = None,
-    norm: str = "linf", seeds: Sequence[int] = (0,), tuned: Place | None = None, amp: bool = False,
-    plugins: Sequence[Place] = (), store: Place = "runs", out: Place = "leaderboards", device: str = "auto",
-    fresh: bool = False, workers: int | None = None, scheduler: str | None = None, threads: int = 1,
-    keep_models: bool = False, zoo: Place | None = None, certifying: bool = True,
+    norm: str = "linf", patch: int | None = None, seeds: Sequence[int] = (0,), tuned: Place | None = None,
+    amp: bool = False, plugins: Sequence[Place] = (), store: Place = "runs", out: Place = "leaderboards",
+    device: str = "auto", fresh: bool = False, workers: int | None = None, scheduler: str | None = None,
+    threads: int = 1, keep_models: bool = False, zoo: Place | None = None, certifying: bool = True,
 ) -> MeasuredBoard:  # fmt: skip
     """Train, defend, attack, and write the leaderboard: what the command `hashbench run` does, with the same digits.
 
@@ -39,6 +39,7 @@ def run(
         training: parameters of the clean training: `epochs=30,batch_size=32`.
         eps: the budget in pixel units of [0, 1]; by default the data set's.
         norm: linf or l2, what the budget bounds.
+        patch: the side of a square of pixels that attacks may replace, instead of a norm's budget.
         plugins: Python files with entries of your own; they are executed.
         certifying: also look for bounds that no attack can go below.
         keep_models: also write the models' weights into the leaderboard's folder `zoo`.
@@ -59,7 +60,7 @@ def run(
     (data,), (network,), (objective,) = (words[kind] for kind in ("data set", "backbone", "method"))
     request = Request(
         data, network, objective, bits, training, text, tuple(words["defense"]), tuple(words["attack"]), tuple(seeds),
-        None if tuned is None else Path(tuned), amp, norm=norm,
+        None if tuned is None else Path(tuned), amp, norm=norm, patch=patch,
     )  # fmt: skip
     with plugins_of(words, [Path(path) for path in plugins], Path(store) / PLUGINS) as files:
         settings = RunSettings(
@@ -90,7 +91,7 @@ def command_of(request: Request, plugins: Sequence[Path]) -> str:
     """The command that measures a request."""
     plain = Request()
     words = ["hashbench", "run"]
-    for name in ("dataset", "backbone", "method", "bits", "training", "norm", "eps", "tuned"):
+    for name in ("dataset", "backbone", "method", "bits", "training", "norm", "patch", "eps", "tuned"):
         value = getattr(request, name)
         words += [f"--{name}", str(value)] if value != getattr(plain, name) else []
     words += ["--amp"] if request.amp else []

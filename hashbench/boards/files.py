@@ -54,7 +54,7 @@ class LeaderboardFiles:
     def exact_eps(self) -> float:
         """The budget without the rounding of the tables, if it is a whole number of grey levels."""
         eps = number(self.subject["eps"]) or 0.0
-        if self.subject["norm"] != "linf":
+        if self.subject["norm"] == "l2":
             return eps
         levels = round(255 * eps)
         return levels / 255 if abs(255 * eps - levels) < ROUNDED else eps

@@ -19,7 +19,7 @@ from hashbench.readers.text import printable
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import column_name, outdated, without_code
 from hashbench.running.store import Result
-from hashbench.threat import format_eps, format_threat
+from hashbench.threat import format_eps, format_threat, kind_of
 
 KEY = [
     "schema_version", "protocol_version", "dataset", "split_digest", "backbone", "method", "training", "bits",
@@ -242,7 +242,9 @@ def folder_name(identity: dict[str, Any]) -> str:
     words = [identity["dataset"], identity["backbone"], identity["method"], f"{identity['bits']}bit"]
     if identity["training"] != "clean":
         words.append(identity["training"])
-    words += [identity["norm"], format_eps(identity["eps"], identity["norm"])]
+    words.append(identity["norm"])
+    if kind_of(identity["norm"]) != "patch" or identity["eps"] != 1:
+        words.append(format_eps(identity["eps"], identity["norm"]))
     return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
 
 

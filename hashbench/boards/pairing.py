@@ -12,7 +12,7 @@ from hashbench.registry.entries import Registry, defenses
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import ADAPTIVE, outdated
 from hashbench.running.store import Result
-from hashbench.threat import format_eps
+from hashbench.threat import PATCH, format_eps
 
 CLEAN, UNDEFENDED = "none", "none"
 WEAK = ("none", "noise")  # compared only if asked for
@@ -111,8 +111,9 @@ def row_command(
         words += [f"--{name}", str(identity[name])]
     _, _, training = str(identity["training"]).partition(":")
     words += ["--training", training] if training else []
-    words += ["--norm", identity["norm"]] if identity["norm"] != "linf" else []
-    words += ["--eps", format_eps(identity["eps"], identity["norm"])]
+    found = PATCH.fullmatch(identity["norm"])
+    words += ["--patch", found[1]] if found else ["--norm", identity["norm"]] if identity["norm"] != "linf" else []
+    words += ["--eps", format_eps(identity["eps"], identity["norm"])] if not found or identity["eps"] != 1 else []
     for option, values, plain in (("seed", seeds, ""), ("defense", defenses, UNDEFENDED), ("attack", attacks, CLEAN)):
         words += [word for value in values if value != plain for word in (f"--{option}", str(value))]
     return shlex.join(words)
@@ -176,9 +177,12 @@ def _differences(one: Context, other: Context) -> list[str]:
 def _words(context: Context) -> str:
     named = dict(zip(FIELDS, context, strict=True))
     shown = ("dataset", "backbone", "method", "bits", "norm", "eps", "training")
-    return (
-        " ".join(f"--{name} {_show(name, named[name])}" for name in shown) + f" (queries {named['split_digest'][:6]})"
-    )
+    return " ".join(_option(name, named[name]) for name in shown) + f" (queries {named['split_digest'][:6]})"
+
+
+def _option(name: str, value: Any) -> str:
+    patch = PATCH.fullmatch(str(value)) if name == "norm" else None
+    return f"--patch {patch[1]}" if patch else f"--{name} {_show(name, value)}"
 
 
 def _show(name: str, value: Any) -> str:

@@ -28,7 +28,7 @@ from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.bootstrap import estimate
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.clean_room.inspection import is_stateful
-from hashbench.running.probes import model_identity
+from hashbench.running.probes import probed_identity
 from hashbench.running.store import Result, Store
 
 SIGNALS = (
@@ -72,7 +72,7 @@ def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
     other weights only counts as not probed: a model whose weights are others each time would have no flag.
     """
     rows = {
-        (json.dumps(model_identity(result.identity), sort_keys=True), result.numbers["model_digest"])
+        (json.dumps(probed_identity(result.identity), sort_keys=True), result.numbers["model_digest"])
         for result in board.results
         if result.status == "valid"
     }
@@ -126,6 +126,8 @@ def with_table(report: ProbeReport, cells: Sequence[tuple[Result, Arrays]]) -> P
     ]
     probe, held = report.evidence or (None, {})
     steady = probe is not None and probe.status == "valid" and not probe.numbers["unstable_share"]
+    if any(probe is not None and result.identity["norm"] != probe.identity["norm"] for result, _ in attacked):
+        steady = False  # under a patch, which the probe's attacks do not know
     if steady and any(result.identity["access"] == "white" for result, _ in attacked):
         worst = np.min([precisions for _, precisions in attacked], axis=0)
         flags += [ABOVE_PROBE] if is_above(worst, held) else []

@@ -22,6 +22,7 @@ from hashbench.cli.endings import say
     click.option("--backbone", metavar="NAME", help="Use only cells of this network."),
     click.option("--bits", type=click.IntRange(1, 1024), help="Use only cells of this code length."),
     click.option("--norm", type=click.Choice(["linf", "l2"]), help="Use only cells whose budget bounds this norm."),
+    click.option("--patch", type=click.IntRange(1, 9999), metavar="SIDE", help="Use only cells of this patch."),
     click.option("--eps", metavar="NUMBER", help="Use only cells of this budget."),
     click.option(
         "--seed", "seeds", type=options.SEED, multiple=True, help="A seed. Repeatable.  [default: all that both have]"
@@ -33,7 +34,8 @@ from hashbench.cli.endings import say
 )  # fmt: skip
 def compare(
     first: str, second: str, attacks: Sequence[str], dataset: str | None, method: str | None, backbone: str | None,
-    bits: int | None, norm: str | None, eps: str | None, seeds: Sequence[int], as_json: bool, store: Path, out: Path,
+    bits: int | None, norm: str | None, patch: int | None, eps: str | None,
+    seeds: Sequence[int], as_json: bool, store: Path, out: Path,
     plugins: Sequence[Path],
 ) -> None:  # fmt: skip
     """Tell which of two defenses is better, or that they can't be told apart.
@@ -66,6 +68,7 @@ def compare(
     }
     filters |= {} if bits is None else {"bits": bits}
     filters |= {} if norm is None else {"norm": norm}
+    filters |= {} if patch is None else {"norm": f"patch-{patch}"}
     filters |= {} if eps is None else {"eps": read_eps(eps, norm or "linf")}
     labels = [label_of(entries.attacks, text, {r.identity["attack"] for r in results}) for text in attacks]
     comparison = compared(kept, pair(results, (first, second), labels, seed=seeds, **filters))

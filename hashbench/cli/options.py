@@ -122,6 +122,10 @@ subject = options(
         "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True,
         help="What bounds an attack: the largest move of a pixel, or the l2 norm of the whole change.",
     ),
+    click.option(
+        "--patch", type=click.IntRange(1, 9999), metavar="SIDE",
+        help="Let attacks replace one square of SIDE x SIDE pixels, anywhere, instead of bounding a norm.",
+    ),
     click.option("--eps", metavar="NUMBER", help="The budget for pixels in [0, 1].  [default: the data set's]"),
 )  # fmt: skip
 training = options(

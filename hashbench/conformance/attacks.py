@@ -25,7 +25,8 @@ from hashbench.threat import TOLERANCE, Threat
 from hashbench.types import Images
 
 BATCH = 12  # queries that are attacked
-BUDGETS = {"linf": (0.0, 1 / 255, 0.07, 0.3), "l2": (0.0, 0.02, 0.5, 2.0)}
+BUDGETS = {"linf": (0.0, 1 / 255, 0.07, 0.3), "l2": (0.0, 0.02, 0.5, 2.0), "patch": (0.0, 0.3, 1.0)}
+SIDE = 3  # of a patch
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def check_attack(choice: Choice[Attack]) -> list[RuleLine]:
     """Every rule with its outcome; only the rule `runs` if the attack raises."""
     setting = digits_setting()
     try:
-        trial = _run(choice, setting, setting.threat)
+        trial = _run(choice, setting, threat_of(_kind(choice), setting.threat.eps))
     except InvalidCell as failure:
         return [rules.explained(failure)]
     access = choice.entry.access
@@ -65,6 +66,16 @@ def check_attack(choice: Choice[Attack]) -> list[RuleLine]:
     if access == "white":
         return [*lines, verdict(rules.COST, lambda: "" if trial.passes.forwards else "no passes were seen")]
     return [*lines, RuleLine(rules.COST, None, f"it has access {access}")]
+
+
+def threat_of(kind: str, eps: float) -> Threat:
+    """A threat of a kind, on which an attack is tried."""
+    return Threat(eps, f"patch-{SIDE}" if kind == "patch" else kind)
+
+
+def _kind(choice: Choice[Attack]) -> str:
+    """The kind of threat that an attack is tried on: linf, if it works with that."""
+    return "linf" if "linf" in choice.entry.threats else choice.entry.threats[0]
 
 
 def _queries(choice: Choice[Attack], setting: TrialSetting) -> Queries:
@@ -99,7 +110,7 @@ def _craft(
 
 
 def _repeats(choice: Choice[Attack], setting: TrialSetting, trial: AttackTrial) -> str:
-    again = _run(choice, setting, setting.threat).images
+    again = _run(choice, setting, threat_of(_kind(choice), setting.threat.eps)).images
     return "" if torch.equal(again, trial.images) else "two runs with one seed gave different images"
 
 
@@ -107,20 +118,21 @@ def _still(choice: Choice[Attack], setting: TrialSetting, trial: AttackTrial) ->
     clean = _queries(choice, setting).images
     if (trial.images != clean).any():
         return ""
-    wide = Threat(BUDGETS["linf"][-1])  # a short search may find nothing in a small budget
+    kind = _kind(choice)
+    wide = threat_of(kind, BUDGETS[kind][-1])  # a short search may find nothing in a small budget
     moved = (_run(choice, setting, wide).images != clean).any()
     return "" if moved else f"no pixel of any image moved, with eps={wide.eps:g} either"
 
 
 def _excess(choice: Choice[Attack], setting: TrialSetting) -> str:
     clean = _queries(choice, setting).images
-    for norm in choice.entry.threats:
-        for eps in BUDGETS[norm]:
-            threat = Threat(eps, norm)
+    for kind in choice.entry.threats:
+        for eps in BUDGETS[kind]:
+            threat = threat_of(kind, eps)
             images = _run(choice, setting, threat).images
             excess = (images - threat.project(images, clean)).abs().max().item()
             if excess > TOLERANCE:
-                where = f"eps={eps:.3g}" if norm == "linf" else f"norm {norm} and eps={eps:.3g}"
+                where = f"eps={eps:.3g}" if kind == "linf" else f"{threat.norm} and eps={eps:.3g}"
                 return f"with {where} a pixel lies {excess:.2g} outside of the budget or of [0, 1]"
     return ""
 
@@ -135,7 +147,7 @@ def _sizes(choice: Choice[Attack]) -> str:
     for setting in strange_settings():
         split = setting.split
         try:
-            _run(choice, setting, setting.threat)
+            _run(choice, setting, threat_of(_kind(choice), setting.threat.eps))
         except InvalidCell as failure:
             return f"{setting.model.bits} bits, {split.channels} x {split.size} x {split.size} pixels: {failure}"
     return ""

@@ -25,12 +25,13 @@ from hashbench.progress import track
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.seeds import derive_seed, seeded
-from hashbench.threat import Threat
+from hashbench.threat import Threat, square_sides
 from hashbench.types import BinaryCodes, Codes, Images, Index, Labels
 
 PROTOCOL_VERSION = 1  # raised whenever the same model and attack give different numbers
 TOP = 1000  # k of map_at_k
 RADIUS = 2  # of precision_radius_2
+PATCH_SIDE = "patch_side"  # the array with the side of the square that holds each change, of cells under a patch
 
 Arrays = dict[str, NDArray[Any]]
 Numbers = dict[str, float | int]
@@ -80,7 +81,9 @@ def judge(
     """
     seen = seen or victim
     craft = crafter(attack, seen, queries, threat, seed, targets)
-    return judge_crafted(craft, victim, queries, seed, targets=targets, seen=seen, name=f"attack {attack.label}")
+    return judge_crafted(
+        craft, victim, queries, seed, targets=targets, seen=seen, name=f"attack {attack.label}", threat=threat
+    )
 
 
 def judge_crafted(
@@ -92,6 +95,7 @@ def judge_crafted(
     targets: Labels | None = None,
     seen: Victim | None = None,
     name: str = "attack",
+    threat: Threat | None = None,
 ) -> Measurement:
     """Craft all queries and measure how well they retrieve.
 
@@ -101,6 +105,7 @@ def judge_crafted(
         seen: what the attack works on, if that is not the victim itself. A victim that draws random numbers is judged
             on other draws than the attack saw.
         name: what a progress bar shows.
+        threat: of a patch, the squares that hold the changes are recorded too.
 
     Raises:
         CodeRaised: the attack raised an exception.
@@ -118,6 +123,8 @@ def judge_crafted(
             crafted, clean = craft(index)
         with audit_draws(seed, index):
             batches.append(_audit(crafted, clean, victim.model))
+            if threat and threat.side:
+                batches[-1][PATCH_SIDE] = square_sides(crafted, clean)
     merged = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     found = _measured(victim, queries.labels, clean_codes, merged, passes)
     if targets is None:
@@ -280,6 +287,7 @@ def _measured(
         "l2": audited["l2"].cpu().numpy(),
         "bits_moved": moved.cpu().numpy(),
     }
+    arrays |= {PATCH_SIDE: audited[PATCH_SIDE].cpu().numpy()} if PATCH_SIDE in audited else {}
     return Measurement(numbers, arrays)
 
 

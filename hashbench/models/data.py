@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from hashbench.errors import BadInput
+from hashbench.errors import BadInput, BadParameter
 from hashbench.models.arrays import images_of, labels_of
 from hashbench.models.helpers import Keep, train_anew
 from hashbench.models.model import HashModel
@@ -86,12 +86,20 @@ class RetrievalSplit:
     def threat(self, norm: str = "linf", eps: float | None = None) -> Threat:
         """The threat of a norm, by default with the data set's own budget: `eps`, or what `l2_radius` makes of it.
 
+        The square of a patch may be any other one by default.
+
         Raises:
-            BadParameter: eps is no budget of the norm.
+            BadParameter: eps is no budget of the norm, or a patch is larger than the images.
         """
-        if eps is None:
-            eps = l2_radius(self.eps, self.channels * self.size**2) if norm == "l2" else self.eps
-        return Threat(eps, norm)
+        own = {"linf": self.eps, "l2": l2_radius(self.eps, self.channels * self.size**2)}
+        threat = Threat(own.get(norm, 1.0) if eps is None else eps, norm)
+        if threat.side > self.size:
+            raise BadParameter(f"a patch of {threat.side} pixels is larger than the images; give {self.size} at most")
+        return threat
+
+    def training_threat(self, threat: Threat) -> Threat:
+        """What trainings defend against on the board of a threat: the same, or for a patch the own l-inf threat."""
+        return self.threat() if threat.side else threat
 
     def to(self, device: torch.device) -> RetrievalSplit:
         """The same split with its tensors on a device."""

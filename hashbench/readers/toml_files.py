@@ -1,6 +1,6 @@
 """Suite files in TOML: bounded and shallow before they are parsed, each key of its type and in its range.
 
-The schema is written out here, since it is eleven keys: a library for it would be one more dependency of every user.
+The schema is written out here, since it is twelve keys: a library for it would be one more dependency of every user.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ REQUESTS = 1000  # combinations of data set, backbone, method and bits of one su
 CELLS = 1_000_000  # combinations of these with defenses, attacks and seeds
 BITS = 1024
 WORDS = 1000  # characters of a text
+SIDE = 9999  # pixels of a patch
 WIDEST = 10_000.0  # l2 radius of a budget: images of 5,000 x 5,000 pixels with three channels fit
 
 # Strings, comments, brackets. Nothing is tried twice, so that time grows with the length.
@@ -101,10 +102,11 @@ RUN: dict[str, Any] = {
     "training": Line,
     "eps": Annotated[str | float, _eps_problem],
     "norm": Literal["linf", "l2"],
+    "patch": Annotated[int, Limits(1, SIDE)],
     "tuned": Word,
 }
 RADIUS = Annotated[str | float, _radius_problem]  # of eps where norm is l2
-SINGLE = ("training", "eps", "norm", "tuned")
+SINGLE = ("training", "eps", "norm", "patch", "tuned")
 VARIED = ("dataset", "backbone", "method", "bits")  # one request for each combination
 
 

@@ -21,7 +21,7 @@ from hashbench.registry.entries import (
 )
 from hashbench.registry.parameters import Value
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
-from hashbench.threat import NORMS
+from hashbench.threat import KINDS
 
 
 def attack(
@@ -45,7 +45,7 @@ def attack(
         goal: `targeted` attacks find their targets in `queries.targets`; `inner` means the goal of the attack that
             the parameter `attack` names.
         access: what the attack knows of the victim.
-        threats: the norms that it works with; ("linf", "l2") for one that steps along `threat.steepest(gradient)`.
+        threats: what it works with: linf, l2, patch; ("linf", "l2") if it steps along `threat.steepest(gradient)`.
         paper: the publication, for `hashbench list`.
         version: raised whenever the same parameters give different digits; so in all registries.
         uses: kinds and names of entries that the function calls by itself: ("attack", "soft-ap").
@@ -77,7 +77,7 @@ def defense(
     *,
     trains: bool = True,
     transforms: bool = False,
-    threats: Threats = NORMS,
+    threats: Threats = KINDS,
     paper: str = "",
     version: int = 1,
     check: Callable[..., None] | None = None,
@@ -91,7 +91,8 @@ def defense(
             stored; if not, it is applied again each time.
         transforms: whether it puts a `Transformed` before the network. If so, it is also attacked by an attacker who
             does not know of the transformation.
-        threats: the norms that it works with, all by default.
+        threats: the kinds of threats that it works with, all by default. Under a patch, trainings get the data set's
+            own l-inf threat.
         paper: the publication, for `hashbench list`.
         version: raised whenever the same parameters give different digits.
         check: called with an untrained model and the defense's parameters before anything is trained; raises a

@@ -17,7 +17,7 @@ from hashbench.registry import plugins
 from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
-from hashbench.threat import NORMS
+from hashbench.threat import KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOTEBOOK = "__main__"  # the module of functions that are typed rather than imported
@@ -35,7 +35,7 @@ class Entry(Generic[F]):
         version: raised whenever the same parameters give different digits.
         goal: what an attack aims at.
         access: what an attack knows of the victim.
-        threats: the norms whose budgets an attack or a defense works with.
+        threats: the kinds of threats that an attack or a defense works with.
         trains: whether a defense trains new weights for the given architecture.
         transforms: whether a defense puts a transformation before the network.
         check: refuses a model and parameters before anything is trained.
@@ -51,7 +51,7 @@ class Entry(Generic[F]):
     version: int = 1
     goal: Goal = "untargeted"
     access: Access = "white"
-    threats: Threats = NORMS
+    threats: Threats = KINDS
     trains: bool = True
     transforms: bool = False
     check: Callable[..., None] | None = None

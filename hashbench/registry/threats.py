@@ -13,11 +13,10 @@ def check_threat(choice: Choice[Any], threat: Threat) -> None:
     """Refuse a threat that an attack, the attack that it wraps, or a defense does not work with.
 
     Raises:
-        BadParameter: it is such a threat; the message names the norms that it works with.
+        BadParameter: it is such a threat; the message names those that it works with.
     """
     inner = [attacks[str(choice.params["attack"])]] if choice.entry.goal == "inner" else []
     for entry in (choice.entry, *inner):
-        if threat.norm not in entry.threats:
-            raise BadParameter(
-                f"{entry.name} does not work with --norm {threat.norm}; it works with {' and '.join(entry.threats)}"
-            )
+        if threat.kind not in entry.threats:
+            option = "--patch" if threat.kind == "patch" else f"--norm {threat.norm}"
+            raise BadParameter(f"{entry.name} does not work with {option}; it works with {' and '.join(entry.threats)}")

@@ -25,6 +25,7 @@ from hashbench.threat import Threat
 from hashbench.training.loop import TRAINING_VERSION
 
 SCHEMA_VERSION = 1
+PROBE_EPS = "probe_eps"  # of a cell under a patch: the l-inf budget that its model is trained and probed under
 INDEX = "reindexed"  # the defended model itself encodes the database
 ADAPTIVE, OBLIVIOUS = "adaptive", "oblivious"  # whether the attacker knows of a transformation of the input
 
@@ -90,7 +91,7 @@ class Cell:
             "seed": self.seed,
             "defense": self.defense.label,
             "defense_params": self.defense.visible,
-            "defense_eps": self.threat.eps if self.defense.entry.trains else None,
+            "defense_eps": self.training_threat.eps if self.defense.entry.trains else None,
             "attack": self.attack.label,
             "attack_params": self.attack.visible,
             "goal": self.attack.goal,
@@ -101,7 +102,13 @@ class Cell:
             "tuned": self.defense.tuned,
             "attacker": self.attacker,
             "versions": self.versions if self.made_with is None else dict(self.made_with),
+            **({PROBE_EPS: self.training_threat.eps} if self.threat.side else {}),
         }
+
+    @property
+    def training_threat(self) -> Threat:
+        """What the defense defends against, and what its model is probed under."""
+        return self.subject.split.training_threat(self.threat)
 
     @property
     def place(self) -> str:
@@ -144,7 +151,7 @@ class Cell:
     @property
     def defense_seed(self) -> int:
         """Seeds the defense."""
-        return derive_seed("defense", self._seeded_model())
+        return derive_seed("defense", self._seeded((*OF_CLEAN, *OF_DEFENSE)))
 
     @property
     def attack_seed(self) -> int:
@@ -167,20 +174,18 @@ class Cell:
         own = code_digest(Path(make.__code__.co_filename)) if is_file_of_user(make.__module__) else ""
         if of_victim:
             seen = "" if self.attacker == ADAPTIVE else self.attacker
-            owner: Any = [self._seeded_model(), seen]
+            owner: Any = [self._seeded((*OF_CLEAN, *OF_DEFENSE)), seen]
             versions = {**versions, **of_roles(self.identity["versions"], (*DEFENDED_ROLES, "attack"))}
         else:
             owner = self.subject.split.digest
         what = [name, dict(settings), self.seed, owner]
-        key = digest(["helper", what, {**versions, "training": TRAINING_VERSION}, own])
-        return key, derive_seed("helper", digest(what))
-
-    def _seeded_model(self) -> str:
-        named = {name: self.identity[name] for name in (*OF_CLEAN, *OF_DEFENSE)}
-        return digest({**SEEDED, **named, **_trained_norm(self.identity)})
+        return digest(["helper", what, {**versions, "training": TRAINING_VERSION}, own]), derive_seed(
+            "helper", digest(what)
+        )
 
     def _seeded(self, names: Sequence[str]) -> str:
-        return digest({**SEEDED, **{name: self.identity[name] for name in names}})
+        norm = _trained_norm(self.identity) if "defense_eps" in names else {}
+        return digest({**SEEDED, **{name: self.identity[name] for name in names}, **norm})
 
 
 def cell_key(identity: Mapping[str, Any]) -> str:
@@ -204,9 +209,8 @@ def defended_key(identity: Mapping[str, Any]) -> str:
 
 
 def _trained_norm(identity: Mapping[str, Any]) -> dict[str, str]:
-    """The norm that a defense was trained for, where it isn't linf: what else a model's key and seed are made of."""
-    norm = str(identity["norm"])
-    return {} if norm == "linf" or identity["defense_eps"] is None else {"norm": norm}
+    """The norm that a defense was trained for, if it is l2: what else a model's key and seed are made of."""
+    return {"norm": "l2"} if identity["norm"] == "l2" and identity["defense_eps"] is not None else {}
 
 
 def of_roles(versions: Versions, roles: Sequence[str]) -> Versions:
@@ -263,12 +267,9 @@ def _number(version: Version) -> int:
 
 
 def plan(
-    subject: Subject,
-    threat: Threat,
-    seeds: Sequence[int],
-    defenses: Sequence[Choice[Defense]],
+    subject: Subject, threat: Threat, seeds: Sequence[int], defenses: Sequence[Choice[Defense]],
     attacks: Sequence[Choice[Attack]],
-) -> list[Cell]:
+) -> list[Cell]:  # fmt: skip
     """Every combination once, in the order of the tables: model by model."""
     return [
         Cell(subject, seed, defense, attack, threat, attacker)

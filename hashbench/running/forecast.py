@@ -136,12 +136,12 @@ def _plan(request: Request, load: Load) -> Plan:
     for column in ("none", *request.attacks):
         choice, problem = _choose(entries.attacks, column)
         plan.columns[column] = choice.label if choice else column
-        problem = problem or _unfit(choice, request)
+        problem = problem or _unfit(choice, request.bound)
         plan.wrong |= {column: problem} if problem else {}
     for row in ("none", *request.defenses):
         label, parameters, problem = _defense(request, row)
         plan.rows[row] = label
-        problem = problem or _unfit(_choose(entries.defenses, row)[0], request)
+        problem = problem or _unfit(_choose(entries.defenses, row)[0], request.norm)
         plan.wrong |= {row: problem} if problem else {}
         plan.passes += (PassForecast(0, _defense_passes(parameters, sizes)) + PassForecast(sizes.database, 0)) * seeds
         for column in ("none", *request.attacks):
@@ -163,6 +163,8 @@ def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
 def _facts(plan: Plan) -> str:
     request, sizes = plan.request, plan.sizes
     eps = sizes.eps if request.eps is None else read_eps(request.eps, request.norm)
+    if request.patch is not None and request.eps is None:
+        eps = 1.0
     if request.norm == "l2" and request.eps is None and eps is not None:
         eps = l2_radius(eps, sizes.channels * sizes.size**2)
     known = ("train", sizes.train), ("queries", sizes.queries), ("database", sizes.database)
@@ -170,7 +172,7 @@ def _facts(plan: Plan) -> str:
     if eps is None:
         budget = "the data set's eps"
     else:
-        budget = f"eps {format_eps(eps)}" if request.norm == "linf" else format_threat(request.norm, eps)
+        budget = f"eps {format_eps(eps)}" if request.bound == "linf" else format_threat(request.bound, eps)
     return f"{budget}; seeds {', '.join(map(str, request.seeds))}; {data}"
 
 
@@ -243,11 +245,11 @@ def _choose(registered: Registry[Any], text: str) -> tuple[Choice[Any] | None, s
         return None, str(error)
 
 
-def _unfit(choice: Choice[Any] | None, request: Request) -> str:
-    """Why an attack or a defense does not work with a request's norm; empty if it does."""
+def _unfit(choice: Choice[Any] | None, bound: str) -> str:
+    """Why an attack or a defense does not work with a norm or a patch; empty if it does."""
     try:
         if choice:
-            check_threat(choice, Threat(0.0, request.norm))
+            check_threat(choice, Threat(0.0, bound))
     except UsageError as error:
         return str(error)
     return ""

@@ -16,7 +16,7 @@ from hashbench.registry import entries
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.registry.spec import Spec
-from hashbench.running.cell import DEFENDED_ROLES, Cell, of_roles
+from hashbench.running.cell import DEFENDED_ROLES, PROBE_EPS, Cell, of_roles
 from hashbench.running.store import Result
 from hashbench.seeds import derive_seed
 
@@ -31,11 +31,11 @@ def one_a_model(cells: Iterable[Cell]) -> list[Cell]:
 
 def probe_key(cell: Cell) -> str:
     """The key of the probe of a cell's model: a digest of the model, the threat and the probe itself."""
-    return key_of_probe(model_identity(cell.identity))
+    return key_of_probe(probed_identity(cell.identity))
 
 
 def key_of_probe(identity: Mapping[str, Any], version: int | None = None) -> str:
-    """The key of the probe with an identity from `model_identity`, for a version of the probe (default: current)."""
+    """The key of the probe with an identity from `probed_identity`, for a version of the probe (default: current)."""
     named = {name: value for name, value in identity.items() if name != "tuned"}
     version = PROBE_VERSION if version is None else version
     return digest(["probe", named, version, BLACK_BOX, black_box().versions("attack")])
@@ -45,6 +45,16 @@ def model_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
     """A cell's identity without the attack: the model and the threat."""
     named = {name: value for name, value in identity.items() if name not in _OF_AN_ATTACK}
     return {**named, "versions": of_roles(identity["versions"], DEFENDED_ROLES)}
+
+
+def probed_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a cell's model is probed as: itself under its own threat, or for a patch under the data set's l-inf threat.
+
+    So a model has one probe for its patch boards and its l-inf board: what hinders gradients is a fact of the model.
+    """
+    named = model_identity(identity)
+    eps = named.pop(PROBE_EPS, None)
+    return named if eps is None else {**named, "norm": "linf", "eps": eps}
 
 
 def black_box() -> Choice[Attack]:
@@ -83,10 +93,10 @@ def measure(
         are in no file is drawn anew each time, and kept.
     """
     queries, seed = probed_queries(split, cell.seed)
-    identity, began, draw = model_identity(cell.identity), time.perf_counter(), secrets.randbits(32)
+    identity, began, draw = probed_identity(cell.identity), time.perf_counter(), secrets.randbits(32)
     try:
         found = probe(
-            victim, queries, cell.threat, seed, black_box=black_box(), undefended=undefended, draw=draw,
+            victim, queries, cell.training_threat, seed, black_box=black_box(), undefended=undefended, draw=draw,
             declared=cell.defense.entry.transforms,
         )  # fmt: skip
     except InvalidCell as failure:

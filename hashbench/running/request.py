@@ -45,6 +45,20 @@ class Request:
     amp: bool = False
     queries: QuerySet = "queries"
     norm: str = "linf"
+    patch: int | None = None
+
+    @property
+    def bound(self) -> str:
+        """What bounds an attack, as a threat's norm.
+
+        Raises:
+            BadParameter: both a norm and a patch are given.
+        """
+        if self.patch is None:
+            return self.norm
+        if self.norm != "linf":
+            raise BadParameter(f"--norm {self.norm} and --patch {self.patch} exclude each other; leave one of them out")
+        return f"patch-{self.patch}"
 
     def resolve(self) -> Resolved:
         """The registry entries that the settings name.
@@ -65,10 +79,10 @@ class Request:
             method,
             self.choose_training(),
             self.bits,
-            None if self.eps is None else Threat(read_eps(self.eps, self.norm), self.norm),
+            None if self.eps is None else Threat(read_eps(self.eps, self.bound), self.bound),
             self.seeds,
             self.queries,
-            self.norm,
+            self.bound,
         )
 
     def choose_training(self) -> Choice[Any]:
@@ -129,10 +143,11 @@ class Resolved:
         from hashbench.running.victims import new_model
 
         split = with_queries(load(self.dataset), self.queries)
-        threat = self.threat or split.threat(self.norm)
-        chosen: tuple[Choice[Any], ...] = (*self.defenses, *self.attacks)
-        for choice in chosen:
-            check_threat(choice, threat)
+        threat = split.threat(self.norm, self.threat.eps if self.threat else None)
+        for attack in self.attacks:
+            check_threat(attack, threat)
+        for defense in self.defenses:
+            check_threat(defense, split.training_threat(threat))
         subject = Subject(self.dataset, split, self.backbone, self.method, self.training, self.bits)
         untrained = new_model(subject)
         for choice in self.defenses:

@@ -21,7 +21,7 @@ VARIED = {
     "bits": "bits",
 }  # one request for each value
 LISTED = {"defense": "defenses", "attack": "attacks", "seed": "seeds"}
-SINGLE = {"training": "training", "eps": "eps", "norm": "norm", "tuned": "tuned"}
+SINGLE = {"training": "training", "eps": "eps", "norm": "norm", "patch": "patch", "tuned": "tuned"}
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Victims:
         start = new_model(cell.subject).to(self.device)
         model = explain(
             f"defense {cell.defense.label}", cell.defense.call, start, split.train, self._method(cell, start),
-            cell.threat,
+            cell.training_threat,
         )  # fmt: skip
         weights = tensor_digest(model.state_dict())
         victim = make_victim(model.eval(), split.train, split.database)
@@ -198,7 +198,8 @@ class Victims:
         def make() -> HashModel:
             torch.manual_seed(cell.defense_seed)
             method = self._method(cell, clean)
-            model = explain(f"defense {cell.defense.label}", cell.defense.call, clean, train, method, cell.threat)
+            who, threat = f"defense {cell.defense.label}", cell.training_threat
+            model = explain(who, cell.defense.call, clean, train, method, threat)
             if not isinstance(model, HashModel):
                 raise BadOutput(f"defense {cell.defense.label} returned a {type(model).__name__}; return a HashModel")
             return model

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hashbench.boards.leaderboard import KEY
 from hashbench.errors import BadInput, BadParameter, UsageError
-from hashbench.evaluation.judge import RADIUS, TOP, Arrays, Numbers
+from hashbench.evaluation.judge import PATCH_SIDE, RADIUS, TOP, Arrays, Numbers
 from hashbench.metrics.average_precision import (
     AveragePrecision,
     average_precision,
@@ -21,7 +21,7 @@ from hashbench.metrics.average_precision import (
 from hashbench.metrics.distance_counts import Counts
 from hashbench.readers.text import printable, shown
 from hashbench.registry.spec import Spec
-from hashbench.threat import TOLERANCE, Threat
+from hashbench.threat import TOLERANCE, Threat, kind_of
 
 CLOSE = 1e-9  # between APs of one file: both come from the same integers
 ROUNDED = 1.01e-6  # between a number of a table and the one made again, at six decimals
@@ -91,6 +91,8 @@ def check_shapes(arrays: Arrays, identity: Mapping[str, Any], name: str) -> None
         "codes": ((queries, -(-bits // 8)), "u"),
         **dict.fromkeys(PER_QUERY, ((queries,), "f")),
     }
+    if kind_of(str(identity["norm"])) == "patch":
+        wanted[PATCH_SIDE] = ((queries,), "f")
     if identity["goal"] == "targeted":
         wanted |= dict.fromkeys(AIMED, ((queries,), "f"))
     for array, (shape, kinds) in wanted.items():
@@ -123,8 +125,10 @@ def _check_values(arrays: Arrays, ap: AveragePrecision, known: NDArray[np.bool_]
 
 def _check_budget(arrays: Arrays, threat: Threat, name: str) -> None:
     """Refuse distances from the clean images that are out of budget."""
-    if problem := threat.excess(float(arrays[threat.norm].max())):
+    if problem := threat.excess(float(arrays["l2" if threat.norm == "l2" else "linf"].max())):
         raise BadInput(f"{name}: " + problem.replace("the budget", "the row's eps"))
+    if threat.side and (problem := threat.spread(float(arrays[PATCH_SIDE].max()))):
+        raise BadInput(f"{name}: {problem}")
 
 
 def _aimed(arrays: Arrays, ap: AveragePrecision) -> Numbers:

@@ -22,7 +22,7 @@ from hashbench.metrics.distance_counts import Counts
 from hashbench.readers.folders import list_files
 from hashbench.readers.records import Limits, check
 from hashbench.readers.toml_files import WIDEST
-from hashbench.running.probes import model_identity, seed_of_probe
+from hashbench.running.probes import probed_identity, seed_of_probe
 from hashbench.running.store import Result
 from hashbench.threat import Threat, format_threat
 from hashbench.verification.findings import Findings
@@ -77,7 +77,7 @@ def _check_probe(name: str, probed: Evidence, cells: Mapping[Model, list[tuple[R
     if model not in cells:
         raise BadInput(f"{name} belongs to {defense}, seed {model[1]}, which has no valid cell here")
     for cell, _ in cells[model]:
-        if _named(model_identity(cell.identity)) != _named(result.identity):
+        if _named(probed_identity(cell.identity)) != _named(result.identity):
             raise BadInput(f"{name} belongs to another model than the cells of {defense}, seed {model[1]}")
         for digest in ("model_digest", "codes_digest"):
             if cell.numbers.get(digest) != result.numbers.get(digest):

@@ -20,19 +20,26 @@ from hashbench.registry import entries
 from hashbench.registry.entries import attacks
 from hashbench.registry.spec import Spec
 from hashbench.registry.threats import check_threat
-from hashbench.threat import NORMS, Threat
+from hashbench.threat import KINDS, Threat
 from hashbench.types import Images
 
 NAMES = [entry.name for entry in attacks]
 TRAINED: dict[str, Tensors] = {}
 every_attack = pytest.mark.parametrize("name", NAMES)
-every_threat = pytest.mark.parametrize(("name", "norm"), [(entry.name, n) for entry in attacks for n in entry.threats])
+every_threat = pytest.mark.parametrize(
+    ("name", "norm"), [(entry.name, n.replace("patch", "patch-3")) for entry in attacks for n in entry.threats]
+)
 
 
 def craft(name: str, victim: Victim, threat: Threat, batches: list[Queries]) -> Images:
     torch.manual_seed(0)
     crafted = attacks.choose(cheap(name)).call(victim, threat)
     return torch.cat([crafted(batch) for batch in batches])
+
+
+def small(name: str) -> Threat:
+    """A threat that an attack works with."""
+    return Threat(0.1, "linf" if "linf" in attacks[name].threats else "patch-3")
 
 
 def cheap(name: str) -> Spec:
@@ -88,7 +95,7 @@ def test_stays_inside_the_budget(name: str, norm: str, eps: float, seed: int) ->
 @every_attack
 def test_repeats_under_the_same_seed(name: str, toy: tuple[Victim, Queries]) -> None:
     victim, queries = toy
-    assert torch.equal(craft(name, victim, Threat(0.1), [queries]), whole(name))
+    assert torch.equal(craft(name, victim, small(name), [queries]), whole(name, small(name).norm))
 
 
 @every_threat
@@ -105,8 +112,8 @@ def test_does_not_depend_on_the_batch_size(
 def test_keeps_no_state_between_batches(name: str, trained_toy: tuple[Victim, Queries]) -> None:
     victim, queries = trained_toy
     head, tail = cut(queries, 4)
-    alone = craft(name, victim, Threat(0.1), [tail])
-    after = craft(name, victim, Threat(0.1), [head, tail])[4:]
+    alone = craft(name, victim, small(name), [tail])
+    after = craft(name, victim, small(name), [head, tail])[4:]
     torch.testing.assert_close(after, alone, atol=1e-6, rtol=0)
 
 
@@ -124,7 +131,7 @@ def test_leaves_the_model_as_it_was(name: str, training: bool) -> None:
     wanted = [weight.requires_grad for weight in model.parameters()]
     images, labels = queries.images.clone(), queries.labels.clone()
 
-    craft(name, victim, Threat(0.1), [queries])
+    craft(name, victim, small(name), [queries])
 
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
@@ -143,7 +150,7 @@ def test_takes_queries_without_relevant_items_or_labels(name: str, toy: tuple[Vi
     strange = replace(queries, labels=labels)
     victim = replace(victim, gallery=replace(victim.gallery, labels=victim.gallery.labels.clone()))
     victim.gallery.labels[:, 1] = 0
-    Threat(0.1).check(craft(name, victim, Threat(0.1), [strange]), queries.images)
+    small(name).check(craft(name, victim, small(name), [strange]), queries.images)
 
 
 @every_attack
@@ -151,9 +158,9 @@ def test_takes_queries_without_relevant_items_or_labels(name: str, toy: tuple[Vi
 def test_takes_any_code_length_and_image(name: str, bits: int, channels: int, size: int) -> None:
     victim, queries = make_toy(small_model(bits, channels, size), channels, size)
     (first, *_) = cut(queries, 1)
-    crafted = craft(name, victim, Threat(0.1), [first])
+    crafted = craft(name, victim, small(name), [first])
     assert crafted.shape == (1, channels, size, size)
-    Threat(0.1).check(crafted, first.images)
+    small(name).check(crafted, first.images)
 
 
 @every_threat
@@ -163,14 +170,17 @@ def test_with_no_budget_returns_the_clean_images(name: str, norm: str, toy: tupl
 
 
 @every_attack
-def test_a_norm_that_it_does_not_work_with_is_refused(name: str) -> None:
+def test_a_threat_that_it_does_not_work_with_is_refused(name: str) -> None:
     choice = attacks.choose(cheap(name))
-    for norm in NORMS:
-        if norm in choice.entry.threats:
-            check_threat(choice, Threat(0.1, norm))
+    for kind in KINDS:
+        threat = Threat(0.1, kind.replace("patch", "patch-3"))
+        if kind in choice.entry.threats:
+            check_threat(choice, threat)
         else:
-            with pytest.raises(BadParameter, match=f"{name} does not work with --norm {norm}; it works with linf$"):
-                check_threat(choice, Threat(0.1, norm))
+            option = "--patch" if kind == "patch" else f"--norm {kind}"
+            known = " and ".join(choice.entry.threats)
+            with pytest.raises(BadParameter, match=f"{name} does not work with {option}; it works with {known}$"):
+                check_threat(choice, threat)
 
 
 def test_all_entries_say_what_they_are() -> None:

@@ -6,10 +6,10 @@ import torch
 from toys import make_toy, random_images, small_model
 
 from hashbench.errors import BadOutput, ThreatViolation
-from hashbench.evaluation.judge import judge, make_victim
+from hashbench.evaluation.judge import PATCH_SIDE, judge, make_victim
 from hashbench.metrics.score import retrieval
 from hashbench.models.codes import bit_entropy, encode
-from hashbench.models.data import Gallery, Queries, Victim
+from hashbench.models.data import Gallery, ImageSet, Queries, Victim
 from hashbench.models.model import HashModel, binarize
 from hashbench.registry.entries import Choice, Entry, attacks
 from hashbench.registry.protocols import Attack, Craft
@@ -63,6 +63,31 @@ def test_an_image_a_little_outside_of_the_l2_ball_ends_its_cell() -> None:
     assert found.arrays["l2"].max() == pytest.approx(0.5)
     with pytest.raises(ThreatViolation, match=r"an image moved by 0\.5001 in l2, the budget is 0\.5"):
         judge(far(0.5001), victim, queries, threat, 0)
+
+
+def test_a_pixel_outside_of_the_patch_ends_its_cell() -> None:
+    victim, _ = make_toy(small_model())
+    queries = random_images(20, seed=5)
+
+    def prepare(victim: Victim, threat: Threat) -> Craft:
+        def craft(batch: Queries) -> Images:
+            images = batch.images.clone()
+            images[:, :, :3, :3] = 0.5
+            images[batch.index == 7, :, 7, 7] = 0.5
+            return images
+
+        return craft
+
+    found = judge(
+        Choice(Entry("far", prepare), {}),
+        victim,
+        ImageSet(queries.images[torch.arange(7)], queries.labels[:7]),
+        Threat(1.0, "patch-3"),
+        0,
+    )
+    assert found.arrays[PATCH_SIDE].max() == 3
+    with pytest.raises(ThreatViolation, match=r"a change spans 8 pixels, the patch has 3 x 3"):
+        judge(Choice(Entry("far", prepare), {}), victim, queries, Threat(1.0, "patch-3"), 0)
 
 
 def test_a_constant_model_scores_chance_under_any_attack() -> None:

@@ -18,6 +18,7 @@ from hashbench.boards.plots.marks import CHANCE, GAP, Mark, label_ends, left_out
 from hashbench.boards.plots.matrix import FORMATS, LETTER, ONE, STYLE, TWO, save_figure
 from hashbench.metrics.average_precision import precision_within
 from hashbench.metrics.distance_counts import Counts
+from hashbench.threat import kind_of
 
 LEGEND = 1.45  # inches that a legend needs on the right
 HEIGHT = 2.3  # inches of axes, without labels and legends
@@ -56,7 +57,12 @@ def save_pictures(folder: Path, into: Path | None = None, formats: Sequence[str]
 
 
 def draw_curve(board: LeaderboardFiles) -> Figure | None:
-    """Draw mAP against the budget, with one line and its 95 % band per defense; None without curve.csv."""
+    """Draw mAP against the budget, with one line and its 95 % band per defense.
+
+    None without curve.csv, and for a patch, under which the curve of its models is that of the l-inf board.
+    """
+    if kind_of(board.subject["norm"]) == "patch":
+        return None
     unit = 255 if board.subject["norm"] == "linf" else 1  # l-inf budgets are shown in grey levels
     lines = {defense: _curve_of(board.curve, defense, unit) for defense in board.defenses}
     lines = {defense: points for defense, points in lines.items() if points}

@@ -122,9 +122,9 @@ class InspectedCell:
         return RoomTask(
             tuple(path.resolve() for path in self.plugins), Path.cwd(), self.store.resolve(), str(self.device),
             torch.get_num_threads(), _words(subject.dataset), _words(subject.backbone), _words(subject.method),
-            _words(cell.defense), dict(subject.training.params), subject.bits, cell.seed, cell.threat.eps,
-            cell.threat.norm,
-            cell.defended_key, part, rows, images, alone, secrets.randbits(60),
+            _words(cell.defense), dict(subject.training.params), subject.bits, cell.seed,
+            cell.training_threat.eps, cell.training_threat.norm, cell.defended_key, part, rows, images, alone,
+            secrets.randbits(60),
         )  # fmt: skip
 
 
