@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from hashbench.certification.refusal import NoCertificate, no_certificate
 from hashbench.crafting.objectives import agreement
 from hashbench.models.codes import encode
 from hashbench.models.data import ImageSet
@@ -60,11 +61,13 @@ def guided_training(
         regularisers: weight perturbation, mixed batches and the interval term.
 
     Raises:
-        NoCertificate: there is an interval term, and the network has a layer without a bound.
+        NoCertificate: there is an interval term, and the network has a layer without a bound, or the norm is not linf.
         TrainingDiverged: the loss is no longer finite.
     """
     student = copy.deepcopy(model)
     guided = Guided(encode(student, train), train.labels, guide, relaxed=relaxed)
+    if regularisers.interval and (reason := no_certificate(threat)):
+        raise NoCertificate(f"the interval term bounds boxes of images ({reason}); leave it out")
     interval = IntervalTerm(student, train, recipe, Worst()) if regularisers.interval else None
     loss = GuidedLoss(student, method, guided, threat, inner, weight, further, batches, regularisers, interval)
     state = {"guided": guided} | ({"clock": interval.clock} if interval else {})

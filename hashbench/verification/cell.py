@@ -21,7 +21,7 @@ from hashbench.metrics.average_precision import (
 from hashbench.metrics.distance_counts import Counts
 from hashbench.readers.text import printable, shown
 from hashbench.registry.spec import Spec
-from hashbench.threat import TOLERANCE, Threat, kind_of
+from hashbench.threat import KINDS, TOLERANCE, Threat, kind_of
 
 CLOSE = 1e-9  # between APs of one file: both come from the same integers
 ROUNDED = 1.01e-6  # between a number of a table and the one made again, at six decimals
@@ -167,14 +167,16 @@ def check_identity(identity: Mapping[str, Any], name: str) -> None:
     if not isinstance(identity.get("versions", {}), dict):
         raise BadInput(f"{name}: its versions are not a table of versions")
     eps, bits, seed = identity["eps"], identity["bits"], identity["seed"]
+    if kind_of(identity["norm"]) not in KINDS:
+        raise BadInput(f"{name}: its norm is {shown(identity['norm'])}; no cell has it")
     if not _is_threat(eps, identity["norm"]) or not 1 <= bits <= 1024 or not 0 <= seed < 1 << 32:
         told = f"{shown(eps)}, its bits are {shown(bits)} and its seed is {shown(seed)}"
         raise BadInput(f"{name}: its eps is {told}; no cell has these")
 
 
-def _is_threat(eps: float, norm: Any) -> bool:
+def _is_threat(eps: float, norm: str) -> bool:
     try:
-        Threat(eps, norm)
+        Threat(float(eps), norm)
     except BadParameter:
         return False
     return True
