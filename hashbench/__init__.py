@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hashbench.registry.decorators import method as method
     from hashbench.registry.protocols import Craft as Craft
     from hashbench.registry.protocols import Method as Method
+    from hashbench.registry.ranking_box import RankingBox as RankingBox
     from hashbench.threat import Threat as Threat
     from hashbench.training.loop import fit as fit
     from hashbench.training.recipe import Recipe as Recipe
@@ -58,6 +59,7 @@ _HOMES = {
     "models.transformed": ("Transformed", "straight_through"),
     "registry.decorators": ("attack", "backbone", "dataset", "defense", "method"),
     "registry.protocols": ("Craft", "Method"),
+    "registry.ranking_box": ("RankingBox",),
     "metrics.score": ("Retrieval", "retrieval"),
     "threat": ("Threat",),
     "training.loop": ("fit",),

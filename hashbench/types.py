@@ -10,5 +10,6 @@ BinaryCodes = Float[Tensor, "_items _bits"]  # -1 or +1
 GuideCodes = Float[Tensor, "_items _bits"]  # -1, 0 or +1; 0: the bit has no preferred value
 Labels = Float[Tensor, "_items _classes"]  # multi-hot, 0 or 1
 Scores = Float[Tensor, "_items"]  # one value per image
+Ids = Int[Tensor, "_items _top"]  # of database items, the nearest first
 Index = Int[Tensor, "_items"]  # positions in a data set
 Scalar = Float[Tensor, ""]

@@ -56,6 +56,7 @@ EPOCHS, BATCH = "2", "16"  # of a defense's training
 LONGER = {
     "pros-gan": {"preset": "quick", "epochs": "2", "batch_size": "20"},
     "square-hamming": {"steps": "60"},
+    "square-ranking": {"steps": "60", "top": "10"},
     "standard": {"share": "1"},
     "standard-2": {"share": "1"},
     "uap-hamming": {"epochs": "3", "batch_size": "10"},

@@ -27,6 +27,7 @@ from hashbench.registry import entries
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.registry.spec import Spec
+from hashbench.registry.tracks import EVERY, by_track, track_of
 from hashbench.running.cell import ADAPTIVE, Cell, defended_key
 from hashbench.running.request import Load, load_once
 from hashbench.running.runner import Runner, choose_device
@@ -110,7 +111,7 @@ def attack_board(
     cells = read_cells(folder)
     root = Path(store)
     with plugins_of({"attack": texts}, [Path(path) for path in plugins], root / PLUGINS) as files:
-        choices = [_choice(text) for text in texts]
+        choices = [_choice(text, cells) for text in texts]
         wanted = _models(cells, defenses, seeds)
         kept = Store(root / f"{folder.resolve().name}-{zoo_digest(str(r.numbers['model_digest']) for r in wanted)}")
         other = None if models is None else Store(Path(models))
@@ -132,10 +133,15 @@ def _write(table: pd.DataFrame, folder: Path, choices: Sequence[Choice[Attack]],
     return path
 
 
-def _choice(text: str) -> Choice[Attack]:
+def _choice(text: str, cells: Sequence[BoardCell]) -> Choice[Attack]:
     found = entries.attacks.choose(Spec.parse(text))
     if found.goal != "untargeted" or found.name == CLEAN:
         raise BadParameter(f"{text} is no untargeted attack; only these lower a worst case")
+    tracks = by_track([(str(result.identity["access"]), "") for result, _ in cells])
+    if found.access != EVERY and track_of(found.access) not in tracks:
+        raise BadParameter(
+            f"{text} has access {found.access}, and no attack of the leaderboard has; name one that fits"
+        )
     return found
 
 

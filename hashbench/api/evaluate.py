@@ -196,4 +196,4 @@ def _mean(values: Values | None) -> tuple[float | None, Bounds | None]:
 def _numbers(choice: Choice[Attack], cell: Measurement) -> dict[str, Any]:
     _, bounds = _mean(cell.arrays["average_precision"])
     low, high = bounds or (None, None)
-    return {"goal": choice.goal, "access": choice.entry.access, "ci_low": low, "ci_high": high, **cell.numbers}
+    return {"goal": choice.goal, "access": choice.access, "ci_low": low, "ci_high": high, **cell.numbers}

@@ -12,6 +12,7 @@ from hashbench.api.measure import MeasuredBoard, RunSettings, measured_boards
 from hashbench.api.own_functions import Named, name_of, plugins_of
 from hashbench.api.progress import progress_shown
 from hashbench.errors import BadInput
+from hashbench.registry.tracks import EVERY, track_of
 from hashbench.running.request import Request
 from hashbench.seeds import seeded
 
@@ -23,7 +24,7 @@ def run(
     dataset: Named = "digits", defenses: Sequence[Named] = (), attacks: Sequence[Named] = (), *,
     backbone: Named = "cnn", method: Named = "csq", bits: int = 32, training: str = "", eps: float | str | None = None,
     norm: str = "linf", patch: int | None = None, seeds: Sequence[int] = (0,), tuned: Place | None = None,
-    amp: bool = False, plugins: Sequence[Place] = (), store: Place = "runs", out: Place = "leaderboards",
+    amp: bool = False, access: str | None = None, plugins: Sequence[Place] = (), store: Place = "runs", out: Place = "leaderboards",
     device: str = "auto", fresh: bool = False, workers: int | None = None, scheduler: str | None = None,
     threads: int = 1, keep_models: bool = False, zoo: Place | None = None, certifying: bool = True,
 ) -> MeasuredBoard:  # fmt: skip
@@ -40,6 +41,8 @@ def run(
         eps: the budget in pixel units of [0, 1]; by default the data set's.
         norm: linf or l2, what the budget bounds.
         patch: the side of a square of pixels that attacks may replace, instead of a norm's budget.
+        access: the only one that attacks may have beside those that see nothing: "ranking" is a black box that answers
+            with the ids of the top items.
         plugins: Python files with entries of your own; they are executed.
         certifying: also look for bounds that no attack can go below.
         keep_models: also write the models' weights into the leaderboard's folder `zoo`.
@@ -60,7 +63,7 @@ def run(
     (data,), (network,), (objective,) = (words[kind] for kind in ("data set", "backbone", "method"))
     request = Request(
         data, network, objective, bits, training, text, tuple(words["defense"]), tuple(words["attack"]), tuple(seeds),
-        None if tuned is None else Path(tuned), amp, norm=norm, patch=patch,
+        None if tuned is None else Path(tuned), amp, norm=norm, patch=patch, access=access,
     )  # fmt: skip
     with plugins_of(words, [Path(path) for path in plugins], Path(store) / PLUGINS) as files:
         settings = RunSettings(
@@ -82,6 +85,12 @@ def _names(
 
 
 def _written(request: Request, settings: RunSettings) -> MeasuredBoard:
+    tracks = {track_of(attack.access): attack.label for attack in request.resolve().attacks if attack.access != EVERY}
+    if len(tracks) > 1:
+        raise BadInput(
+            f"{' and '.join(sorted(tracks.values()))} have a leaderboard each, since they see different things of the "
+            "model; call run once for each"
+        )
     with progress_shown(), seeded(0):
         (board,) = measured_boards([request], settings)
         return replace(board, folder=board.write(settings.out, keep_models=settings.keep_models))
@@ -91,7 +100,7 @@ def command_of(request: Request, plugins: Sequence[Path]) -> str:
     """The command that measures a request."""
     plain = Request()
     words = ["hashbench", "run"]
-    for name in ("dataset", "backbone", "method", "bits", "training", "norm", "patch", "eps", "tuned"):
+    for name in ("dataset", "backbone", "method", "bits", "training", "norm", "patch", "eps", "tuned", "access"):
         value = getattr(request, name)
         words += [f"--{name}", str(value)] if value != getattr(plain, name) else []
     words += ["--amp"] if request.amp else []

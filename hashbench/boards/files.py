@@ -15,6 +15,7 @@ from hashbench.readers import csv_tables
 from hashbench.readers.board_columns import declared
 from hashbench.readers.csv_tables import Table, with_names, wrong_values
 from hashbench.readers.folders import folders_with
+from hashbench.registry.tracks import naming_row
 from hashbench.threat import format_eps
 
 Row = dict[str, str]
@@ -48,7 +49,7 @@ class LeaderboardFiles:
     @property
     def subject(self) -> Row:
         """The fields that all rows share: data set, method, bits, budget and so on."""
-        return self.results[0]
+        return naming_row(self.results)
 
     @property
     def exact_eps(self) -> float:

@@ -17,6 +17,7 @@ import pandas as pd
 from hashbench.boards.tables import plain, writing
 from hashbench.readers.text import printable
 from hashbench.registry.spec import Spec
+from hashbench.registry.tracks import by_track, naming_row, track_of, words_of
 from hashbench.running.cell import column_name, outdated, without_code
 from hashbench.running.store import Result
 from hashbench.threat import format_eps, format_threat, kind_of
@@ -65,7 +66,7 @@ class Leaderboard:
     @property
     def title(self) -> str:
         """The subject and the threat, and anything from an older version, for people."""
-        return "; ".join([title_of(self.results[0].identity), *self.outdated])
+        return "; ".join([title_of(naming_row([r.identity for r in self.results])), *self.outdated])
 
     def rows(self, more: Columns = NO_COLUMNS) -> pd.DataFrame:
         """One row per cell: everything that the same command reproduces digit by digit.
@@ -178,7 +179,8 @@ def title_of(subject: Mapping[str, Any]) -> str:
     """
     parts = [subject["dataset"], subject["backbone"], subject["method"], f"{subject['bits']} bits"]
     parts += [subject["training"]] if subject.get("training", "clean") != "clean" else []
-    return f"{', '.join(parts)}; {format_threat(subject['norm'], subject['eps'])}"
+    track = words_of(track_of(str(subject.get("access", ""))))
+    return f"{', '.join(parts)}; {format_threat(subject['norm'], subject['eps'])}{'; ' if track else ''}{track}"
 
 
 def without_places(command: str) -> str:
@@ -209,12 +211,16 @@ def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
         newest[json.dumps({**result.identity, "versions": versions}, sort_keys=True)] = result
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in newest.values():
-        groups.setdefault((folder_name(result.identity), result.identity["split_digest"]), []).append(result)
+        name = folder_name({**result.identity, "access": ""})
+        groups.setdefault((name, result.identity["split_digest"]), []).append(result)
     names = [name for name, _ in groups]
     return [
         board
         for (name, split), group in sorted(groups.items())
-        for board in _by_version(f"{name}-{split[:6]}" if names.count(name) > 1 else name, group)
+        for track, places in by_track([(r.identity["access"], _model(r)) for r in group]).items()
+        for board in _by_version(
+            "-".join([name, *[split[:6]] * (names.count(name) > 1), *[track] * bool(track)]), [group[i] for i in places]
+        )
     ]
 
 
@@ -245,6 +251,7 @@ def folder_name(identity: dict[str, Any]) -> str:
     words.append(identity["norm"])
     if kind_of(identity["norm"]) != "patch" or identity["eps"] != 1:
         words.append(format_eps(identity["eps"], identity["norm"]))
+    words.append(track_of(identity["access"]))
     return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hashbench.errors import BadInput, BadParameter, UnknownName
 from hashbench.registry.entries import Registry, defenses
 from hashbench.registry.spec import Spec
+from hashbench.registry.tracks import track_of
 from hashbench.running.cell import ADAPTIVE, outdated
 from hashbench.running.store import Result
 from hashbench.threat import PATCH, format_eps
@@ -44,7 +45,8 @@ def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[st
     Args:
         results: cells of a store; only adaptive attackers and the newest measurement of each cell count.
         texts: two defenses, as labels or as on the command line.
-        attacks: labels; by default all that both have except `none` and `noise`.
+        attacks: labels of one track; by default all that both have except `none`, `noise` and, where there are others,
+            attacks that see ids only.
         filters: required values of identity fields; for `seed`, a set of seeds.
 
     Raises:
@@ -61,6 +63,7 @@ def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[st
     cells = {_place(r): r for r in found if _context(r) == context}
     identity = next(iter(cells.values())).identity
     attacks = tuple(dict.fromkeys(attacks)) or _shared(cells, names)
+    _check_track(cells, attacks)
     if not attacks:
         raise BadInput(
             f"{names[0]} and {names[1]} have no attack in common except none and noise; add --attack to both runs"
@@ -72,7 +75,7 @@ def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[st
         _require(place, cells, identity)
     of_both = {s for d, _, s in cells if d == names[0]} & {s for d, _, s in cells if d == names[1]}
     left_out = () if seeds else tuple(sorted(of_both - set(used)))
-    return Pairing(names, attacks, used, left_out, cells, identity)
+    return Pairing(names, attacks, used, left_out, cells, cells[names[0], attacks[0], used[0]].identity)
 
 
 def label_of(registry: Registry[Any], text: str, stored: Iterable[str]) -> str:
@@ -191,9 +194,28 @@ def _show(name: str, value: Any) -> str:
 
 def _shared(cells: Cells, names: tuple[str, str]) -> tuple[str, ...]:
     """Attacks that both defenses have for at least one seed."""
-    attacks = {a for _, a, _ in cells if a.partition(":")[0] not in WEAK}
+    tracks = {a: _track(r) for (_, a, _), r in cells.items() if a.partition(":")[0] not in WEAK}
     seeds = {s for *_, s in cells}
-    return tuple(sorted(a for a in attacks if any(all((d, a, s) in cells for d in names) for s in seeds)))
+    both = sorted(a for a in tracks if any(all((d, a, s) in cells for d in names) for s in seeds))
+    return tuple(a for a in both if tracks[a] == min(tracks[b] for b in both))
+
+
+def _check_track(cells: Cells, attacks: Sequence[str]) -> None:
+    """Refuse to take a worst case over attackers who see different things of the victim.
+
+    Raises:
+        BadParameter: there are two such attacks.
+    """
+    tracks = {_track(r): a for (_, a, _), r in cells.items() if a in attacks and a.partition(":")[0] not in WEAK}
+    if len(tracks) > 1:
+        raise BadParameter(
+            f"{' and '.join(sorted(tracks.values()))} see different things of the victim and have no worst case in "
+            "common; compare under one of them at a time"
+        )
+
+
+def _track(result: Result) -> str:
+    return track_of(str(result.identity.get("access", "")))
 
 
 def _require(place: tuple[str, str, int], cells: Cells, identity: Mapping[str, Any]) -> None:

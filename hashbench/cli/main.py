@@ -21,7 +21,7 @@ from hashbench.cli.endings import end, resumable, say
 from hashbench.cli.examples import gallery
 from hashbench.cli.listing import list_
 from hashbench.cli.migrate import migrate
-from hashbench.cli.sections import SectionedGroup
+from hashbench.cli.sections import NameAmong, SectionedGroup
 from hashbench.cli.tune import study, tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.workers import spread
@@ -81,6 +81,10 @@ cli.add_command(break_)
     click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
     click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable."),
     options.subject,
+    click.option(
+        "--access", type=NameAmong("access", ("white", "decision", "transfer", "ranking")),
+        help="Allow only attacks with this access to the model; ranking: ids of the top items and nothing else.",
+    ),
     click.option("--seed", "seeds", **_SEED),
     options.training,
     options.device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,10 +16,13 @@ from hashbench.errors import BadOutput, InvalidCell
 from hashbench.evaluation.foreign_code import explain
 from hashbench.evaluation.judge import make_victim
 from hashbench.models.data import Queries, Victim
-from hashbench.models.model import HashModel, frozen, sealed
+from hashbench.models.model import HashModel, frozen
 from hashbench.models.pass_counter import Passes, counted
+from hashbench.registry.attack_guard import shown
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
+from hashbench.registry.ranking_box import without_labels
+from hashbench.registry.tracks import RANKING
 from hashbench.seeds import seeded
 from hashbench.threat import TOLERANCE, Threat
 from hashbench.types import Images
@@ -100,11 +103,12 @@ def _craft(
     choice: Choice[Attack], victim: Victim, threat: Threat, queries: Queries, passes: Passes
 ) -> tuple[Images, bool]:
     model, function = victim.model, inspect.unwrap(choice.entry.function)
-    given = victim if choice.entry.access == "white" else replace(victim, model=sealed(model))
+    access = choice.entry.access
+    given, asked = shown(victim, access, choice.params), without_labels(queries) if access == RANKING else queries
     who = f"attack {choice.label}"
     with seeded(0), frozen(model), counted(model, passes):
         craft = explain(who, lambda: function(given, threat, **choice.params))
-        images = explain(who, craft, queries)
+        images = explain(who, craft, asked)
         in_eval = not any(module.training for module in model.modules())
         return images, in_eval and not any(weight.requires_grad for weight in model.parameters())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from hashbench.errors import PluginError
 from hashbench.registry.attack_guard import guarded
 from hashbench.registry.entries import (
     Access,
@@ -19,8 +20,9 @@ from hashbench.registry.entries import (
     defenses,
     methods,
 )
-from hashbench.registry.parameters import Value
-from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.registry.parameters import Value, parameters
+from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory, RankingAttack
+from hashbench.registry.tracks import RANKING, TOP
 from hashbench.threat import KINDS
 
 
@@ -34,11 +36,12 @@ def attack(
     version: int = 1,
     uses: Sequence[tuple[str, str]] = (),
     presets: Mapping[str, Mapping[str, Value]] | None = None,
-) -> Callable[[Attack], Attack]:
+) -> Callable[[Attack | RankingAttack], Attack]:
     """Register an attack: a function of a victim and a threat that returns a crafting function.
 
     Both functions run with the victim in eval mode and its weights frozen; both are restored afterwards. An attack
-    without white access gets a victim that answers with binary codes only.
+    without white access gets a victim that answers with binary codes only; one with access `ranking` gets a
+    `RankingBox` in its place and queries without labels, and has a parameter `top`: how many ids the box answers with.
 
     Args:
         name: the name on the command line and in tables.
@@ -53,7 +56,7 @@ def attack(
             show that the attack runs.
 
     Raises:
-        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+        PluginError: on decorating, if the name is taken, a parameter can't be read, or access `ranking` lacks `top`.
 
     >>> @attack("brighten")
     ... def brighten(victim, threat, *, share: float = 1.0):
@@ -64,8 +67,13 @@ def attack(
     'untargeted'
     """
 
-    def register(function: Attack) -> Attack:
-        prepare = guarded(function, sees_weights=access == "white")
+    def register(function: Attack | RankingAttack) -> Attack:
+        if access == RANKING and TOP not in {parameter.name for parameter in parameters(function)}:
+            raise PluginError(
+                f"attack {name!r} has access {RANKING} and no parameter {TOP}: how many ids an answer has; "
+                f"add the argument {TOP}: int = 50"
+            )
+        prepare = guarded(function, access)
         attacks.add(Entry(name, prepare, paper, version, goal, access, threats, uses=uses, presets=presets or {}))
         return prepare
 

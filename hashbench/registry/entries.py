@@ -17,6 +17,7 @@ from hashbench.registry import plugins
 from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
+from hashbench.registry.tracks import access_of
 from hashbench.threat import KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,7 +25,7 @@ NOTEBOOK = "__main__"  # the module of functions that are typed rather than impo
 Grid = Mapping[str, Sequence[Value]]
 Goal = Literal["untargeted", "targeted", "inner"]
 Threats = tuple[str, ...]
-Access = Literal["none", "white", "score", "decision", "transfer"]
+Access = Literal["none", "white", "score", "decision", "transfer", "ranking"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ class Choice(Generic[F]):
         defaults = {p.name: p.default for p in parameters(self.entry.function)}
         changed = [f"{k}={format_value(v)}" for k, v in self.visible.items() if v != defaults[k]]
         return self.name + (":" + ",".join(changed) if changed else "")
+
+    @property
+    def access(self) -> str:
+        """What results say of an attack's access."""
+        return access_of(self.entry.access, self.params)
 
     @property
     def goal(self) -> Goal:

@@ -10,6 +10,7 @@ from torch import nn
 
 from hashbench.models.data import ImageSet, Queries, RetrievalSplit, Victim
 from hashbench.models.model import HashModel
+from hashbench.registry.ranking_box import RankingBox
 from hashbench.threat import Threat
 from hashbench.types import Codes, Images, Index, Labels, Scalar
 
@@ -44,6 +45,9 @@ class Method(nn.Module, ABC):
 
 # Prepares once for a victim, then crafts adversarial images batch by batch.
 Attack = Callable[Concatenate[Victim, Threat, ...], Craft]
+
+# The same for an attacker who may only ask a black box for the ids of the top items.
+RankingAttack = Callable[Concatenate[RankingBox, Threat, ...], Craft]
 
 # Makes a defended model from a trained one, which is left unchanged.
 Defense = Callable[Concatenate[HashModel, ImageSet, Method, Threat, ...], HashModel]

@@ -20,6 +20,7 @@ from hashbench.models.helpers import Settings, Tensors, Version, Versions
 from hashbench.registry.entries import Choice, entry_of, stamp_of
 from hashbench.registry.plugins import is_file_of_user
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.registry.tracks import RANKING
 from hashbench.seeds import derive_seed
 from hashbench.threat import Threat
 from hashbench.training.loop import TRAINING_VERSION
@@ -95,7 +96,7 @@ class Cell:
             "attack": self.attack.label,
             "attack_params": self.attack.visible,
             "goal": self.attack.goal,
-            "access": self.attack.entry.access,
+            "access": self.attack.access,
             "norm": self.threat.norm,
             "eps": self.threat.eps,
             "index": INDEX,
@@ -283,9 +284,10 @@ def plan(
 def attackers(defense: Choice[Defense], attack: Choice[Attack]) -> tuple[str, ...]:
     """The attackers of a cell: the adaptive one, and the oblivious one if the defense transforms its input.
 
-    An attack that sees nothing of the model is the same for both, so it runs once.
+    An attack that sees nothing of the model is the same for both, so it runs once; so does one that asks the deployed
+    system, which answers with its transformation.
     """
-    hidden = defense.entry.transforms and attack.entry.access != "none"
+    hidden = defense.entry.transforms and attack.entry.access not in ("none", RANKING)
     return (ADAPTIVE, OBLIVIOUS) if hidden else (ADAPTIVE,)
 
 

@@ -12,9 +12,11 @@ from hashbench.models.data import RetrievalSplit
 from hashbench.readers import toml_files
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice
+from hashbench.registry.parameters import suggestion
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
 from hashbench.registry.threats import check_threat
+from hashbench.registry.tracks import EVERY
 from hashbench.running.cell import Cell, Subject, plan
 from hashbench.running.tuning import SUBJECT, QuerySet, Tuned, with_queries
 from hashbench.threat import Threat
@@ -29,7 +31,8 @@ class Request:
     """The settings of one matrix, as text: one subject, its defenses and its attacks.
 
     `tuned` is a table of tuned values for the defenses; `amp` trains in mixed precision, except where a
-    model's own parameters set `amp`; `queries` are those that are judged.
+    model's own parameters set `amp`; `queries` are those that are judged; `access` is the only one that attacks may
+    have, beside those that see nothing of the victim.
     """
 
     dataset: str = "digits"
@@ -44,6 +47,7 @@ class Request:
     tuned: Path | None = None
     amp: bool = False
     queries: QuerySet = "queries"
+    access: str | None = None
     norm: str = "linf"
     patch: int | None = None
 
@@ -65,7 +69,7 @@ class Request:
 
         Raises:
             UnknownName: a name is not registered.
-            BadParameter: a parameter does not exist or can't take its value.
+            BadParameter: a parameter does not exist or can't take its value, or an attack has another access.
             BadInput: the tuned values can't be read, or lack a defense.
         """
         dataset = entries.datasets.choose(Spec.parse(self.dataset))
@@ -73,7 +77,7 @@ class Request:
         method = entries.methods.choose(Spec.parse(self.method))
         return Resolved(
             tuple(self.choose_defense(text) for text in ("none", *self.defenses)),
-            tuple(entries.attacks.choose(Spec.parse(text)) for text in ("none", *self.attacks)),
+            tuple(self._choose_attack(text) for text in ("none", *self.attacks)),
             dataset,
             backbone,
             method,
@@ -84,6 +88,18 @@ class Request:
             self.queries,
             self.bound,
         )
+
+    def _choose_attack(self, text: str) -> Choice[Attack]:
+        chosen, known = entries.attacks.choose(Spec.parse(text)), {entry.access for entry in entries.attacks}
+        if self.access and self.access not in known:
+            raise BadParameter(f"no attack has access {self.access!r}{suggestion(self.access, known)}")
+        if self.access and chosen.entry.access not in (self.access, EVERY):
+            fitting = [entry.name for entry in entries.attacks if entry.access == self.access]
+            raise BadParameter(
+                f"attack {chosen.name!r} has access {chosen.entry.access}, which --access {self.access} rules out; "
+                f"take one of {', '.join(fitting)}"
+            )
+        return chosen
 
     def choose_training(self) -> Choice[Any]:
         """The clean training with its parameters.

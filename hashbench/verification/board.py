@@ -24,6 +24,7 @@ from hashbench.readers.board_columns import declared
 from hashbench.readers.csv_tables import wrong_values
 from hashbench.readers.folders import folders_with, list_files
 from hashbench.readers.text import shown
+from hashbench.registry.tracks import by_track
 from hashbench.running.cell import outdated
 from hashbench.running.store import Result
 from hashbench.verification.breaks import check_breaks
@@ -120,6 +121,8 @@ def _check_form(folder: Path, found: Findings) -> list[Row]:
         found.problems += [f"{RESULTS}, line {number}: {name} of {who(row)} is {row[name]}" for name in odd]
         if not row["config_digest"].isalnum():
             raise BadInput(f"{RESULTS}, line {number}: config_digest is {shown(row['config_digest'])}; no cell has it")
+    if len(tracks := by_track([(row["access"], "") for row in rows])) > 1:
+        found.problems.append(f"{RESULTS} mixes tracks: rows with access {', '.join(filter(None, tracks))} and others")
     for name, words in FIELDS.items():
         values = sorted({row[name] for row in rows})
         if len(values) > 1:
