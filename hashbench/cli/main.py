@@ -16,6 +16,7 @@ from hashbench.cli import options
 from hashbench.cli.certify import certify
 from hashbench.cli.check import check
 from hashbench.cli.compare import compare
+from hashbench.cli.corruptions import corruptions
 from hashbench.cli.data import data
 from hashbench.cli.endings import end, resumable, say
 from hashbench.cli.examples import gallery
@@ -24,7 +25,6 @@ from hashbench.cli.migrate import migrate
 from hashbench.cli.sections import NameAmong, SectionedGroup
 from hashbench.cli.tune import study, tune
 from hashbench.cli.verify import submit, verify
-from hashbench.cli.workers import spread
 from hashbench.cli.zoo import attack_board, break_
 from hashbench.errors import BadParameter, StoreUnusable
 
@@ -66,6 +66,7 @@ cli.add_command(data)
 cli.add_command(tune)
 cli.add_command(study)
 cli.add_command(certify)
+cli.add_command(corruptions)
 cli.add_command(check)
 cli.add_command(compare)
 cli.add_command(verify)
@@ -100,7 +101,7 @@ cli.add_command(break_)
     options.zoo,
     click.option("--dry-run", is_flag=True, help="Only print what is missing, what would run, and how long."),
     options.certifying,
-    spread,
+    options.spread,
     options.plugin,
     options.quiet,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from hashbench.cli.endings import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "check", "tune", "study"),
-    "Compare": ("compare", "attack-board", "certify", "score"),
+    "Compare": ("compare", "attack-board", "certify", "corruptions", "score"),
     "Share": ("report", "page", "submit", "verify", "break"),
     "Inspect": ("list", "data", "gallery"),
     "Maintain": ("migrate",),

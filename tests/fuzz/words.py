@@ -23,6 +23,10 @@ STOPS: dict[str, tuple[Words, ...]] = {
     ),
     "tune": (("--attack", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
     "certify": (*[("--device", "nowhere")] * 3, ("--defense", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
+    "corruptions": (
+        *[("--device", "nowhere")] * 3, ("--corruption", "nonesuch") * 2, ("--defense", "nonesuch") * 2,
+        ("--plugin", "absent.py") * 2,
+    ),
     "gallery": (*[("--device", "nowhere")] * 3, ("--attack", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
     "attack-board": (*[("--device", "nowhere")] * 3, ("--attack", "nonesuch") * 2, ("--plugin", "absent.py") * 2),
     "break": (*[("--device", "nowhere")] * 3, ("--plugin", "absent.py") * 2),
@@ -39,6 +43,10 @@ TEMPLATES = [
     "run --scheduler tcp://127.0.0.1:1 --attack hag",
     "run --attack transfer:attack=hag --attack art-square:steps=5 --attack standard",
     "run --certify no --zoo boards --keep-models --format pdf,tex --attack noise",
+    "run --access ranking --attack square-ranking:top=5 --defense cgat",
+    "corruptions --dataset digits --defense bit-depth --corruption noise --corruption blur --seed 0 --store runs",
+    "corruptions --method csq --backbone cnn --bits 32 --training epochs=1 --eps 0.1 --device cpu --out made --quiet",
+    "corruptions --tuned tuned.csv --amp --format png --plugin good.py",
     "report --store runs --out made --keep-models --format svg", "page leaderboards --pictures",
     "attack-board leaderboards --plugin good.py --attack mine --defense cgat --seed 0 --store runs/zoo --models runs "
     "--out new.csv --device cpu --threads 1",
