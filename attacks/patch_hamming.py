@@ -90,7 +90,8 @@ def pasted(images: Images, patch: Images, spots: Tensor, eps: float) -> Images:
     """
     height, width = images.shape[2:]
     side = patch.shape[2]
-    top, left = (spots * torch.tensor([height - side + 1, width - side + 1]).to(spots)).long().split(1, dim=1)
+    corners = (spots * torch.tensor([height - side + 1, width - side + 1]).to(spots)).long()
+    top, left = corners[:, :1], corners[:, 1:]
     rows, columns = torch.arange(height, device=top.device) - top, torch.arange(width, device=top.device) - left
     inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
     spread = patch[0][:, rows.clamp(0, side - 1)[:, :, None], columns.clamp(0, side - 1)[:, None]].transpose(0, 1)

@@ -24,9 +24,10 @@ def run(
     dataset: Named = "digits", defenses: Sequence[Named] = (), attacks: Sequence[Named] = (), *,
     backbone: Named = "cnn", method: Named = "csq", bits: int = 32, training: str = "", eps: float | str | None = None,
     norm: str = "linf", patch: int | None = None, seeds: Sequence[int] = (0,), tuned: Place | None = None,
-    amp: bool = False, access: str | None = None, plugins: Sequence[Place] = (), store: Place = "runs", out: Place = "leaderboards",
-    device: str = "auto", fresh: bool = False, workers: int | None = None, scheduler: str | None = None,
-    threads: int = 1, keep_models: bool = False, zoo: Place | None = None, certifying: bool = True,
+    amp: bool = False, access: str | None = None, plugins: Sequence[Place] = (), store: Place = "runs",
+    out: Place = "leaderboards", device: str = "auto", fresh: bool = False, workers: int | None = None,
+    scheduler: str | None = None, threads: int = 1, keep_models: bool = False, zoo: Place | None = None,
+    certifying: bool = True,
 ) -> MeasuredBoard:  # fmt: skip
     """Train, defend, attack, and write the leaderboard: what the command `hashbench run` does, with the same digits.
 

@@ -12,7 +12,6 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import resumable, say
-from hashbench.cli.workers import spread
 from hashbench.errors import BadParameter
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:
         help="Folder for seeds.csv and variants.csv.",
     ),
     click.option("--dry-run", is_flag=True, help="Only print what would run, and how long."),
-    spread,
+    options.spread,
     options.plugin,
     options.quiet,
 )  # fmt: skip

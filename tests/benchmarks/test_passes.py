@@ -78,7 +78,7 @@ def plain_pgd(victim: Victim, queries: Queries) -> Tensor:
 
 
 def ours(victim: Victim, queries: Queries) -> Tensor:
-    return guarded(pgd_hamming, sees_weights=True)(victim, Threat(EPS), steps=STEPS, restarts=1)(queries)
+    return guarded(pgd_hamming, "white")(victim, Threat(EPS), steps=STEPS, restarts=1)(queries)
 
 
 def plain_codes(victim: Victim) -> Tensor:
