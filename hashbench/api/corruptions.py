@@ -18,7 +18,8 @@ from hashbench.boards.plots.matrix import FORMATS
 from hashbench.boards.tables import rounded, write_table, writing
 from hashbench.errors import BadParameter, InvalidCell
 from hashbench.evaluation.corrupted import Values, chance_precision, corrupted_precision
-from hashbench.evaluation.corruptions import CORRUPTION_VERSION, CORRUPTIONS, STRENGTHS
+from hashbench.evaluation.corruption_levels import STRENGTHS
+from hashbench.evaluation.corruptions import CORRUPTION_VERSION, CORRUPTIONS
 from hashbench.progress import job, track
 from hashbench.registry.parameters import suggestion
 from hashbench.running.cell import Cell
@@ -164,7 +165,7 @@ def _means(models: Sequence[CorruptedModel]) -> pd.DataFrame:
         label: scored(np.stack([np.concatenate(list(m.found.values())).mean(0) for m in own]))
         for label, own in by_defense.items()
     }
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (label, own), interval in zip(by_defense.items(), intervals(list(each.values())), strict=True):
         clean, chance, mean = _over(own, "clean"), _over(own, "chance"), float(each[label].mean())
         rows.append({

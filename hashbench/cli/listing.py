@@ -16,19 +16,18 @@ if TYPE_CHECKING:
     from hashbench.running.suite import Suite
 
 KINDS = ("attacks", "defenses", "methods", "backbones", "datasets")
-SUITES = "suites"
+SUITES, CORRUPTIONS = "suites", "corruptions"
+ALL = (*KINDS, SUITES, CORRUPTIONS)
 
 
 @click.command("list", epilog="Example: hashbench list attacks")
-@click.argument(
-    "kind", required=False, metavar=f"[{'|'.join([*KINDS, SUITES])}]", type=NameAmong("list", [*KINDS, SUITES])
-)
+@click.argument("kind", required=False, metavar=f"[{'|'.join(ALL)}]", type=NameAmong("list", ALL))
 @options.as_json
 @options.plugin
 def list_(kind: str | None, as_json: bool, plugins: Sequence[Path]) -> None:
-    """List what is registered, with parameters and papers, and the suites.
+    """List what is registered, with parameters and papers, the suites, and the corruptions.
 
-    Suites are the named sets of runs for `hashbench run --suite`.
+    Suites are the named sets of runs for `hashbench run --suite`; corruptions are those of `hashbench corruptions`.
     """
     from hashbench.registry.torch_free import registries
 
@@ -47,11 +46,14 @@ def list_(kind: str | None, as_json: bool, plugins: Sequence[Path]) -> None:
         suites = _suites() if kind in (None, SUITES) else []
     if as_json:
         listed |= {SUITES: [_suite_document(suite) for suite in suites]} if kind in (None, SUITES) else {}
+        listed |= {CORRUPTIONS: _corruption_documents()} if kind in (None, CORRUPTIONS) else {}
         options.print_document(listed)
-    elif suites:
-        click.secho(SUITES, bold=True)
-        for suite in suites:
-            click.echo(_describe_suite(suite))
+        return
+    lines = {SUITES: list(map(_describe_suite, suites)), CORRUPTIONS: _describe_corruptions()}
+    for name, described in lines.items():
+        if kind in (None, name):
+            click.secho(name, bold=True)
+            click.echo("\n".join(described))
 
 
 def _entry_document(kind: str, entry: Entry[Any]) -> dict[str, Any]:
@@ -104,6 +106,22 @@ def _suite_document(suite: Suite) -> dict[str, Any]:
         "name": suite.name, "title": suite.title, "paper": suite.paper,
         "runs": [vars(request) for request in suite.requests],
     }  # fmt: skip
+
+
+def _corruption_documents() -> list[dict[str, Any]]:
+    from hashbench.evaluation.corruption_levels import LEVELS, PAPER
+
+    return [{"name": name, "paper": PAPER, **vars(one)} for name, one in LEVELS.items()]
+
+
+def _describe_corruptions() -> list[str]:
+    from hashbench.evaluation.corruption_levels import LEVELS, PAPER
+
+    return [
+        f"  {name:<16} {one.summary}\n{'':19}paper: {PAPER}\n"
+        f"{'':19}strengths 1 to 5: {', '.join(f'{level:g}' for level in one.levels)}  ({one.unit})"
+        for name, one in LEVELS.items()
+    ]
 
 
 def _describe_suite(suite: Suite) -> str:

@@ -26,7 +26,7 @@ def document(text: str) -> Any:
 
 def test_list_has_every_entry_and_suite(command: Command) -> None:
     found = document(command("list", "--json").out)
-    assert list(found) == ["attacks", "defenses", "methods", "backbones", "datasets", "suites"]
+    assert list(found) == ["attacks", "defenses", "methods", "backbones", "datasets", "suites", "corruptions"]
     assert [one["name"] for one in found["attacks"]] == [entry.name for entry in entries.attacks]
     assert [one["name"] for one in found["suites"]] == suite.names()
     (steps,) = (
@@ -38,6 +38,8 @@ def test_list_has_every_entry_and_suite(command: Command) -> None:
     )
     assert steps == {"name": "steps", "type": "int", "default": 20, "values": "at least 1"}
     assert list(document(command("list", "suites", "--json").out)) == ["suites"]
+    (noise, *_) = document(command("list", "corruptions", "--json").out)["corruptions"]
+    assert (noise["name"], noise["levels"]) == ("noise", [0.04, 0.08, 0.12, 0.18, 0.26])
 
 
 def test_list_suites_says_what_each_runs(command: Command) -> None:

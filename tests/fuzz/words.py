@@ -51,7 +51,7 @@ TEMPLATES = [
     "attack-board leaderboards --plugin good.py --attack mine --defense cgat --seed 0 --store runs/zoo --models runs "
     "--out new.csv --device cpu --threads 1",
     "break digits/cgat images.npz --by me --seed 0 --boards leaderboards --store runs --device cpu --plugin good.py",
-    "list", "list suites", "list --json", "list attacks", "list defenses --plugin good.py",
+    "list", "list suites", "list corruptions", "list --json", "list attacks", "list defenses --plugin good.py",
     "list datasets", "list methods", "list backbones",
     "report --store runs --out made", "report --store runs --out made --html --quiet",
     "page leaderboards",
