@@ -48,15 +48,14 @@ def test_tables_hold_every_corruption_and_their_means(folder: Path) -> None:
     assert len(table) == 2 * 2 * 8 * 5
     assert set(table.corruption) == set(CORRUPTIONS)
     by_defense = table.groupby("defense")["map"].mean()
-    for row in means.itertuples():
-        assert row.map_corrupted == pytest.approx(by_defense[row.defense], abs=1e-5)
-        own = table[table.defense == row.defense]
-        assert row.noise == pytest.approx(own[own.corruption == "noise"]["map"].mean(), abs=1e-5)
-        assert row.map_clean == pytest.approx(own.map_clean.mean(), abs=1e-5)
-        assert row.kept == pytest.approx(
-            (row.map_corrupted - row.chance_map) / (row.map_clean - row.chance_map), abs=1e-3
-        )
-        assert row.ci_low <= row.map_corrupted <= row.ci_high
+    for row in means.to_dict("records"):
+        own = table[table.defense == row["defense"]]
+        assert row["map_corrupted"] == pytest.approx(by_defense[row["defense"]], abs=1e-5)
+        assert row["noise"] == pytest.approx(own[own.corruption == "noise"]["map"].mean(), abs=1e-5)
+        assert row["map_clean"] == pytest.approx(own.map_clean.mean(), abs=1e-5)
+        above, clean = (row[name] - row["chance_map"] for name in ("map_corrupted", "map_clean"))
+        assert row["kept"] == pytest.approx(above / clean, abs=1e-3)
+        assert row["ci_low"] <= row["map_corrupted"] <= row["ci_high"]
     assert np.isfinite(table["map"]).all()
 
 
