@@ -1,5 +1,7 @@
 """One patch for all queries: ours, after the idea of AdvHash (Hu et al., ACM MM 2021)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from hashbench.registry.decorators import attack
 from hashbench.registry.parameters import Count, Share
 from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
-from hashbench.types import Images
+from hashbench.types import GuideCodes, Images
 
 
 @attack(
@@ -47,20 +49,8 @@ def patch_hamming(
     memory = binarize(encode(victim.model, train))
 
     def make() -> Tensors:
-        guides = mainstay_code(memory, train.labels, train.labels)
-        channels, height, width = train.images[torch.arange(1)].shape[1:]
-        side = min(threat.side, height, width)
-        patch = torch.rand(1, channels, side, side).to(memory)
-        for epoch in track(range(epochs), "universal patch"):
-            for index in torch.split(torch.randperm(len(train)), batch_size):
-                images, spots = train.images[index].to(memory), torch.rand(len(index), 2).to(memory)
-                patch.requires_grad_()
-                codes = victim.model(pasted(images, patch, spots, threat.eps))
-                loss = masked_agreement(codes, guides[index.to(memory.device)]).mean()
-                (gradient,) = torch.autograd.grad(loss, patch)
-                step = step_ratio * (1 - epoch / epochs)
-                patch = (patch.detach() - step * gradient.sign()).clamp(0, 1)
-        return {"patch": patch}
+        steps = [step_ratio * (1 - epoch / epochs) for epoch in range(epochs)]
+        return {"patch": learned(victim, mainstay_code(memory, train.labels, train.labels), threat, batch_size, steps)}
 
     settings = {"epochs": epochs, "batch_size": batch_size, "step_ratio": step_ratio, **threat.settings}
     patch = victim.keep("patch", settings, make)["patch"].to(memory)
@@ -79,6 +69,27 @@ def patch_hamming(
         return threat.project(best, queries.images)
 
     return craft
+
+
+def learned(victim: Victim, guides: GuideCodes, threat: Threat, batch_size: int, steps: Sequence[float]) -> Images:
+    """The patch [1, channels, side, side] that leads training images away from their guide codes.
+
+    Args:
+        guides: of the training images, [images, bits].
+        steps: the size of a step in each epoch.
+    """
+    channels, height, width = victim.train.images[torch.arange(1)].shape[1:]
+    side = min(threat.side, height, width)
+    patch = torch.rand(1, channels, side, side).to(guides)
+    for step in track(steps, "universal patch"):
+        for index in torch.split(torch.randperm(len(guides)), batch_size):
+            images, spots = victim.train.images[index].to(guides), torch.rand(len(index), 2).to(guides)
+            patch.requires_grad_()
+            codes = victim.model(pasted(images, patch, spots, threat.eps))
+            loss = masked_agreement(codes, guides[index.to(guides.device)]).mean()
+            (gradient,) = torch.autograd.grad(loss, patch)
+            patch = (patch.detach() - step * gradient.sign()).clamp(0, 1)
+    return patch
 
 
 def pasted(images: Images, patch: Images, spots: Tensor, eps: float) -> Images:

@@ -61,16 +61,14 @@ def evaluate(
             `split_of_tensors` for your own images.
         eps: the budget in pixel units of [0, 1]; by default the split's own.
         attacks: an attack's name with parameters, or several; the clean queries are always measured.
-        norm: linf or l2, what the budget bounds, or patch-SIDE, such as patch-4: one square of other pixels, anywhere.
-            Only linf has certificates.
+        norm: linf or l2, what the budget bounds, or patch-SIDE: one square of other pixels. Only linf has certificates.
         seed: of all random numbers.
         name: what the report calls the model.
         probe: raise flags, by small attacks on 100 queries.
         certificate: also look for a bound that no attack can go below, which takes long for large networks.
 
     Raises:
-        UnknownName, BadParameter: an attack, a data set or a parameter is not known, eps is outside [0, 1], or an
-            attack does not work with the norm.
+        UnknownName, BadParameter: a name or a parameter is not known, or eps or the norm does not suit an attack.
         BadInput: images, labels or logits do not have the form above, or hold NaN.
         InvalidCell: the model or an attack raised an exception, or an attack left the budget.
 
@@ -82,9 +80,7 @@ def evaluate(
     >>> bool(report.certified <= report.map_worst <= report.map_clean)
     True
     """
-    chosen = _choices(attacks)
-    device = device_of(model)
-    found = checked_split(split)
+    chosen, device, found = _choices(attacks), device_of(model), checked_split(split)
     threat = found.threat(norm, None if eps is None else _budget(eps))
     for choice in chosen:
         check_threat(choice, threat)

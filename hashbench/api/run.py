@@ -42,13 +42,11 @@ def run(
         eps: the budget in pixel units of [0, 1]; by default the data set's.
         norm: linf or l2, what the budget bounds.
         patch: the side of a square of pixels that attacks may replace, instead of a norm's budget.
-        access: the only one that attacks may have beside those that see nothing: "ranking" is a black box that answers
-            with the ids of the top items.
+        access: that of the attacks, beside those that see nothing: "ranking" is a black box that answers with ids.
         plugins: Python files with entries of your own; they are executed.
         certifying: also look for bounds that no attack can go below.
         keep_models: also write the models' weights into the leaderboard's folder `zoo`.
-        zoo: a folder of leaderboards; models whose key and version agree with those in their zoos are taken instead of
-            trained, unless `fresh`. By default it is `out`.
+        zoo: a folder of leaderboards, by default `out`; models that their zoos have are taken instead of trained.
 
     Raises:
         UsageError: a name, a parameter, a file or a folder can't be used; nothing has been trained yet.

@@ -26,8 +26,7 @@ Flags = Mapping[str, Sequence[str]]  # of defenses, by label
 NO_FLAGS: Flags = MappingProxyType({})
 
 REFERENCE = "cgat"
-# The versioned attack sets by the names of their attacks, the newest first; a row needs one of them for a rank, which
-# is the last one where attackers see ids only.
+# Versioned attack sets by their attacks' names, the newest first; a rank needs one, the last if attackers see ids only.
 ATTACK_SETS = {"standard-2": "standard-2", "standard": "standard-1", "square-ranking": "ranking-1"}
 HIDDEN = "the true worst case may be lower"
 VARYING = "its codes differ from pass to pass, so that nobody can verify its numbers"
@@ -92,9 +91,8 @@ def rank(
     """The ranking of a board's defenses, the highest worst case first.
 
     All untargeted attacks by adaptive attackers count, and no others; an attack that raises a query's AP leaves the
-    clean query as its worst case. A defense is not ranked if it lacks an
-    attack that another has, has an invalid cell, is at or below chance, has a flag that casts doubt on its
-    number or means that it varies, or was not measured with the versioned attack set.
+    clean query as its worst case. A defense is not ranked if it lacks an attack that another has, has an invalid
+    cell, is at or below chance, has a flag that costs the rank, or was not measured with a versioned attack set.
 
     Args:
         arrays: returns the per-query arrays of a cell.

@@ -248,8 +248,7 @@ def _measured(
     scored = ~np.isnan(ap.expected)
     if not scored.any():
         raise InvalidCell("no query shares a label with any database item; check the labels of the data set")
-    moved = (audited["codes"] != clean).double().mean(1)
-    known = torch.cat([clean, victim.gallery.codes])
+    moved, known = (audited["codes"] != clean).double().mean(1), torch.cat([clean, victim.gallery.codes])
 
     def mean(values: NDArray[Any]) -> float:
         return float(values[scored].mean())

@@ -102,9 +102,8 @@ def probe(
                 found = explain("the probe", _signals, probed)
                 crafted = explain("the probe", _crafted, probed, threat, budgets, craft, undefended)
                 crafted |= explain("the probe", _unknown, victim, batch, unknown[index].to(images), threat)
-                signals.append(
-                    found | explain("the probe", _values, victim, probed, crafted, threat, budgets, declared)
-                )
+                found |= explain("the probe", _values, victim, probed, crafted, threat, budgets, declared)
+                signals.append(found)
             codes.append({name: _codes(victim.model, tried, seed, name) for name, tried in crafted.items()})
         numbers = _facts(victim)
     return _measured(victim, queries, numbers, budgets, _joined(codes), _joined(signals))

@@ -13,7 +13,6 @@ from hashbench.registry.entries import (
     Goal,
     Grid,
     Registry,
-    Threats,
     attacks,
     backbones,
     datasets,
@@ -31,7 +30,7 @@ def attack(
     *,
     goal: Goal = "untargeted",
     access: Access = "white",
-    threats: Threats = ("linf",),
+    threats: tuple[str, ...] = ("linf",),
     paper: str = "",
     version: int = 1,
     uses: Sequence[tuple[str, str]] = (),
@@ -39,7 +38,7 @@ def attack(
 ) -> Callable[[Attack | RankingAttack], Attack]:
     """Register an attack: a function of a victim and a threat that returns a crafting function.
 
-    Both functions run with the victim in eval mode and its weights frozen; both are restored afterwards. An attack
+    Both run with the victim in eval mode and its weights frozen; both are restored afterwards. An attack
     without white access gets a victim that answers with binary codes only; one with access `ranking` gets a
     `RankingBox` in its place and queries without labels, and has a parameter `top`: how many ids the box answers with.
 
@@ -69,10 +68,8 @@ def attack(
 
     def register(function: Attack | RankingAttack) -> Attack:
         if access == RANKING and TOP not in {parameter.name for parameter in parameters(function)}:
-            raise PluginError(
-                f"attack {name!r} has access {RANKING} and no parameter {TOP}: how many ids an answer has; "
-                f"add the argument {TOP}: int = 50"
-            )
+            what = f"no parameter {TOP}: how many ids an answer has; add the argument {TOP}: int = 50"
+            raise PluginError(f"attack {name!r} has access {RANKING} and {what}")
         prepare = guarded(function, access)
         attacks.add(Entry(name, prepare, paper, version, goal, access, threats, uses=uses, presets=presets or {}))
         return prepare
@@ -85,7 +82,7 @@ def defense(
     *,
     trains: bool = True,
     transforms: bool = False,
-    threats: Threats = KINDS,
+    threats: tuple[str, ...] = KINDS,
     paper: str = "",
     version: int = 1,
     check: Callable[..., None] | None = None,

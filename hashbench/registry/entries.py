@@ -24,7 +24,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 NOTEBOOK = "__main__"  # the module of functions that are typed rather than imported
 Grid = Mapping[str, Sequence[Value]]
 Goal = Literal["untargeted", "targeted", "inner"]
-Threats = tuple[str, ...]
 Access = Literal["none", "white", "score", "decision", "transfer", "ranking"]
 
 
@@ -52,7 +51,7 @@ class Entry(Generic[F]):
     version: int = 1
     goal: Goal = "untargeted"
     access: Access = "white"
-    threats: Threats = KINDS
+    threats: tuple[str, ...] = KINDS
     trains: bool = True
     transforms: bool = False
     check: Callable[..., None] | None = None
@@ -273,10 +272,8 @@ def load_plugin(path: Path) -> ModuleType:
     before = _total()
     module = plugins.load_file(path)
     if _total() == before:
-        raise PluginError(
-            f"the plugin {path} registers nothing; mark a function with a decorator of hashbench, "
-            "such as @hashbench.attack('my-attack')"
-        )
+        example = "mark a function with a decorator of hashbench, such as @hashbench.attack('my-attack')"
+        raise PluginError(f"the plugin {path} registers nothing; {example}")
     return module
 
 
@@ -298,6 +295,5 @@ def _preset(entry: Entry[Any], name: str | None, owner: str) -> Mapping[str, Val
     if name is None or name == "default":
         return {}
     if name not in entry.presets:
-        listed = ", ".join(["default", *entry.presets])
-        raise BadParameter(f"{owner} has no preset {name!r}; take one of {listed}")
+        raise BadParameter(f"{owner} has no preset {name!r}; take one of {', '.join(['default', *entry.presets])}")
     return entry.presets[name]

@@ -180,9 +180,8 @@ class Cell:
         else:
             owner = self.subject.split.digest
         what = [name, dict(settings), self.seed, owner]
-        return digest(["helper", what, {**versions, "training": TRAINING_VERSION}, own]), derive_seed(
-            "helper", digest(what)
-        )
+        key = digest(["helper", what, {**versions, "training": TRAINING_VERSION}, own])
+        return key, derive_seed("helper", digest(what))
 
     def _seeded(self, names: Sequence[str]) -> str:
         norm = _trained_norm(self.identity) if "defense_eps" in names else {}
