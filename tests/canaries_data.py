@@ -13,7 +13,7 @@ from unittest import mock
 import torch
 from canaries import Canary, Variant, of_entry
 from canary_tools import Digits, projection, projections, steady, sum_and_projection
-from small_files import write_cifar10, write_fashion, write_lists
+from small_files import write_cifar10, write_emoji, write_fashion, write_lists
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -131,6 +131,11 @@ def _at_hand(choice: Choice[Any]) -> Iterator[Callable[[], RetrievalSplit]]:
         elif choice.name == "fashion-mnist":
             write_fashion(root, packed=False, number=60)
             sizes = {"train": 20, "database": 40, "queries": 30, "validation": 15}
+            yield Choice(choice.entry, {**values, **sizes}).call
+        elif choice.name in ("emoji", "emoji-collage"):
+            write_emoji(root)
+            numbers = {"train": 20, "database": 30, "queries": 10, "validation": 10}
+            sizes = {"smallest": 8, **(numbers if choice.name == "emoji-collage" else {})}
             yield Choice(choice.entry, {**values, **sizes}).call
         elif choice.name == "cifar10":
             write_cifar10(root, number=1200)

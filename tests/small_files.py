@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from hashbench.datasets.emoji_files import VENDORS, VERSION, package
 from hashbench.datasets.fashion_mnist import FILES
 
 LINES = {"database": ["a", "b", "c", "d", "a"], "train": ["a", "b"], "test": ["q", "r"]}
@@ -47,3 +49,30 @@ def write_lists(root: Path, classes: int) -> None:
         rows = random.randint(0, 2, (len(names), classes))
         (root / f"{role}_img.txt").write_text("".join(f"{name}.bmp\n" for name in names))
         (root / f"{role}_label.txt").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows))
+
+
+def write_emoji(root: Path, subcategories: int = 3, of_each: int = 8) -> None:
+    """Both packages of emoji: shapes that say the subcategory, in colours that say which of its emoji, see-through."""
+    random = np.random.RandomState(0)
+    listed = [
+        {
+            "image": f"{kind}-{number}.png",
+            "subcategory": f"kind-{kind}",
+            "has_img_google": True,
+            "has_img_twitter": True,
+        }
+        for kind in range(subcategories)
+        for number in range(of_each)
+    ]
+    for vendor in VENDORS:
+        folder = root / package(vendor)
+        images = folder / "img" / vendor / "64"
+        images.mkdir(parents=True)
+        (folder / "package.json").write_text(json.dumps({"name": package(vendor), "version": VERSION}))
+        (folder / "emoji.json").write_text(json.dumps(listed))
+        for item in listed:
+            picture = Image.new("RGBA", (64, 64))
+            corners = int(str(item["subcategory"]).rpartition("-")[2]) + 3
+            colour = (*random.randint(0, 256, 3).tolist(), 255 if vendor == "google" else 200)
+            ImageDraw.Draw(picture).regular_polygon((32, 32, 28), corners, fill=colour)
+            picture.save(images / str(item["image"]))

@@ -15,6 +15,7 @@ import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,13 +88,26 @@ def read_picture(path: Path, *, limit: int = LARGEST, inside: Path | None = None
             or has parts that take long to walk through (see `lean`); the picture has more than PIXELS, sides that
             differ by more than ASPECT, or values without a known white.
     """
+    return _read(path, limit, inside, _colour)
+
+
+def read_with_transparency(path: Path, *, limit: int = LARGEST, inside: Path | None = None) -> Image.Image:
+    """An image file as a picture in RGBA of 8 bits a channel; one without transparency is opaque.
+
+    Raises:
+        BadInput: as of `read_picture`.
+    """
+    return _read(path, limit, inside, _colour_and_opacity)
+
+
+def _read(path: Path, limit: int, inside: Path | None, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     name = shown_path(path)
     content = lean(read_bytes(path, limit, inside), name)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_sides(image.size, name)
             _check_values(image, name)
-            return _colour(image)
+            return convert(image)
     except UnidentifiedImageError:
         raise BadInput(f"{name} can't be decoded as an image; give {', '.join(FORMATS)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -130,3 +144,10 @@ def _colour(image: Image.Image) -> Image.Image:
     image.load()
     image.info.pop("transparency", None)  # it changes no colour, and Pillow warns of some
     return image.convert("RGB")
+
+
+def _colour_and_opacity(image: Image.Image) -> Image.Image:
+    if image.mode in GREY_16:
+        return _colour(image).convert("RGBA")
+    image.load()
+    return image.convert("RGBA")
