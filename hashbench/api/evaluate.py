@@ -20,6 +20,7 @@ from hashbench.crafting.targets import draw_targets
 from hashbench.errors import BadInput, InvalidCell
 from hashbench.evaluation.flags import ABOVE_PROBE, NOT_PROBED, is_above, raised
 from hashbench.evaluation.judge import PROTOCOL_VERSION, Measurement, judge, make_victim
+from hashbench.evaluation.leaks import leaks
 from hashbench.evaluation.probe import PROBE_VERSION, sample, sampled_rows
 from hashbench.evaluation.probe import probe as probe_victim
 from hashbench.metrics.average_precision import Values
@@ -138,6 +139,7 @@ class _Setting:
             {c.label: _numbers(c, cells[c.label]) for c in attacks},
             {label: cell.arrays for label, cell in cells.items()},
             {"protocol": PROTOCOL_VERSION, "probe": PROBE_VERSION}, self.threat.norm,
+            tuple(map(str, leaks(self.split))),
         )  # fmt: skip
 
     def _seed(self, *what: object) -> int:

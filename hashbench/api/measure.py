@@ -185,7 +185,7 @@ def measured(requests: Sequence[Request], settings: RunSettings, *, probing: boo
     leaderboard.check_writable(settings.out)
     kept = open_store(settings.store, settings.tell, make=True)
     with job("reading the data"):
-        cells = all_cells(resolved, load_once())
+        cells = all_cells(resolved, load_once(settings.tell))
     migrate_store(kept, [cell.identity for cell in cells])
     if not settings.fresh:
         _take_models(cells, kept, settings)

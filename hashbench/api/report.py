@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class EvaluationReport:
         queries: the arrays of each attack, per query, such as `average_precision`.
         versions: of the protocol and the probe.
         norm: what the budget bounds: linf, l2 or patch-SIDE.
+        leaks: a line for each two roles of the split that have images in common and should not.
     """
 
     name: str
@@ -76,6 +78,7 @@ class EvaluationReport:
     queries: Mapping[str, Arrays] = field(repr=False)
     versions: Mapping[str, int] = field(default_factory=dict)
     norm: str = "linf"
+    leaks: tuple[str, ...] = ()
 
     @property
     def meanings(self) -> dict[str, str]:
@@ -144,7 +147,8 @@ class EvaluationReport:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         table: str = self.to_frame().dropna(axis=1, how="all").to_html(index=False, na_rep="")
-        told = "".join(f"<li>{name}: {meaning}</li>" for name, meaning in self.meanings.items())
+        lines = [*(f"{name}: {meaning}" for name, meaning in self.meanings.items()), *map(html.escape, self.leaks)]
+        told = "".join(f"<li>{line}</li>" for line in lines)
         return f"{table}<ul>{told}</ul>" if told else table
 
     def __str__(self) -> str:
@@ -156,7 +160,8 @@ class EvaluationReport:
             _line(CERTIFIED, self.certified, self.certified_interval, self.certified_reason),
             _line("chance", self.chance),
         ]
-        return "\n".join([*rows, *(f"flag: {name}: {meaning}" for name, meaning in self.meanings.items())])
+        flags = [f"flag: {name}: {meaning}" for name, meaning in self.meanings.items()]
+        return "\n".join([*rows, *flags, *self.leaks])
 
 
 def _line(name: str, value: float | None, bounds: Bounds | None = None, reason: str = "no attack was run") -> str:

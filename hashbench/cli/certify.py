@@ -93,10 +93,12 @@ def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
     from hashbench.verification.rerun import cell_of
 
     if what is None:
-        return Request(**words).resolve().cells(load_once())
+        return Request(**words).resolve().cells(load_once(options.tell))
     if Path(what).is_file():
         words = {**words, "defenses": (f"checkpoint:file={what}",)}
-        return [cell for cell in Request(**words).resolve().cells(load_once()) if cell.defense.name != "none"]
+        return [
+            cell for cell in Request(**words).resolve().cells(load_once(options.tell)) if cell.defense.name != "none"
+        ]
     result = store.cell(what) if what.isalnum() else None
     if result is None:
         raise BadParameter(
@@ -109,7 +111,7 @@ def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
         "attacker": ADAPTIVE,
         "versions": {**of_roles(result.identity["versions"], DEFENDED_ROLES), **clean.versions("attack")},
     }  # fmt: skip
-    return [cell_of({**result.identity, **unattacked}, load_once())]
+    return [cell_of({**result.identity, **unattacked}, load_once(options.tell))]
 
 
 def _certified(cell: Cell, runner: Runner, *, untrained: bool) -> Evidence:

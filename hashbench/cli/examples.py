@@ -56,7 +56,9 @@ def gallery(
     leaderboard.check_writable(out)
     kept = options.open_store(store, make=True)
     wanted = (resolved.defenses[-1].label, resolved.attacks[-1].label, "oblivious" if oblivious else "adaptive")
-    named = {(cell.defense.label, cell.attack.label, cell.attacker): cell for cell in resolved.cells(load_once())}
+    named = {
+        (cell.defense.label, cell.attack.label, cell.attacker): cell for cell in resolved.cells(load_once(options.tell))
+    }
     if wanted not in named:
         raise BadParameter(f"{defense} hides no transformation from {attack}; leave out --oblivious")
     make_deterministic(target)

@@ -68,7 +68,7 @@ def _tune(
     tried = {text: tuning.trials(text, _read_grid(grid)) for text in defenses}
     label = entries.attacks.choose(Spec.parse(attack)).label
     target, kept = choose_device(device), options.open_store(store / TRIALS, make=True)
-    command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once()
+    command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once(options.tell)
     for text, specs in tried.items():
         cells = Request(defenses=tuple(specs), attacks=(attack,), queries="validation", **words).resolve().cells(load)
         with shown_progress(quiet=quiet):

@@ -24,6 +24,7 @@ from hashbench.datasets.list_files import (
     read_role,
 )
 from hashbench.errors import MissingData
+from hashbench.evaluation.leaks import APART, leaks
 from hashbench.metrics.average_precision import chance, relevant_fraction
 from hashbench.metrics.distance_counts import Counts
 from hashbench.models.data import RetrievalSplit
@@ -81,9 +82,12 @@ def inspect_lists(name: str, root: Path | None, size: int, eps: float) -> Iterat
     lists = list_digest(roles.values())
     text = f"lists digest: {lists} (paths and labels of {', '.join(roles)})"
     yield DataLine("lists digest", {"digest": lists, "roles": list(roles)}, text)
-    digest = list_split(origin, folder, size, eps).digest if complete else None
+    split = list_split(origin, folder, size, eps) if complete else None
+    digest = split.digest if split else None
     text = f"split digest: {digest or 'none yet, since it covers the image files'}"
     yield DataLine("split digest", {"digest": digest}, text)
+    if split:
+        yield from _leak_lines(split)
 
 
 def inspect_split(name: str, split: RetrievalSplit) -> Iterator[DataLine]:
@@ -105,6 +109,7 @@ def inspect_split(name: str, split: RetrievalSplit) -> Iterator[DataLine]:
         )
     yield _chance_line(split.queries.labels, split.database.labels, "the database")
     yield DataLine("split digest", {"digest": split.digest}, f"split digest: {split.digest}")
+    yield from _leak_lines(split)
 
 
 def relevance_counts(queries: Labels, database: Labels) -> Counts:
@@ -187,6 +192,16 @@ def _chance_line(queries: Labels, database: Labels, where: str) -> DataLine:
         f"chance mAP: {100 * share:.1f} (mean relevant share of {where}, over all {len(queries)} queries); "
         f"{100 * level:.1f} (expected AP, as in the tables, over the {number} queries with a relevant item)",
     )
+
+
+def _leak_lines(split: RetrievalSplit) -> Iterator[DataLine]:
+    found = leaks(split)
+    for leak in found:
+        values = {"role": leak.role, "other_role": leak.other, "shared": len(leak.pairs), "images": leak.images}
+        yield DataLine("leak", {**values, "pairs": [list(pair) for pair in leak.pairs]}, str(leak))
+    if not found:
+        apart = ", ".join(f"{role} and {other}" for role, other in APART)
+        yield DataLine("leak", {"shared": 0}, f"leaks: none; no image is in both of {apart}, by its content")
 
 
 def _all_names(roles: dict[str, Role]) -> Sequence[str]:

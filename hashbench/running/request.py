@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hashbench.errors import BadInput, BadParameter
+from hashbench.evaluation.leaks import leaks
 from hashbench.models.data import RetrievalSplit
 from hashbench.readers import toml_files
 from hashbench.registry import entries
@@ -176,14 +177,21 @@ def with_amp(choice: Choice[F]) -> Choice[F]:
     return replace(choice, params={**choice.params, "amp": True}) if "amp" in choice.params else choice
 
 
-def load_once() -> Load:
-    """A function that loads each data set at most once."""
+def load_once(tell: Callable[[str], object] | None = None) -> Load:
+    """A function that loads each data set at most once.
+
+    Args:
+        tell: is told of images that are in two roles of a data set; by default they are not looked for.
+    """
     loaded: dict[str, RetrievalSplit] = {}
 
     def load(choice: Choice[Dataset]) -> RetrievalSplit:
         words = f"{choice.name} {sorted(choice.params.items())}"
         if words not in loaded:
             loaded[words] = choice.call()
+            if tell is not None:
+                for leak in leaks(loaded[words]):
+                    tell(str(leak))
         return loaded[words]
 
     return load
