@@ -32,8 +32,9 @@ RUN = {
     "alexnet": ((3, 64),),
     "resnet18": ((3, 64), (1, 96)),
     "torchvision": ((3, 64),),
+    "timm": ((3, 64),),
 }
-PARAMETERS = {"torchvision": {"model": "mobilenet_v3_small"}}
+PARAMETERS = {"torchvision": {"model": "mobilenet_v3_small"}, "timm": {"name": "efficientnet_lite0"}}
 BITS, SIDE = 16, 224
 LARGE = 1 << 17  # weights of a tensor beyond which drawing them takes too long
 DRAWING = ("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_")

@@ -78,16 +78,21 @@ def hash_network(name: str, bits: int, channels: int, size: int, weights: str) -
     network = _untrained(name, size)
     adapted = nn.Sequential(Channels(channels), Normalise(*IMAGENET), network)
     if size != SIDE:
-        _try(adapted, name, channels, size)
+        check_images(adapted, name, channels, size)
     path, last = last_linear(network)
     if weights != "none":
         source = imagenet_file(name) if weights == "default" else Path(weights).expanduser()
         _load(network, read_tensors(source), path, f"weights={weights}" if weights != "default" else str(source))
-    hash_layer = nn.Linear(last.in_features, bits)
-    nn.init.normal_(hash_layer.weight, std=SPREAD)
-    nn.init.zeros_(hash_layer.bias)
-    network.set_submodule(path, hash_layer)
+    network.set_submodule(path, hash_layer(last.in_features, bits))
     return adapted
+
+
+def hash_layer(inputs: int, bits: int) -> nn.Linear:
+    """A layer of `bits` logits with weights drawn from N(0, 0.01^2) and a bias of 0, as published."""
+    layer = nn.Linear(inputs, bits)
+    nn.init.normal_(layer.weight, std=SPREAD)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def imagenet_file(name: str) -> Path:
@@ -173,12 +178,17 @@ def new_name(name: str) -> str:
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
 
 
-def _try(network: nn.Module, name: str, channels: int, size: int) -> None:
+def check_images(network: nn.Module, name: str, channels: int, size: int) -> None:
+    """Try a network on one image.
+
+    Raises:
+        BadParameter: it does not take images of this size.
+    """
     network.eval()
     try:
         with torch.no_grad():
             network(torch.zeros(1, channels, size, size))
-    except RuntimeError:
+    except (RuntimeError, AssertionError):
         raise BadParameter(
             f"{name} does not take images of {size} pixels; choose another backbone, such as cnn"
         ) from None

@@ -42,7 +42,7 @@ class Channels(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         if channels not in (1, 3):
-            raise BadParameter(f"torchvision's networks take images with 1 or 3 channels, not {channels}")
+            raise BadParameter(f"this network takes images with 1 or 3 channels, not {channels}")
 
     def forward(self, images: Tensor) -> Tensor:
         """Images with three channels."""

@@ -188,7 +188,9 @@ def test_all_entries_say_what_they_are() -> None:
         for entry in group:
             assert entry.summary.endswith("."), entry.name
             home = entry.module.rsplit(".", 1)[-1]
-            assert home in (entry.name.replace("-", "_"), "torchvision_models", "list_files"), entry.name  # factories
+            assert home in (entry.name.replace("-", "_"), "torchvision_models", "timm_models", "list_files"), (
+                entry.name
+            )  # factories
 
 
 def test_labels_name_only_what_differs_from_the_defaults() -> None:
