@@ -15,7 +15,7 @@ from hashbench.readers.toml_files import WIDEST
 from hashbench.types import Images, Scores
 
 TOLERANCE = 1e-6  # float32 rounding of clean + delta, in pixel units; above a radius of 1, as a share of the radius
-QUARTER = 4  # the default l2 radius is this part of what a change of every pixel by the l-inf eps amounts to
+HALF = 0.5  # the default l2 radius is this share of what a change of every value by the l-inf eps amounts to
 
 KINDS = ("linf", "l2", "patch")
 PATCH = re.compile(r"patch-([1-9][0-9]{0,3})")  # a patch's norm as text, with the side of its square in pixels
@@ -57,12 +57,12 @@ def kind_of(norm: str) -> str:
 def l2_radius(eps: float, values: int) -> float:
     """The default l2 radius for images of so many values whose default l-inf budget is eps.
 
-    It is a quarter of the l2 norm of a change of every value by eps, to two significant digits.
+    It is half of the l2 norm of a change of every value by eps, to two significant digits.
 
     >>> l2_radius(32 / 255, 64), l2_radius(8 / 255, 3 * 32 * 32), l2_radius(8 / 255, 3 * 224 * 224)
-    (0.25, 0.43, 3.0)
+    (0.5, 0.87, 6.1)
     """
-    return float(f"{eps * math.sqrt(values) / QUARTER:.2g}")
+    return float(f"{HALF * eps * math.sqrt(values):.2g}")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,8 @@ class Threat:
             ThreatViolation: an image leaves them; the message gives the largest excess.
         """
         moved = self.distance(images, clean).max().item()
-        if problem := self.excess(moved) or self.spread(square_sides(images, clean).max().item()):
+        sides = square_sides(images, clean).max().item() if self.side else 0.0
+        if problem := self.excess(moved) or self.spread(sides):
             raise ThreatViolation(f"{problem}; end the attack with threat.project(images, clean)")
         low, high = images.min().item(), images.max().item()
         if low < -TOLERANCE or high > 1 + TOLERANCE:

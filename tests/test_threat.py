@@ -108,10 +108,10 @@ def test_steps_noise_and_shrinking_have_the_size_of_the_norm() -> None:
     assert threat.even(gradient) == pytest.approx(0.5 / 108**0.5)
 
 
-def test_the_default_l2_radius_is_a_quarter_of_the_l_inf_corner() -> None:
+def test_the_default_l2_radius_is_half_way_to_the_l_inf_corner() -> None:
     for eps, values in ((32 / 255, 256), (8 / 255, 784)):
         corner = torch.full((values,), eps).norm().item()
-        assert l2_radius(eps, values) == pytest.approx(corner / 4, rel=0.05)
+        assert l2_radius(eps, values) == pytest.approx(corner / 2, rel=0.05)
 
 
 @settings(max_examples=20, deadline=None)
