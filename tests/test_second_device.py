@@ -39,7 +39,8 @@ def judged(name: str, device: torch.device) -> Measurement:
     victim = make_victim(small_model().to(device), train, database)
     choice = choose(entries.attacks, Spec(name))
     targets = draw_targets(queries.labels, database.labels, seed=5) if choice.goal == "targeted" else None
-    return judge(choice, victim, queries, THREAT, 0, targets)
+    threat = THREAT if "linf" in choice.entry.threats else Threat(1.0, "patch-3")
+    return judge(choice, victim, queries, threat, 0, targets)
 
 
 @pytest.mark.parametrize("name", ATTACKS)

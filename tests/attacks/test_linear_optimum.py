@@ -131,7 +131,8 @@ def test_gradient_attacks_reach_the_best_value_of_their_objective(name: str, bit
     assert_best(name, victim, queries, Threat(eps), lambda push: (clean - eps * push.sign()).clamp(0, 1))
 
 
-@pytest.mark.parametrize("name", [name for name in GUIDES if "l2" in attacks[name].threats])
+# ART cuts its steps to [0, 1] before they are projected, which loses a part of an l2 budget.
+@pytest.mark.parametrize("name", [name for name in GUIDES if not name.startswith("art-")])
 def test_gradient_attacks_reach_the_best_value_in_the_l2_ball(name: str) -> None:
     victim, queries = linear_toy(1)  # of several bits the budget would have to be shared
     clean, eps = queries.images, 1.0
