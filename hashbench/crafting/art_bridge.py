@@ -254,7 +254,7 @@ def budget(threat: Threat) -> float:
 
 def order(threat: Threat) -> float:
     """The threat's norm as ART names it."""
-    return 2 if threat.norm == "l2" else np.inf
+    return 2.0 if threat.norm == "l2" else np.inf
 
 
 def as_array(tensor: Tensor) -> Array:
