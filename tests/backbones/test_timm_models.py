@@ -27,7 +27,8 @@ BITS = 24
 PALACE, DAISY = 698, 985  # classes of ImageNet: a temple by a lake, and a flower
 SMALL = "mobilenetv3_small_050"
 FAMILIES = [
-    "convnext_atto", "deit_tiny_distilled_patch16_224", "densenet121", "efficientnet_b0", "efficientnet_lite0", "ghostnet_050",
+    "convnext_atto", "deit_tiny_distilled_patch16_224", "densenet121", "efficientnet_b0", "efficientnet_lite0",
+    "ghostnet_050",
     "mixer_s32_224", "mobilenetv4_conv_small", "regnetx_002", "resnet18", "resnetv2_50", "swin_tiny_patch4_window7_224",
     "tf_efficientnet_lite0", "vgg11", "vit_tiny_patch16_224",
 ]  # fmt: skip
