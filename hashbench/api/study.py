@@ -12,9 +12,9 @@ import pandas as pd
 from hashbench.boards.intervals import ConfidenceInterval, Reader, intervals, scored
 from hashbench.boards.leaderboard import Leaderboard, leaderboards
 from hashbench.boards.pairing import CLEAN
-from hashbench.boards.ranking import ATTACK_SETS
 from hashbench.boards.tables import rounded, write_table, writing
 from hashbench.metrics.bootstrap import Floats
+from hashbench.registry.tracks import ATTACK_SETS
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.store import Result
 

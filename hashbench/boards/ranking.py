@@ -18,7 +18,7 @@ from hashbench.digests import digest
 from hashbench.errors import BadInput
 from hashbench.evaluation.flags import FLAGS
 from hashbench.metrics.bootstrap import ALPHA, Floats, holm
-from hashbench.registry.tracks import track_of
+from hashbench.registry.tracks import ATTACK_SETS, ranking_attack
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.store import Result
 
@@ -26,8 +26,6 @@ Flags = Mapping[str, Sequence[str]]  # of defenses, by label
 NO_FLAGS: Flags = MappingProxyType({})
 
 REFERENCE = "cgat"
-# Versioned attack sets by their attacks' names, the newest first; a rank needs one, the last if attackers see ids only.
-ATTACK_SETS = {"standard-2": "standard-2", "standard": "standard-1", "square-ranking": "ranking-1"}
 HIDDEN = "the true worst case may be lower"
 VARYING = "its codes differ from pass to pass, so that nobody can verify its numbers"
 # Flags that cost the rank, with the reason: collapsed codes, signs that attacks were hindered, numbers that vary.
@@ -214,8 +212,7 @@ def _verdict(
     if value is not None and chance is not None and value <= chance:
         return BELOW_CHANCE, f"a model that gives one code to everything scores {100 * chance:.1f}"
     if not set(ATTACK_SETS) & set(row.attacks):
-        by_ids = any(track_of(str(result.identity["access"])) for result in own.values())
-        return UNRANKED, f"run it with --attack {'square-ranking' if by_ids else 'standard'}"
+        return UNRANKED, f"run it with --attack {ranking_attack([result.identity for result in own.values()])}"
     left_out = sorted({seed for _, seed in own} - set(row.seeds))
     return RANKED, f"left out, not all attacks: seed {' '.join(map(str, left_out))}" if left_out else ""
 

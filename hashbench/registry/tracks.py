@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from hashbench.threat import kind_of
+
 Row = TypeVar("Row", bound=Mapping[str, Any])
 RANKING = "ranking"  # access of attacks that see nothing but the ids of the top items
 TOP = "top"  # their parameter: how many ids an answer has
+# The versioned attack sets by the names of their attacks, the newest first; a row needs one of them for a rank, which
+# is ranking-1 where attackers see ids only, and patch-1 under a patch.
+ATTACK_SETS = {
+    "standard-2": "standard-2", "standard": "standard-1", "square-ranking": "ranking-1", "patch-hamming": "patch-1",
+}  # fmt: skip
 EVERY = "none"  # access of what sees nothing of the victim, which belongs to every track
 
 
@@ -27,6 +34,17 @@ def track_of(access: str) -> str:
     ('ranking-top-50', '')
     """
     return access if access.startswith(f"{RANKING}-") else ""
+
+
+def ranking_attack(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The attack that ranks the rows of a track or under a patch.
+
+    >>> ranking_attack([{"access": "white", "norm": "patch-4"}]), ranking_attack([{"access": "white", "norm": "l2"}])
+    ('patch-hamming', 'standard')
+    """
+    if any(track_of(str(row["access"])) for row in rows):
+        return "square-ranking"
+    return "patch-hamming" if any(kind_of(str(row["norm"])) == "patch" for row in rows) else "standard"
 
 
 def words_of(track: str) -> str:
