@@ -104,9 +104,14 @@ def measure_corruptions(
     models = list(_measured(cells, chosen, Runner(kept, target), tell))
     if not models:
         raise BadParameter("no model can be made; the lines above say why")
+    with job("tables and picture"):
+        return _written(models, out, formats)
+
+
+def _written(models: Sequence[CorruptedModel], out: Path, formats: Sequence[str]) -> CorruptionReport:
     identity = models[0].cell.identity
     folder = out / f"{folder_name(identity)}-corruptions"
-    report = CorruptionReport(f"{title_of(identity)} in training", _table(models), _means(models), folder)
+    report = CorruptionReport(f"{title_of(identity)} in training", _table(models), corruption_means(models), folder)
     with writing(folder):
         write_table(folder / TABLE, report.table)
         write_table(folder / MEANS, report.means)
@@ -156,7 +161,7 @@ def _table(models: Sequence[CorruptedModel]) -> pd.DataFrame:
     return rounded(rows, COLUMNS)
 
 
-def _means(models: Sequence[CorruptedModel]) -> pd.DataFrame:
+def corruption_means(models: Sequence[CorruptedModel]) -> pd.DataFrame:
     """One row per defense, the highest mean corrupted mAP first."""
     by_defense: dict[str, list[CorruptedModel]] = {}
     for model in models:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from command import QUICK, Outcome, registries_restored, work_in
@@ -13,6 +15,7 @@ from toys import random_images
 
 from hashbench.boards.leaderboard import leaderboards
 from hashbench.boards.pairing import pair
+from hashbench.boards.ranking import rank
 from hashbench.errors import BadParameter
 from hashbench.models.data import split_of_tensors
 from hashbench.registry.decorators import dataset
@@ -58,11 +61,21 @@ def test_each_track_has_a_leaderboard_that_verifies(folder: Path) -> None:
     said = work_in(folder, "verify", "leaderboards")
     assert said.code == 0, said.out
     ranking = pd.read_csv(boards / f"{WHITE}-ranking-top-50" / "ranking.csv").set_index("defense")
-    assert ranking.note["none"] == "run it with --attack square-ranking"
     assert set(ranking.attacks) == {"noise square-ranking:steps=3"}
     own = pd.read_csv(boards / f"{WHITE}-ranking-top-50" / "results.csv")
     assert set(own.access) == {"none", "ranking-top-50"}
     assert set(own.attacker) == {"adaptive"}  # whoever asks the deployed system meets its transformation
+
+
+def test_rows_are_ranked_by_the_attack_of_their_track(folder: Path) -> None:
+    found = [result for result in results(folder) if result.identity["access"] != "white"]
+    whole = [replace(one, identity={**one.identity, "attack": one.identity["attack"].split(":")[0]}) for one in found]
+    rows = {}
+    for name, cells in (("short", found), ("whole", whole)):
+        (board,) = leaderboards([one for one in cells if one.identity["access"] != "ranking-top-5"])
+        rows[name] = rank(board, lambda result: {"average_precision": np.linspace(0.8, 0.9, 8)})
+    assert {(row.status, row.note) for row in rows["short"]} == {("unranked", "run it with --attack square-ranking")}
+    assert {(row.status, row.attack_set[0]) for row in rows["whole"]} == {("ranked", "ranking-1")}
 
 
 def test_the_number_of_ids_makes_a_track(folder: Path) -> None:

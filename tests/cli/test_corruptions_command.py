@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 from command import QUICK, Outcome, registries_restored, work_in
 from toys import random_images
 
+from hashbench.api.corruptions import CorruptedModel, corruption_means
 from hashbench.boards.files import read_boards
 from hashbench.evaluation.corruptions import CORRUPTIONS
 from hashbench.models.data import split_of_tensors
@@ -53,10 +56,21 @@ def test_tables_hold_every_corruption_and_their_means(folder: Path) -> None:
         assert row["map_corrupted"] == pytest.approx(by_defense[row["defense"]], abs=1e-5)
         assert row["noise"] == pytest.approx(own[own.corruption == "noise"]["map"].mean(), abs=1e-5)
         assert row["map_clean"] == pytest.approx(own.map_clean.mean(), abs=1e-5)
-        above, clean = (row[name] - row["chance_map"] for name in ("map_corrupted", "map_clean"))
-        assert row["kept"] == pytest.approx(above / clean, abs=1e-3)
         assert row["ci_low"] <= row["map_corrupted"] <= row["ci_high"]
     assert np.isfinite(table["map"]).all()
+
+
+def test_what_is_kept_is_of_the_part_above_chance() -> None:
+    cell: Any = SimpleNamespace(defense=SimpleNamespace(label="mine"), seed=3)
+    clean, chance, corrupted = (np.array([*values, np.nan]) for values in ((0.9, 0.7), (0.2, 0.2), (0.6, 0.4)))
+    collapsed: Any = SimpleNamespace(defense=SimpleNamespace(label="collapsed"), seed=3)
+    models = [
+        CorruptedModel(collapsed, {}, chance, chance, {"noise": np.tile(chance, (5, 1))}, items=9),
+        CorruptedModel(cell, {}, clean, chance, {"noise": np.tile(corrupted, (5, 1))}, items=9),
+    ]
+    first, second = corruption_means(models).to_dict("records")
+    assert (first["defense"], first["map_corrupted"], first["kept"]) == ("mine", 0.5, 0.5)
+    assert (second["defense"], second["map_corrupted"], second["kept"]) == ("collapsed", 0.2, None)
 
 
 def test_no_ranking_takes_them_in(folder: Path) -> None:
@@ -70,7 +84,7 @@ def test_they_repeat_byte_by_byte_from_the_models_of_the_store(folder: Path) -> 
     assert models
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     said = corrupt(folder, "--defense", "bit-depth", "--seed", "0", "--seed", "1")
-    assert "training" not in said.log
+    assert "start: training" not in said.log
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
     assert sorted((folder / "runs").rglob("*.safetensors")) == models
 

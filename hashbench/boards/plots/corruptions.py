@@ -41,8 +41,9 @@ def save_corruptions(
             panel.remove()
         for place, name in enumerate(names):
             _draw(panels[place], name, table[table["corruption"] == name], defenses, known)
-            panels[place].tick_params(labelbottom=place + ACROSS >= len(names))
-        figure.supxlabel("strength", fontsize=8)
+            lowest = place + ACROSS >= len(names)
+            panels[place].tick_params(labelbottom=lowest)
+            panels[place].set_xlabel("strength" if lowest else "")
         figure.supylabel("mAP (%)", fontsize=8)
         figure.suptitle(wrapped_title(f"mAP under corruptions; {title}", TWO), fontsize=8)
         lines = [Line2D([], [], **known[defense].style) for defense in defenses]
