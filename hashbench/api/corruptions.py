@@ -94,6 +94,8 @@ def measure_corruptions(
     chosen = tuple(dict.fromkeys(names)) or tuple(CORRUPTIONS)
     if odd := [name for name in chosen if name not in CORRUPTIONS]:
         raise BadParameter(f"no corruption is named {odd[0]!r}{suggestion(odd[0], CORRUPTIONS)}")
+    if request.patch is not None:
+        raise BadParameter(f"--patch {request.patch} is for attackers, and corruptions have none; leave it out")
     resolved, target = request.resolve(), choose_device(device)
     check_writable(out)
     kept = open_store(store, tell, make=True)

@@ -103,3 +103,6 @@ def test_a_wrong_name_is_one_line(folder: Path) -> None:
     said = corrupt(folder, "--corruption", "nois")
     assert (said.code, said.out) == (2, "")
     assert "no corruption is named 'nois'; did you mean 'noise'?" in said.err
+    said = corrupt(folder, "--patch", "3")
+    assert (said.code, said.out) == (2, "")
+    assert "--patch 3 is for attackers, and corruptions have none; leave it out" in said.err
