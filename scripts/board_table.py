@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Print a leaderboard as a Markdown table, from its ranking.csv: rank, clean, worst case, certified.
+
+README.md holds such tables between two comments that name the folder; --write renews them all.
+
+Example: scripts/board_table.py leaderboards/standard/digits-collage-cnn-csq-32bit-linf-32-255
+Example: scripts/board_table.py --write
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PLACE = re.compile(r"(<!-- table of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+HEAD = "| rank | defense | clean | worst case | certified |\n|---|---|---|---|---|\n"
+
+
+def main() -> None:
+    """Print one table, or renew those of README.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("board", nargs="?", type=Path, help="a leaderboard's folder")
+    parser.add_argument("--write", action="store_true", help="renew the tables of README.md")
+    words = parser.parse_args()
+    if words.write:
+        README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
+    elif words.board:
+        print(table(words.board), end="")
+    else:
+        parser.error("give a leaderboard's folder, or --write")
+
+
+def renewed(text: str) -> str:
+    """A text with its tables made again from the leaderboards that it names."""
+    return PLACE.sub(lambda found: f"{found[1]}{table(ROOT / found[2])}{found[3]}", text)
+
+
+def table(board: Path) -> str:
+    """A leaderboard's rows in the order of their ranks, then those without one; mAPs in percent."""
+    ranking = pd.read_csv(board / "ranking.csv", dtype=str, keep_default_na=False)
+    return HEAD + "".join(map(_line, ranking.to_dict("records")))
+
+
+def _line(row: dict[str, str]) -> str:
+    worst = f"{_percent(row['map_worst'])} [{_percent(row['ci_low'])}, {_percent(row['ci_high'])}]"
+    name = "undefended" if row["defense"] == "none" else f"`{row['defense']}`"
+    cells = (row["rank"] or row["status"], name, _percent(row["map_clean"]), worst, _percent(row.get("certified", "")))
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.1f}" if share else "-"
+
+
+if __name__ == "__main__":
+    main()

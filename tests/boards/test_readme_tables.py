@@ -1,0 +1,36 @@
+"""The tables of README.md are those of the leaderboards that they name."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from board_table import PLACE, renewed, table  # noqa: E402
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_are_those_of_the_boards() -> None:
+    assert len(PLACE.findall(README)) >= 2
+    assert renewed(README) == README, "run scripts/board_table.py --write"
+
+
+def test_a_changed_number_is_noticed_and_mended() -> None:
+    changed = re.sub(r"(\| \d+\.\d \|)", "| 12.3 |", README, count=1)
+    assert changed != README
+    assert renewed(changed) == README
+
+
+def test_a_row_without_a_rank_says_why(tmp_path: Path) -> None:
+    (tmp_path / "ranking.csv").write_text(
+        "rank,defense,map_clean,map_worst,ci_low,ci_high,certified,status\n"
+        '1,"cgat:weight=3",0.95,0.8123,0.79,0.83,,ranked\n,none,0.9,0.25,0.2,0.3,0.1,below chance\n'
+    )
+    assert table(tmp_path).splitlines()[2:] == [
+        "| 1 | `cgat:weight=3` | 95.0 | 81.2 [79.0, 83.0] | - |",
+        "| below chance | undefended | 90.0 | 25.0 [20.0, 30.0] | 10.0 |",
+    ]
