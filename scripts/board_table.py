@@ -42,8 +42,8 @@ def renewed(text: str) -> str:
 
 def table(board: Path) -> str:
     """A leaderboard's rows in the order of their ranks, then those without one; mAPs in percent."""
-    ranking = pd.read_csv(board / "ranking.csv", dtype=str, keep_default_na=False)
-    return HEAD + "".join(map(_line, ranking.to_dict("records")))
+    rows = pd.read_csv(board / "ranking.csv", dtype=str, keep_default_na=False).to_dict("records")
+    return HEAD + "".join(_line({str(name): str(value) for name, value in row.items()}) for row in rows)
 
 
 def _line(row: dict[str, str]) -> str:
