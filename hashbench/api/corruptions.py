@@ -86,7 +86,7 @@ def measure_corruptions(
     Args:
         request: its attacks are not run.
         names: corruptions; all by default.
-        tell: is told of models that can't be made.
+        tell: is told of models that can't be made, and of images in two roles of the data set.
 
     Raises:
         UsageError: a name, a parameter, a file or a folder can't be used, or no model can be made.
@@ -100,7 +100,7 @@ def measure_corruptions(
     check_writable(out)
     kept = open_store(store, tell, make=True)
     with job("reading the data"):
-        cells = [cell for cell in resolved.cells(load_once()) if cell.attack.name == "none"]
+        cells = [cell for cell in resolved.cells(load_once(tell)) if cell.attack.name == "none"]
     migrate_store(kept, [cell.identity for cell in cells])
     make_deterministic(target)
     models = list(_measured(cells, chosen, Runner(kept, target), tell))
