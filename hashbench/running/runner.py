@@ -176,6 +176,7 @@ class Runner:
             found = judge_crafted(
                 watched.noting(attack.craft) if watched else attack.craft, model.victim, attack.queries,
                 cell.attack_seed, targets=attack.targets, seen=attack.seen, name=f"attack {cell.attack.label}",
+                threat=cell.threat,
             )  # fmt: skip
             seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": model.train_seconds}
             again = watched.numbers(model.victim, found.arrays) if watched else {}
