@@ -110,8 +110,9 @@ def _check_arrays(name: str, result: Result, arrays: Arrays) -> None:
         given = arrays.get(array)
         if given is None or given.shape != shape or not queries or given.dtype.kind != "f":
             raise BadInput(f"{name}: {array} is missing or has another shape than {list(shape)}")
-        if not ((given >= 0) & (given <= 1 + ROUNDED)).all():
-            raise BadInput(f"{name}: {array} holds values outside of 0 to 1")
+        most = budgets[-1] if array == "budgets" else 1
+        if not ((given >= 0) & (given <= most + ROUNDED)).all():
+            raise BadInput(f"{name}: {array} holds values outside of 0 to {most:g}")
     if odd := sorted(arrays.keys() - wanted.keys() - {"rows"}):
         raise BadInput(f"{name} has the array {odd[0]!r}, which no probe has")
     if not np.allclose(arrays["budgets"], budgets, atol=ROUNDED, rtol=0):
