@@ -7,6 +7,7 @@
 # make lock  names the newest packages, with their hashes, for CI, which installs them by make locked
 PYTHON ?= python3
 BIN = .venv/bin
+unexport PYTHONDONTWRITEBYTECODE # without bytecode each process of a test would compile what it imports
 
 .PHONY: run test slow check bench pins docs lowest locked lock clean
 
