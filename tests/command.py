@@ -71,7 +71,10 @@ def work_in(folder: Path, *words: str | Path) -> Outcome:
 
 
 def make_probes_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes and certificates that take as little time as can be."""
+    """Probes, certificates and bitmaps that take as little time as can be."""
+    from hashbench.boards.plots.matrix import STYLE
+
+    monkeypatch.setitem(STYLE, "savefig.dpi", 50)
     for name, small in (
         ("evaluation.probe.QUERIES", 8),
         ("evaluation.probe.STEPS", 1),
@@ -129,6 +132,13 @@ def registries_restored() -> Iterator[None]:
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     monkeypatch.chdir(tmp_path)
     return lambda *words: hashbench(capsys, monkeypatch, *words)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures, which take a quarter of the time of a small run."""
+    for place in ("boards.write.save_matrix", "boards.write.save_pictures", "verification.board.check_pictures"):
+        monkeypatch.setattr(f"hashbench.{place}", lambda *_: None)
 
 
 def write_plugin(folder: Path, name: str, body: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from jaxtyping import install_import_hook
+import shape_checks
 
 # Before hashbench is imported. The command line is left out: it imports what it names only when asked.
 SHAPES = [
@@ -28,17 +28,17 @@ SHAPES = [
     "training.undefended",
 ]
 if "--benchmark-enable" not in sys.argv:
-    install_import_hook([f"hashbench.{name}" for name in SHAPES], "beartype.beartype")
+    shape_checks.install(SHAPES)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from bench_table import measuring, pytest_terminal_summary  # noqa: E402
-from command import command, registries  # noqa: E402
+from command import command, registries, undrawn  # noqa: E402
 from toys import make_toy, small_model  # noqa: E402
 
 from hashbench.models.data import Queries, Victim  # noqa: E402
 
-__all__ = ["command", "measuring", "pytest_terminal_summary", "registries"]
+__all__ = ["command", "measuring", "pytest_terminal_summary", "registries", "undrawn"]
 
 torch.set_num_threads(1)  # faster on tensors this small
 
@@ -69,6 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    shape_checks.begin_test()
     budget = item.config.getoption("--budget")
     if budget is not None and time.monotonic() - BEGAN > budget:
         pytest.skip(f"the {budget:g} seconds of --budget are spent")

@@ -24,13 +24,6 @@ SUBJECT = (*QUICK, "--bits", "8", "--backbone", "cnn:width=4", "--eps", "0.0002"
 ATTACKED = ("run", *SUBJECT, "--attack", "pgd-hamming:steps=2,restarts=1")
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pictures, which take most of the time of a small run."""
-    for place in ("boards.write.save_matrix", "boards.write.save_pictures", "verification.board.check_pictures"):
-        monkeypatch.setattr(f"hashbench.{place}", lambda *_: None)
-
-
 def ranking() -> pd.DataFrame:
     (path,) = Path("leaderboards").glob("*/ranking.csv")
     return pd.read_csv(path).set_index("defense")
