@@ -11,7 +11,7 @@ from command import QUICK, Command, write_plugin
 
 from hashbench.running.store import Store
 
-pytestmark = pytest.mark.usefixtures("registries")
+pytestmark = pytest.mark.usefixtures("registries", "undrawn")
 SUBJECT = (*QUICK, "--bits", "8", "--backbone", "cnn:width=4", "--eps", "1/255")
 
 

@@ -51,7 +51,7 @@ def test_a_run_tells_of_each_training_cell_and_probe(command: Command) -> None:
 
 
 def test_quiet_says_nothing(command: Command) -> None:
-    outcome = command(*WORDS, "--quiet")
+    outcome = command("run", *QUICK, "--attack", "noise", "--quiet")
     assert (outcome.code, outcome.err, outcome.log) == (0, "", "")
     assert command("report", "--quiet").log == ""
     assert "tables and pictures" in command("report").log

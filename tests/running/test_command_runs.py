@@ -65,6 +65,7 @@ def test_the_same_command_again_does_nothing_and_prints_the_same(
         assert (Path("leaderboards") / path.relative_to("gone")).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_results_depend_neither_on_the_store_nor_on_the_order(command: Command) -> None:
     words = ("run", *QUICK, "--attack", "noise", "--attack", "pgd-hamming:steps=2,restarts=1")
     command(*words)
@@ -115,6 +116,7 @@ def test_a_bad_attack_ends_its_own_cell(name: str, reason: str, ran_bad_attacks:
     assert table["map"]["noise"] > 0.1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_bad_defense_ends_its_own_row(command: Command) -> None:
     Path("mine.py").write_text(
         "from hashbench import defense\n"
@@ -139,6 +141,7 @@ def test_a_bad_defense_ends_its_own_row(command: Command) -> None:
     assert outcome.code == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_diverging_training_is_said_and_not_ranked(command: Command) -> None:
     outcome = command("run", "--training", "epochs=1,learning_rate=1e30", "--attack", "noise")
     assert outcome.code == 0
@@ -146,6 +149,7 @@ def test_a_diverging_training_is_said_and_not_ranked(command: Command) -> None:
     assert (rows().status == "invalid").all()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_changed_plugin_is_a_new_cell(command: Command, tmp_path: Path) -> None:
     for body, moved in (
         ("return queries.images", 0.0),
@@ -160,6 +164,7 @@ def test_a_changed_plugin_is_a_new_cell(command: Command, tmp_path: Path) -> Non
     assert report.out.count("mine") == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_damaged_files_in_the_store_are_made_again(command: Command) -> None:
     words = ("run", *QUICK, "--attack", "noise")
     first = command(*words)

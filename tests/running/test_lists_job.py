@@ -68,6 +68,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_trained(
     assert not list(Path("runs").glob("models/*"))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_stored_model_comes_back_as_a_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
