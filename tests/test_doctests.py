@@ -9,6 +9,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
+from command import make_probes_small
 
 import hashbench
 
@@ -25,7 +26,8 @@ def modules_with_examples() -> list[str]:
 
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("name", modules_with_examples())
-def test_the_examples_of_a_module_give_what_they_say(name: str) -> None:
+def test_the_examples_of_a_module_give_what_they_say(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_probes_small(monkeypatch)
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted > 0
     assert found.failed == 0
