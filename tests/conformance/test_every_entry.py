@@ -82,14 +82,21 @@ def trained_toy(toy: tuple[Victim, Queries]) -> tuple[Victim, Queries]:
 
 
 @every_threat
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(eps=st.sampled_from([0.0, 1 / 255, 8 / 255, 0.2, 1.0]) | st.floats(0, 1), seed=st.integers(0, 2**32))
-def test_stays_inside_the_budget(name: str, norm: str, eps: float, seed: int) -> None:
+def test_stays_inside_the_budget(name: str, norm: str) -> None:
     victim, queries = make_toy(small_model())
     victim = replace(victim, keep=train_once)
-    queries = replace(queries, images=torch.rand(queries.images.shape, generator=torch.Generator().manual_seed(seed)))
-    threat = Threat(eps, norm)
-    threat.check(craft(name, victim, threat, [queries]), queries.images)
+    of_attacks = any(kind == "attack" for kind, _ in attacks[name].uses)  # each of which has examples of its own
+    examples = 2 if of_attacks else 8 if norm == "linf" else 4
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(eps=st.sampled_from([0.0, 1 / 255, 8 / 255, 0.2, 1.0]) | st.floats(0, 1), seed=st.integers(0, 2**32))
+    def stays_inside(eps: float, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        drawn = replace(queries, images=torch.rand(queries.images.shape, generator=random))
+        threat = Threat(eps, norm)
+        threat.check(craft(name, victim, threat, [drawn]), drawn.images)
+
+    stays_inside()
 
 
 @every_attack
@@ -104,8 +111,8 @@ def test_does_not_depend_on_the_batch_size(
     name: str, norm: str, size: int, trained_toy: tuple[Victim, Queries]
 ) -> None:
     victim, queries = trained_toy
-    pieces = craft(name, victim, Threat(0.1, norm), cut(queries, size))
-    torch.testing.assert_close(pieces, whole(name, norm), atol=1e-6, rtol=0)
+    pieces = craft(name, victim, Threat(0.1, norm), cut(queries, size)[:3])
+    torch.testing.assert_close(pieces, whole(name, norm)[: len(pieces)], atol=1e-6, rtol=0)
 
 
 @every_attack
