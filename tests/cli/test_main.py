@@ -19,6 +19,7 @@ from command import PLUGIN, QUICK, Command, rows, start, without_log, work_in, w
 from hashbench.cli.main import cli
 from hashbench.cli.sections import SECTIONS, outside
 from hashbench.registry import entries
+from hashbench.training.resume import epochs_left
 
 pytestmark = pytest.mark.usefixtures("registries")
 
@@ -171,13 +172,16 @@ EXAMPLES = {"cli": cli, **cli.commands}
 
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part of the digits, in this process."""
+    """A part of the digits and of each training, in this process."""
     cut_digits(monkeypatch)
 
 
 def cut_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few images, and trainings that end after an epoch, whatever their recipe."""
     monkeypatch.setattr("hashbench.datasets.digits.TRAIN", 300)
     monkeypatch.setattr("hashbench.datasets.digits.QUERIES", 60)
+    monkeypatch.setattr("hashbench.datasets.digits.VALIDATION", 40)
+    monkeypatch.setattr("hashbench.training.loop.epochs_left", lambda state, epochs, name: epochs_left(state, 1, name))
 
 
 @pytest.mark.usefixtures("few_digits")
