@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -69,6 +71,11 @@ def hash_centers(classes: int, bits: int, seed: int) -> np.ndarray:
     >>> centers.shape, ((8 - centers @ centers.T) / 2)[0].tolist()
     ((4, 8), [0.0, 4.0, 4.0, 4.0])
     """
+    return _best_draw(classes, bits, seed).copy()
+
+
+@functools.cache  # a run asks for the same centers whenever it makes or loads a model
+def _best_draw(classes: int, bits: int, seed: int) -> np.ndarray:
     random = np.random.RandomState(seed)
     order = 1 << (bits - 1).bit_length()
     while 2 * order < classes:
