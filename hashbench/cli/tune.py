@@ -93,7 +93,7 @@ def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:
     return grid or None
 
 
-@click.command(epilog="Example: hashbench study variants.toml --reference cgat --workers 2")
+@click.command(epilog="Example: hashbench study variants.toml --reference cgat")
 @click.argument("suite", metavar="FILE")
 @options.options(
     click.option(

@@ -168,6 +168,13 @@ def test_wrong_names_get_the_nearest_right_one(command: Command, words: tuple[st
 
 
 EXAMPLES = {"cli": cli, **cli.commands}
+VARIANTS = """
+[[run]]
+dataset = "digits"
+seed = [1000]
+defense = ["cgat", "cgat:ema=0.5"]
+attack = ["pgd-hamming:steps=2,restarts=1"]
+"""
 
 
 @pytest.fixture
@@ -213,6 +220,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         queries = entries.datasets["digits"].function().queries
     assert done.code == 0, done.err
     write_plugin(folder, "mine", "return queries.images")
+    (folder / "variants.toml").write_text(VARIANTS)
     clean = queries.images[torch.arange(2)]
     np.savez(folder / "images.npz", images=(clean + 0.05).clamp(0, 1).numpy(), index=np.arange(2))
     (folder / "said.txt").write_text(done.out)
