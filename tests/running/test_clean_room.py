@@ -56,6 +56,12 @@ def rooms() -> CleanRooms:
     return CleanRooms()
 
 
+@pytest.fixture(autouse=True)
+def _one_server(rooms: CleanRooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = CleanRooms._started
+    monkeypatch.setattr(CleanRooms, "_started", lambda _: started(rooms))
+
+
 @pytest.fixture
 def plugin(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A fake, registered for one test."""
@@ -117,32 +123,28 @@ SHIPPED = [
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if not entries.defenses[name].trains])
 def test_shipped_defenses_that_train_nothing_give_the_same_codes_in_a_process_of_their_own(
-    name: str, store: Store, rooms: CleanRooms
+    name: str, store: Store
 ) -> None:
     clean = cells(name, "none")[-1]
     assert clean.defense.name == name
-    assert_same_codes(clean, store, rooms)
+    assert_same_codes(clean, store)
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if entries.defenses[name].trains])
-def test_shipped_defenses_that_train_give_the_same_codes_in_a_process_of_their_own(
-    name: str, store: Store, rooms: CleanRooms
-) -> None:
+def test_shipped_defenses_that_train_give_the_same_codes_in_a_process_of_their_own(name: str, store: Store) -> None:
     clean = cells(f"{name}:epochs=1", "none")[-1]
-    assert_same_codes(clean, store, rooms)
+    assert_same_codes(clean, store)
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in entries.backbones if entry.name in ("cnn", "resnet20")])
-def test_shipped_backbones_give_the_same_codes_in_a_process_of_their_own(
-    name: str, store: Store, rooms: CleanRooms
-) -> None:
+def test_shipped_backbones_give_the_same_codes_in_a_process_of_their_own(name: str, store: Store) -> None:
     (clean,) = Request(backbone=name, training="epochs=1").resolve().cells(load_once())
     assert new_model(clean.subject).bits == 32
-    assert_same_codes(clean, store, rooms)
+    assert_same_codes(clean, store)
 
 
-def assert_same_codes(cell: Cell, store: Store, rooms: CleanRooms) -> None:
-    runner = Runner(store, CPU, rooms=rooms)
+def assert_same_codes(cell: Cell, store: Store) -> None:
+    runner = Runner(store, CPU)
     model = runner.victims.defended(cell)
     assert isinstance(model, DefendedModel)
     (result,) = run([cell], store, CPU)
