@@ -251,7 +251,7 @@ def folder_name(identity: dict[str, Any]) -> str:
     words.append(identity["norm"])
     if kind_of(identity["norm"]) != "patch" or identity["eps"] != 1:
         words.append(format_eps(identity["eps"], identity["norm"]))
-    words.append(track_of(identity["access"]))
+    words.append(track_of(str(identity.get("access", ""))))  # a model alone, with its certificate, has none
     return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
 
 
