@@ -115,7 +115,7 @@ def test_list_shows_every_entry_with_parameters_and_paper(command: Command, tmp_
     assert "An attack of my own." in outcome.out
     assert "cgat" not in command("list", "attacks").out
     for name, facts in (("cgat", "trains: yes; transforms: no"), ("jpeg", "trains: no; transforms: yes")):
-        assert re.search(rf"^  {name} .*\n +{facts}; paper", outcome.out, re.MULTILINE)
+        assert re.search(rf"^  {name} .*\n +{facts}; threats: linf, l2(, patch)?; paper", outcome.out, re.MULTILINE)
 
 
 def test_score_prints_the_numbers_of_a_file(command: Command) -> None:
