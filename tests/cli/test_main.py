@@ -187,7 +187,7 @@ def cut_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few images, and trainings that end after an epoch, whatever their recipe."""
     monkeypatch.setattr("hashbench.datasets.digits.TRAIN", 300)
     monkeypatch.setattr("hashbench.datasets.digits.QUERIES", 60)
-    monkeypatch.setattr("hashbench.datasets.digits.VALIDATION", 40)
+    monkeypatch.setattr("hashbench.datasets.digits.VALIDATION", 60)
     monkeypatch.setattr("hashbench.training.loop.epochs_left", lambda state, epochs, name: epochs_left(state, 1, name))
 
 
