@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "probes-clean": (probes_edited("clean", lambda a: np.ones_like(a) * 0.5), "clean is not that of the same queries"),
     "probes-range": (probes_edited("one_step", lambda a: a + 2), "one_step holds values outside of 0 to 1"),
     "probes-shape": (probes_edited("noise", lambda a: a[:-1]), "noise is missing or has another shape"),
-    "probes-budgets": (probes_edited("budgets", lambda a: a / 2), "its budgets are not those of eps"),
+    "probes-budgets": (probes_edited("budgets", lambda a: a / 2), "its budgets are not those of l-inf eps"),
     "probes-nan": (probes_edited("gentle", lambda a: a * np.nan), "gentle holds values outside of 0 to 1"),
     "ranking-deleted": (deleted("ranking.csv"), "ranking.csv is not there"),
     "ranking-status": (edited("ranking.csv", "status", "ranked"), "ranking.csv: status of"),
