@@ -50,6 +50,6 @@ def test_l2_squares_hand_the_budget_on_without_losing_it() -> None:
     for step in range(40):
         torch.testing.assert_close(threat.distance(images, clean), torch.full((6,), 0.3, dtype=torch.float64))
         moved = with_squares(images, clean, threat, numbers[:, step], 1 + step % 5)
-        changed = (moved != images).any(1).flatten(1).sum(1)
+        changed = ((moved - images).abs() > 1e-6).any(1).flatten(1).sum(1)  # the projection rounds others
         assert (changed <= 2 * (1 + step % 5) ** 2).all()
         images = moved

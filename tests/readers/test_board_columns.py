@@ -35,7 +35,7 @@ def test_the_tuned_values_in_the_repository_are_read() -> None:
     ("table", "column", "value"),
     [
         ("results", "eps", "nan"),
-        ("results", "eps", "510"),
+        ("results", "eps", "51000"),
         ("results", "map", "one"),
         ("results", "map", "1.5"),
         ("results", "seed", "0.5"),
