@@ -71,10 +71,7 @@ def work_in(folder: Path, *words: str | Path) -> Outcome:
 
 
 def make_probes_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes, certificates and bitmaps that take as little time as can be."""
-    from hashbench.boards.plots.matrix import STYLE
-
-    monkeypatch.setitem(STYLE, "savefig.dpi", 50)
+    """Probes and certificates that take as little time as can be."""
     for name, small in (
         ("evaluation.probe.QUERIES", 8),
         ("evaluation.probe.STEPS", 1),

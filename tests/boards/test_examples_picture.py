@@ -16,7 +16,7 @@ from hashbench.running.cell import Cell
 
 IDENTITY = {
     "dataset": "digits", "backbone": "cnn", "method": "csq", "bits": 16, "defense": "none", "attack": "noise",
-    "eps": 8 / 255, "seed": 0,
+    "norm": "linf", "eps": 8 / 255, "seed": 0,
 }  # fmt: skip
 
 

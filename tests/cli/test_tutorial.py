@@ -108,7 +108,7 @@ def test_following_the_page_of_an_attack_leads_to_its_column(follow: Callable[[s
 
 
 def test_following_the_page_of_parts_measures_them_together(follow: Callable[[str], Outcome]) -> None:
-    (code,), (data, run) = page("your-network")
+    (code,), (data, run, *_) = page("your-network")  # what follows needs data sets and weights
     Path("my_parts.py").write_text(code)
     described = follow(data)
     assert (described.code, described.err) == (0, "")
