@@ -128,7 +128,7 @@ def test_a_run_takes_models_of_the_zoo_instead_of_training_and_gets_the_same_row
 ) -> None:
     before = (board / "results.csv").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr("hashbench.training.adversarial.fit", None)
+        patched.setattr("hashbench.training.guided.fit", None)
         patched.setattr("hashbench.training.undefended.fit", None)
         outcome = command("run", *QUICK, *TWO, "--attack", ATTACK, "--attack", "noise", "--keep-models")
     assert outcome.code == 0, outcome.err
