@@ -34,7 +34,7 @@ def cell(defense: str, seed: int, attack: str, **more: str) -> Result:
         "dataset": "digits", "backbone": "cnn", "method": "csq", "bits": 32, "norm": "linf", "eps": 0.1,
         "split_digest": "d", "training": "clean", "index": "reindexed", "defense": defense, "seed": seed,
         "attack": attack, "access": "white", "attacker": "adaptive", "goal": "untargeted", "schema_version": 1,
-        "protocol_version": 1,        "versions": {},
+        "protocol_version": 1, "versions": {},
     }  # fmt: skip
     numbers = {"train_forwards": 10.0, "train_backwards": 8.0 + seed}
     return Result(f"{defense}{seed}{attack}", identity, numbers, {"train_seconds": 5.0, "created_utc": "2026"}, **more)
