@@ -1,8 +1,6 @@
 """Random search that sees binary codes only: the Square Attack (Andriushchenko et al., ECCV 2020)."""
 
-import torch
-
-from hashbench.crafting.square_moves import first_change, first_shape, numbers_a_move, square_side, with_squares
+from hashbench.crafting.square_moves import square_search
 from hashbench.models.codes import center_code, encode
 from hashbench.models.data import Queries, Victim
 from hashbench.registry.decorators import attack
@@ -35,22 +33,10 @@ def square_hamming(victim: Victim, threat: Threat, *, steps: Count = 300, area: 
 
     def craft(queries: Queries) -> Images:
         center = center_code(memory, victim.train.labels, queries.labels)
-        clean = queries.images
-        channels, height, width = clean.shape[1:]
 
         def agreement(images: Images) -> Scores:
             return (victim.model(images) * center).sum(1)
 
-        images = first_change(clean, threat, queries.draw(first_shape(threat, channels, height, width), stream=1))
-        scores = agreement(images)
-        numbers = queries.draw((steps, numbers_a_move(threat, channels)), stream=2)
-        for step in range(steps):
-            side = square_side(step / steps, area, height, width)
-            tried = with_squares(images, clean, threat, numbers[:, step], side)
-            tried_scores = agreement(tried)
-            wins = tried_scores <= scores
-            images = torch.where(wins[:, None, None, None], tried, images)
-            scores = torch.where(wins, tried_scores, scores)
-        return images
+        return square_search(queries, threat, agreement, steps=steps, area=area)
 
     return craft

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from hashbench.crafting.square_moves import first_change, first_shape, numbers_a_move, square_side, with_squares
+from hashbench.crafting.square_moves import square_search
 from hashbench.models.data import Queries
 from hashbench.registry.decorators import attack
 from hashbench.registry.parameters import Count, NonNegativeInt, Share
@@ -38,8 +38,8 @@ def square_ranking(
     The victim answers with the ids of its top items and nothing else: no codes, no distances, no labels. With the gain
     g(r) = 1 / log2(1 + r) of place r, an item's weight w is its mean gain in the answers to the clean query and to some
     noisy copies of it, and 0 in none of them; a changed image scores sum over r of g(r) w(item at place r), which is
-    lowest, 0, where none of these items is left. A change is kept unless the score rises. Starts
-    and changes are those of `square-hamming`.
+    lowest, 0, where none of these items is left. A change is kept unless the score rises. The
+    search is that of `square-hamming`.
 
     Args:
         steps: changes to try; each queries the victim once.
@@ -52,18 +52,7 @@ def square_ranking(
         clean = queries.images
         copies = [clean, *(clean + NEAR * threat.noise(queries.random(stream)) for stream in range(3, 3 + around))]
         left = gain_left([box.answer(threat.project(images, clean)) for images in copies])
-        shape = first_shape(threat, *clean.shape[1:])
-        images = first_change(clean, threat, queries.draw(shape, stream=1))
-        scores = left(box.answer(images))
-        numbers = queries.draw((steps, numbers_a_move(threat, clean.shape[1])), stream=2)
-        for step in range(steps):
-            side = square_side(step / steps, area, *clean.shape[2:])
-            tried = with_squares(images, clean, threat, numbers[:, step], side)
-            tried_scores = left(box.answer(tried))
-            wins = tried_scores <= scores
-            images = torch.where(wins[:, None, None, None], tried, images)
-            scores = torch.where(wins, tried_scores, scores)
-        return images
+        return square_search(queries, threat, lambda images: left(box.answer(images)), steps=steps, area=area)
 
     return craft
 

@@ -65,6 +65,17 @@ def l2_radius(eps: float, values: int) -> float:
     return float(f"{HALF * eps * math.sqrt(values):.2g}")
 
 
+def default_eps(norm: str, own: float, values: int) -> float:
+    """The budget of a norm where none is given, for images of so many values whose own l-inf budget is `own`.
+
+    The square of a patch may be any other one.
+
+    >>> default_eps("linf", 0.1, 64), default_eps("l2", 0.1, 64), default_eps("patch-3", 0.1, 64)
+    (0.1, 0.4, 1.0)
+    """
+    return {"linf": own, "l2": l2_radius(own, values)}.get(norm, 1.0)
+
+
 @dataclass(frozen=True)
 class Threat:
     """A ball of radius `eps` around each clean image, cut to [0, 1], in pixel units of [0, 1].

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from hashbench.backbones.torchvision_models import SPREAD, check_images, hash_layer
+from hashbench.backbones.torchvision_models import as_published, check_images, hash_layer
 from hashbench.errors import BadParameter
 from hashbench.models.foreign_weights import efficientnet_names
 from hashbench.models.layers import Channels, Normalise
@@ -80,10 +80,7 @@ def _hash_layer_like(last: nn.Module, bits: int) -> nn.Module:
     """A hash layer in the place of a linear layer, or of a convolution of one pixel."""
     if isinstance(last, nn.Linear):
         return hash_layer(last.in_features, bits)
-    layer = nn.Conv2d(int(last.in_channels), bits, 1)  # type: ignore[arg-type]
-    nn.init.normal_(layer.weight, std=SPREAD)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return layer
+    return as_published(nn.Conv2d(int(last.in_channels), bits, 1))  # type: ignore[arg-type]
 
 
 def _load(network: nn.Module, tensors: dict[str, Tensor], last: Iterable[str], source: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from hashbench.registry.protocols import Backbone
 Weights = Annotated[str, ContentFile(("default", "none"))]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean and standard deviation of each channel
 SIDE = 224  # pixels, the size these networks are made for
+Drawn = TypeVar("Drawn", nn.Linear, nn.Conv2d)
 SPREAD = 0.01  # standard deviation of the hash layer's initial weights, as published
 PAPERS = {
     "alexnet": "Krizhevsky, arXiv 1404.5997",
@@ -88,10 +89,15 @@ def hash_network(name: str, bits: int, channels: int, size: int, weights: str) -
 
 
 def hash_layer(inputs: int, bits: int) -> nn.Linear:
-    """A layer of `bits` logits with weights drawn from N(0, 0.01^2) and a bias of 0, as published."""
-    layer = nn.Linear(inputs, bits)
+    """A layer of `bits` logits, drawn as published."""
+    return as_published(nn.Linear(inputs, bits))
+
+
+def as_published(layer: Drawn) -> Drawn:
+    """A layer with weights drawn from N(0, 0.01^2) and a bias of 0, in place."""
     nn.init.normal_(layer.weight, std=SPREAD)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from hashbench.metrics.score import Retrieval
     from hashbench.running.request import Request
 
-LONGEST_PLAN = 1 << 20  # characters of a line that lists all rows of a matrix
 SCORES = ("map", "map_low", "map_high", "chance_map")
 
 
@@ -125,21 +122,17 @@ def _run(
     from hashbench.api.measure import RunSettings, measured_boards
     from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries
-    from hashbench.running.forecast import forecast
-    from hashbench.running.runner import choose_device
 
-    command = shlex.join(["hashbench", *sys.argv[1:]])
     settings = RunSettings(
-        store, out, device, fresh, tuple(plugins), workers, scheduler, threads, command, keep_models, zoo,
-        certifying == "yes", options.tell,
+        store, out, device, fresh, tuple(plugins), workers, scheduler, threads, options.command_line(), keep_models,
+        zoo, certifying == "yes", options.tell,
     )  # fmt: skip
     settings.check()
     for path in plugins:
         entries.load_plugin(path)
     requests = _requests(suite, words)
     if dry_run:
-        for line in forecast(requests, choose_device(device)):
-            say(line, limit=LONGEST_PLAN)
+        options.say_forecast(requests, device)
         return
     with shown_progress(quiet=quiet):
         boards = measured_boards(requests, settings)

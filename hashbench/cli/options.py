@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,9 +14,11 @@ import click
 from hashbench.cli.endings import say
 
 if TYPE_CHECKING:
+    from hashbench.running.request import Request
     from hashbench.running.store import Store
 
 C = TypeVar("C", bound=Callable[..., Any])
+LONGEST_PLAN = 1 << 20  # characters of a line that lists all rows of a matrix
 FORMATS = ("png", "svg", "pdf", "tex")
 SEED = click.IntRange(0, 2**32 - 1)
 
@@ -47,6 +51,24 @@ def open_store(path: Path, *, make: bool = False) -> Store:
 def tell(line: str) -> None:
     """Print a line that is no result."""
     say(line, err=True)
+
+
+def command_line() -> str:
+    """This command as a shell takes it, by which results name what made them."""
+    return shlex.join(["hashbench", *sys.argv[1:]])
+
+
+def say_forecast(requests: Sequence[Request], device: str) -> None:
+    """Print what requests would do, and how long it would take on a device.
+
+    Raises:
+        BadParameter: the device is not there.
+    """
+    from hashbench.running.forecast import forecast
+    from hashbench.running.runner import choose_device
+
+    for line in forecast(requests, choose_device(device)):
+        say(line, limit=LONGEST_PLAN)
 
 
 def print_document(document: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +66,7 @@ def _tune(
     tried = {text: tuning.trials(text, _read_grid(grid)) for text in defenses}
     label = entries.attacks.choose(Spec.parse(attack)).label
     target, kept = choose_device(device), options.open_store(store / TRIALS, make=True)
-    command, load = shlex.join(["hashbench", *sys.argv[1:]]), load_once(options.tell)
+    command, load = options.command_line(), load_once(options.tell)
     for text, specs in tried.items():
         cells = Request(defenses=tuple(specs), attacks=(attack,), queries="validation", **words).resolve().cells(load)
         with shown_progress(quiet=quiet):
@@ -133,8 +131,6 @@ def _study(
     from hashbench.api.study import studies, write_study
     from hashbench.boards.terminal import print_study, shown_progress
     from hashbench.registry import entries
-    from hashbench.running.forecast import forecast
-    from hashbench.running.runner import choose_device
     from hashbench.running.suite import read_suite
 
     for path in plugins:
@@ -143,12 +139,11 @@ def _study(
     variants = [request.choose_defense(text).label for request in requests for text in ("none", *request.defenses)]
     base = variants[min(1, len(variants) - 1)] if reference is None else _among(variants, reference, requests[0], suite)
     if dry_run:
-        for line in forecast(requests, choose_device(device)):
-            say(line, limit=1 << 20)
+        options.say_forecast(requests, device)
         return
     settings = RunSettings(
         store / TRIALS, out, device, plugins=tuple(plugins), workers=workers, scheduler=scheduler, threads=threads,
-        command=shlex.join(["hashbench", *sys.argv[1:]]), certifying=False, tell=options.tell,
+        command=options.command_line(), certifying=False, tell=options.tell,
     )  # fmt: skip
     with shown_progress(quiet=quiet):
         found = measured(requests, settings, probing=False)

@@ -6,16 +6,44 @@ square, and what is not spent yet, to another, in a pattern that is largest in t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from hashbench.models.data import Queries
 from hashbench.threat import Threat
-from hashbench.types import Images
+from hashbench.types import Images, Scores
 
 # Shares of the steps after which the area of the squares is halved.
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 TILES = 5  # of the first l2 change, along each side of the image
 CANCELLED = 1e-6  # a sum of two planes of norm 1 that is smaller would lose the budget
+
+
+def square_search(
+    queries: Queries, threat: Threat, score: Callable[[Images], Scores], *, steps: int, area: float
+) -> Images:
+    """Images that a random search came to: a change of squares is kept unless it raises an image's score.
+
+    Args:
+        score: what a black box tells of images: [images], to be made low.
+        steps: changes to try; each image is scored once more at the start.
+        area: share of the image that the first squares cover; it halves nine times.
+    """
+    clean = queries.images
+    channels, height, width = clean.shape[1:]
+    images = first_change(clean, threat, queries.draw(first_shape(threat, channels, height, width), stream=1))
+    scores = score(images)
+    numbers = queries.draw((steps, numbers_a_move(threat, channels)), stream=2)
+    for step in range(steps):
+        side = square_side(step / steps, area, height, width)
+        tried = with_squares(images, clean, threat, numbers[:, step], side)
+        tried_scores = score(tried)
+        wins = tried_scores <= scores
+        images = torch.where(wins[:, None, None, None], tried, images)
+        scores = torch.where(wins, tried_scores, scores)
+    return images
 
 
 def square_side(progress: float, area: float, height: int, width: int) -> int:

@@ -15,7 +15,7 @@ from hashbench.models.arrays import images_of, labels_of
 from hashbench.models.helpers import Keep, train_anew
 from hashbench.models.model import HashModel
 from hashbench.seeds import derive_seed
-from hashbench.threat import Threat, l2_radius
+from hashbench.threat import Threat, default_eps
 from hashbench.types import BinaryCodes, Images, Index, Labels
 
 
@@ -84,15 +84,13 @@ class RetrievalSplit:
     digest: str
 
     def threat(self, norm: str = "linf", eps: float | None = None) -> Threat:
-        """The threat of a norm, by default with the data set's own budget: `eps`, or what `l2_radius` makes of it.
-
-        The square of a patch may be any other one by default.
+        """The threat of a norm, by default with what `default_eps` makes of the data set's own budget.
 
         Raises:
             BadParameter: eps is no budget of the norm, or a patch is larger than the images.
         """
-        own = {"linf": self.eps, "l2": l2_radius(self.eps, self.channels * self.size**2)}
-        threat = Threat(own.get(norm, 1.0) if eps is None else eps, norm)
+        own = default_eps(norm, self.eps, self.channels * self.size**2)
+        threat = Threat(own if eps is None else eps, norm)
         if threat.side > self.size:
             raise BadParameter(f"a patch of {threat.side} pixels is larger than the images; give {self.size} at most")
         return threat

@@ -21,7 +21,7 @@ from hashbench.registry.spec import Spec
 from hashbench.registry.threats import check_threat
 from hashbench.running.cell import attackers, column_name
 from hashbench.running.request import Load, Request, load_once, read_eps
-from hashbench.threat import Threat, format_eps, format_threat, l2_radius
+from hashbench.threat import Threat, default_eps, format_eps, format_threat
 
 CHANNELS, SIZE = 3, 224  # of images that are not there, unless the data set's parameters give a size
 GIGABYTE = 1e9
@@ -162,14 +162,11 @@ def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 def _facts(plan: Plan) -> str:
     request, sizes = plan.request, plan.sizes
-    eps = sizes.eps if request.eps is None else read_eps(request.eps, request.norm)
-    if request.patch is not None and request.eps is None:
-        eps = 1.0
-    if request.norm == "l2" and request.eps is None and eps is not None:
-        eps = l2_radius(eps, sizes.channels * sizes.size**2)
+    own = default_eps(request.bound, math.nan if sizes.eps is None else sizes.eps, sizes.channels * sizes.size**2)
+    eps = own if request.eps is None else read_eps(request.eps, request.norm)
     known = ("train", sizes.train), ("queries", sizes.queries), ("database", sizes.database)
     data = ", ".join(f"{count:,} {role}" if count else f"{role} unknown" for role, count in known)
-    if eps is None:
+    if math.isnan(eps):
         budget = "the data set's eps"
     else:
         budget = f"eps {format_eps(eps)}" if request.bound == "linf" else format_threat(request.bound, eps)
