@@ -18,9 +18,10 @@ from toy_boards import DEFENSES, make_board
 
 from hashbench.boards.files import LeaderboardFiles, read_board
 from hashbench.boards.plots.board import draw_curve, draw_recall, draw_tradeoff, save_pictures
-from hashbench.boards.plots.marks import marks, spread
+from hashbench.boards.plots.marks import KNOWN, marks, spread
 from hashbench.boards.plots.matrix import ONE, TWO
 from hashbench.errors import BadInput
+from hashbench.registry import entries
 
 
 def test_every_picture_is_there_as_png_and_svg_with_the_same_bytes_each_time(tmp_path: Path) -> None:
@@ -116,6 +117,19 @@ def test_marks_do_not_depend_on_the_order_and_differ_in_shape() -> None:
     known = marks(names)
     assert known == marks(names[::-1])
     assert len({(mark.shape, mark.filled) for mark in known.values()}) == len(names)
+
+
+def test_a_defense_of_hashbench_has_the_same_mark_on_each_board() -> None:
+    one, other = marks(["none", "lap", "mine", "cgat"]), marks(["cgat:weight=3", "zebra", "none", "lap:weight=2"])
+    assert one["cgat"] == other["cgat:weight=3"]
+    assert one["lap"] == other["lap:weight=2"]
+    twice = marks(["lap", "cgat", "cgat:weight=3"])
+    assert twice["lap"] == one["lap"]
+    assert len({mark.colour for mark in twice.values()}) == 4
+
+
+def test_every_defense_of_hashbench_has_a_mark_of_its_own() -> None:
+    assert {entry.name for entry in entries.defenses} - {"none", "checkpoint"} <= set(KNOWN)
 
 
 @pytest.mark.parametrize("number", [13, 26, 60])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from matplotlib.colors import hsv_to_rgb, to_hex
 COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255", "#332288", "#999933", "#661100",
     "#44aa99", "#aa4499", "#117733", "#888888", "#bb5566", "#5254a3", "#8c6d31", "#004488", "#cc6677", "#637939",
+)  # fmt: skip
+# These have the same mark on every board, so that pictures can be compared; in the order of their places.
+KNOWN = (
+    "atrdh", "cgat", "saat", "trades-hamming", "lap", "pgd-training", "s3", "crdat",
+    "ibp", "mtl-ibp", "jpeg", "bit-depth", "median", "noise-smoothing",
 )  # fmt: skip
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d")
 CHANCE: dict[str, Any] = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
@@ -39,13 +45,20 @@ class Mark:
 
 
 def marks(defenses: Sequence[str]) -> dict[str, Mark]:
-    """A mark for each defense, independent of their order and each of another colour; `none` is a black circle."""
-    names = sorted(set(defenses) - {"none"})
-    found = {"none": Mark("#000000", "o", True)}
-    for place, name in enumerate(names):
-        shape = SHAPES[(place + 1) % len(SHAPES)]
-        found[name] = Mark(_colour(place), shape, (place + 1) // len(SHAPES) % 2 == 0)
-    return found
+    """A mark for each defense, independent of their order and each of another colour; `none` is a black circle.
+
+    A defense of hashbench has the same mark on every board, unless it stands there with several parameters.
+    """
+    short = titles(defenses)
+    places = {name: KNOWN.index(short[name]) for name in defenses if short[name] in KNOWN}
+    free = (place for place in itertools.count() if place not in places.values())
+    places |= zip(sorted(set(defenses) - set(places) - {"none"}), free, strict=False)
+    return {"none": Mark("#000000", "o", True)} | {name: _mark(place) for name, place in places.items()}
+
+
+def _mark(place: int) -> Mark:
+    shape = SHAPES[(place + 1) % len(SHAPES)]
+    return Mark(_colour(place), shape, (place + 1) // len(SHAPES) % 2 == 0)
 
 
 def _colour(place: int) -> str:
@@ -107,7 +120,7 @@ def label_ends(
             zorder=0,
         )  # fmt: skip
         axes.plot([1.045], [y], transform=across, clip_on=False, **known[name].style)
-        axes.text(1.07, y, named[name], transform=across, va="center", fontsize=7, clip_on=False)
+        axes.text(1.08, y, named[name], transform=across, va="center", fontsize=7, clip_on=False)
 
 
 def spread(wanted: dict[str, float], gap: float, height: float) -> dict[str, float]:
