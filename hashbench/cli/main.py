@@ -19,7 +19,7 @@ from hashbench.cli.data import data
 from hashbench.cli.endings import end, resumable, say
 from hashbench.cli.examples import gallery
 from hashbench.cli.listing import list_
-from hashbench.cli.migrate import migrate
+from hashbench.cli.migrate import migrate, restore
 from hashbench.cli.sections import NameAmong, SectionedGroup
 from hashbench.cli.tune import study, tune
 from hashbench.cli.verify import submit, verify
@@ -70,6 +70,7 @@ cli.add_command(verify)
 cli.add_command(submit)
 cli.add_command(gallery)
 cli.add_command(migrate)
+cli.add_command(restore)
 cli.add_command(attack_board)
 cli.add_command(break_)
 

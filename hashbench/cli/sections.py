@@ -11,7 +11,7 @@ from hashbench.cli.endings import Commands
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "check", "tune", "study"),
     "Compare": ("compare", "attack-board", "certify", "corruptions", "score"),
-    "Share": ("report", "page", "submit", "verify", "break"),
+    "Share": ("report", "page", "submit", "verify", "break", "restore"),
     "Inspect": ("list", "data", "gallery"),
     "Maintain": ("migrate",),
 }
