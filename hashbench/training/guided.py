@@ -21,7 +21,7 @@ from hashbench.training.adversarial import Batches, Guide, Guided, InnerAttack, 
 from hashbench.training.interval import IntervalTerm, Worst, moments
 from hashbench.training.loop import fit
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights
+from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights, warped_batch
 from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 # Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
@@ -109,6 +109,7 @@ class GuidedLoss:
 
     def __call__(self, images: Images, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch."""
+        images = warped_batch(images, self.regularisers.warp)
         mix = mixed_batch(images, self.regularisers.cutmix)
         batch = Batch(images if mix is None else mix.images, labels, index, mix)
         away = batch.by_area(lambda own, _: self.guided.codes(own))

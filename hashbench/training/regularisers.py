@@ -1,7 +1,8 @@
-"""What keeps an adversarial training from fitting its few images too closely: AWP, CutMix, an interval term."""
+"""What keeps an adversarial training from fitting its few images too closely: AWP, CutMix, warps, an interval term."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -9,11 +10,13 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 from torch.func import functional_call
+from torch.nn import functional
 
 from hashbench.models.model import HashModel
 from hashbench.registry.parameters import Later, NonNegative, Share
 from hashbench.types import Codes, Images, Index, Scalar
 
+TURN, STRETCH, SHIFT = math.radians(15), 0.15, 1 / 8  # of `warped_batch` at strength 1
 LEAST_NORM = 1e-12  # of a gradient, where the direction of a weight's perturbation is computed
 
 
@@ -27,13 +30,35 @@ class Regularisers:
         cutmix: probability that a batch is mixed: a rectangle of each image comes from another image of the batch,
             and both images' hashing losses and guide codes count by their area (Yun et al., ICCV 2019; with
             adversarial training: Rebuffi et al., NeurIPS 2021).
+        warp: strength of a random affine map of each image, the same for its clean and its crafted copy, see
+            `warped_batch`; 1 turns by up to 15 degrees, scales by up to 15 % and shifts by up to 1/8 of the side.
         interval: weight of the interval term of `mtl-ibp`, beside the other terms; its box grows from 0 over the
             first 70 % of the steps. It costs two passes.
     """
 
     awp: Annotated[NonNegative, Later()] = 0.0
     cutmix: Annotated[Share, Later()] = 0.0
+    warp: Annotated[NonNegative, Later()] = 0.0
     interval: Annotated[NonNegative, Later()] = 0.0
+
+
+def warped_batch(images: Images, strength: float) -> Images:
+    """The images, each turned, scaled and shifted at random about its center; bilinear, mirrored at the borders.
+
+    Angle, factor and both shifts are uniform: within 15 degrees, 1 +- 0.15 and 1/8 of the side, each times `strength`.
+    Random numbers are drawn from the global state, and none if `strength` is 0.
+
+    >>> warped_batch(torch.rand(4, 1, 8, 8), strength=1.0).shape
+    torch.Size([4, 1, 8, 8])
+    """
+    if not strength:
+        return images
+    draws = strength * (2 * torch.rand(len(images), 4) - 1).to(images.device)
+    angle, factor, shift = draws[:, 0] * TURN, 1 + draws[:, 1] * STRETCH, 2 * draws[:, 2:] * SHIFT
+    turned = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(-1, 2, 2)
+    maps = torch.cat([factor.view(-1, 1, 1) * turned, shift.unsqueeze(2)], dim=2)
+    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 class Mix(NamedTuple):

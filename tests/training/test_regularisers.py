@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from hashbench.training.guided import Batch, GuidedLoss
 from hashbench.training.interval import IntervalTerm, Worst, hinge, moments, worst_logits
 from hashbench.training.moving_average import MovingAverage
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights
+from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights, warped_batch
 
 STILL = InnerAttack(steps=1, step_ratio=1.0, reach=1e-6)
 THREAT = Threat(0.1)
@@ -60,6 +61,48 @@ def test_a_batch_that_is_not_mixed_draws_nothing() -> None:
     assert [mixed_batch(torch.zeros(2, 1, 4, 4), 0.3) is None for _ in range(2000)].count(False) == pytest.approx(
         600, abs=80
     )
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, *draws: float) -> None:
+    """Let the angle, the factor and the two shifts be these, as parts of their largest values."""
+    monkeypatch.setattr(torch, "rand", lambda number, _: torch.tensor([draws] * number) / 2 + 0.5)
+
+
+def test_a_batch_that_is_not_warped_draws_nothing() -> None:
+    torch.manual_seed(3)
+    before, images = torch.get_rng_state(), torch.zeros(2, 1, 4, 4)
+    assert warped_batch(images, 0.0) is images
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_warp_shifts_by_an_eighth_of_the_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(3, 1, 8, 8)
+    drawn(monkeypatch, 0.0, 0.0, 1.0, -1.0)
+    torch.testing.assert_close(warped_batch(images, 1.0)[:, :, 1:, :-1], images[:, :, :-1, 1:])
+    drawn(monkeypatch, 0.0, 0.0, 1.0, 0.0)
+    torch.testing.assert_close(warped_batch(images, 2.0)[..., :-2], images[..., 2:])
+
+
+def test_a_warp_turns_and_stretches_a_ramp_by_the_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = (torch.arange(16) + 0.5) / 8 - 1
+    ramp = (places.expand(1, 1, 16, 16) + 1) / 2
+    inside = places[5:11]
+    drawn(monkeypatch, 1.0, 0.0, 0.0, 0.0)
+    angle = torch.tensor(math.pi / 12)
+    turned = angle.cos() * inside - angle.sin() * inside.unsqueeze(1)
+    torch.testing.assert_close(warped_batch(ramp, 1.0)[0, 0, 5:11, 5:11], (turned + 1) / 2)
+    drawn(monkeypatch, 0.0, -1.0, 0.0, 0.0)
+    stretched = (0.85 * inside + 1) / 2
+    torch.testing.assert_close(warped_batch(ramp, 1.0)[0, 0, 5:11, 5:11], stretched.expand(6, 6))
+
+
+def test_each_image_of_a_batch_is_warped_in_its_own_way_and_stays_in_the_range() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 12, 12).expand(50, 3, 12, 12)
+    warped = warped_batch(images, 1.0)
+    assert len({image.sum().item() for image in warped}) == 50
+    assert warped.min() >= images.min()
+    assert warped.max() <= images.max()
 
 
 def test_terms_of_a_mixed_batch_count_by_area() -> None:
