@@ -11,7 +11,7 @@ from hashbench.registry.parameters import Count, NonNegative, Positive
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
-from hashbench.training.guided import guided_training
+from hashbench.training.guided import FurtherLoss, guided_training
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import Regularisers
 from hashbench.types import Codes, Labels, Scalar
@@ -44,13 +44,6 @@ def lap(
         sample: how many training codes each adversarial code ranks, drawn anew for each batch.
         half_width: half the width of the triangular bins over Hamming distances, in bits.
     """
-
-    def further(attacked: Codes, labels: Labels, guided: Guided) -> Scalar:
-        rows = draw_rows(len(guided.memory), sample, attacked.device)
-        relevant = (labels @ guided.labels[rows].T > 0).to(attacked.dtype)
-        precision = soft_average_precision(attacked, guided.memory[rows], relevant, half_width)
-        return weight * ranking * (1 - precision).mean()
-
     return guided_training(
         model,
         train,
@@ -62,5 +55,22 @@ def lap(
         weight=weight,
         name="lap",
         regularisers=regularisers,
-        further=further,
+        further=precision_loss(weight * ranking, sample, half_width),
     )
+
+
+def precision_loss(weight: float, sample: int, half_width: float) -> FurtherLoss:
+    """A term of a guided training's loss: 1 - soft average precision of attacked codes, times a weight.
+
+    Args:
+        sample: how many codes of the memory each attacked code ranks, drawn anew for each batch.
+        half_width: half the width of the triangular bins over Hamming distances, in bits.
+    """
+
+    def further(attacked: Codes, labels: Labels, guided: Guided) -> Scalar:
+        rows = draw_rows(len(guided.memory), sample, attacked.device)
+        relevant = (labels @ guided.labels[rows].T > 0).to(attacked.dtype)
+        precision = soft_average_precision(attacked, guided.memory[rows], relevant, half_width)
+        return weight * (1 - precision).mean()
+
+    return further

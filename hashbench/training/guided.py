@@ -139,12 +139,16 @@ class GuidedLoss:
         if batch.mix is None:
             value = guided_loss(self.method, self.guided, clean, attacked, batch.labels, batch.index, self.weight)
         else:
-            with untouched(self.method):
-                value = batch.by_area(lambda labels, index: self.method(clean, labels, index))
+            value = batch.by_area(lambda labels, index: self._hashing(clean, labels, index))
             toward = agreement(attacked, batch.by_area(lambda labels, _: self.guided.codes(labels))).mean()
             value = value - self.weight * toward
         further = self.further
         return value if further is None else value + batch.by_area(lambda own, _: further(attacked, own, self.guided))
+
+    def _hashing(self, clean: Codes, labels: Labels, index: Index) -> Scalar:
+        """The hashing loss of mixed images for the labels of one part, which enter no memory of the method."""
+        with untouched(self.method):
+            return self.method(clean, labels, index)
 
 
 def guided_loss(

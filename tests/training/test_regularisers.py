@@ -15,6 +15,8 @@ from hashbench.methods.csq import csq
 from hashbench.models.codes import center_code, encode
 from hashbench.models.model import HashModel, frozen
 from hashbench.models.pass_counter import Passes, counted
+from hashbench.registry import entries
+from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
 from hashbench.training.guided import Batch, GuidedLoss
@@ -124,6 +126,23 @@ def test_codes_of_mixed_images_enter_no_memory() -> None:
     plain = guided_loss_of(model, Regularisers())
     plain(1 - pixels(images), images.labels, torch.arange(40))
     assert not torch.equal(plain.guided.memory, before)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entries.methods])
+def test_every_hashing_method_learns_from_mixed_batches_and_keeps_its_memory(name: str) -> None:
+    model, train = small_model(), random_images(12)
+    codes = encode(model, train)
+    method = entries.methods.choose(Spec.parse(name)).call(codes, train.labels)
+    before = {place: tensor.clone() for place, tensor in method.named_buffers()}
+    whole = Regularisers(cutmix=1.0)
+    loss = GuidedLoss(
+        model, method, Guided(codes, train.labels, center_code), THREAT, STILL, 2.0, None, "joint", whole, None
+    )
+    index = torch.arange(6)
+    loss(pixels(train)[index], train.labels[index], index).backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+    for place, tensor in method.named_buffers():
+        assert torch.equal(tensor, before[place]), place
 
 
 def test_perturbed_weights_stand_at_their_radius_up_the_gradient() -> None:

@@ -20,7 +20,7 @@ COLOURS = (
 # These have the same mark on every board, so that pictures can be compared; in the order of their places.
 KNOWN = (
     "atrdh", "cgat", "saat", "trades-hamming", "lap", "pgd-training", "s3", "crdat",
-    "ibp", "mtl-ibp", "jpeg", "bit-depth", "median", "noise-smoothing",
+    "ibp", "mtl-ibp", "jpeg", "bit-depth", "median", "noise-smoothing", "lap-2",
 )  # fmt: skip
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d")
 CHANCE: dict[str, Any] = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
