@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hashbench.errors import BadInput
-from hashbench.metrics.packed_codes import Bits, Integers, Words, pack
+from hashbench.metrics.packed_codes import Bits, Integers, by_word, pack_short
 
 ITEMS = 1 << 16  # database items that are packed and counted in one go
 
@@ -70,11 +70,11 @@ def count_shards(query_codes: Bits, query_labels: Bits, shards: Iterable[Shard])
     from hashbench.metrics.distance_counts_numba import add_slots  # loads a compiler
 
     slots = np.zeros((len(query_codes), 2 * (query_codes.shape[1] + 1)), dtype=np.int64)
-    queries = pack(query_codes), pack(query_labels)
+    queries = pack_short(query_codes), pack_short(query_labels)
     for shard in shards:
         check_widths((query_codes, query_labels), shard)
         for codes, labels in _blocks(shard):
-            add_slots(slots, *queries, _by_word(codes), _by_word(labels))
+            add_slots(slots, *queries, by_word(codes), by_word(labels))
     return from_slots(slots)
 
 
@@ -104,8 +104,3 @@ def _blocks(shard: Shard) -> Iterator[Shard]:
     codes, labels = shard
     for start in range(0, len(codes), ITEMS):
         yield codes[start : start + ITEMS], labels[start : start + ITEMS]
-
-
-def _by_word(bits: Bits) -> Words:
-    """Packed bits as [words, n], so that the same word of neighbouring items is contiguous in memory."""
-    return np.ascontiguousarray(pack(bits).T)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hashbench.metrics.nearest_items import nearest_items
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
 from hashbench.seeds import derive_seed
@@ -61,6 +62,8 @@ def nearest(asked: BinaryCodes, codes: BinaryCodes, top: int) -> Ids:
     tensor([[0, 3, 2],
             [1, 2, 0]])
     """
+    if not codes.is_cuda:
+        return torch.from_numpy(nearest_items((asked > 0).numpy(), (codes > 0).numpy(), top))
     items, bits = len(codes), asked.shape[1]
     places = torch.arange(items, device=codes.device)
     found = []

@@ -11,7 +11,7 @@ from hashbench.errors import BadInput
 from hashbench.metrics import distance_counts, distance_counts_torch
 from hashbench.metrics.distance_counts import Counts, count, count_shards
 from hashbench.metrics.distance_counts_torch import count_by_products, count_tensors
-from hashbench.metrics.packed_codes import Bits, pack
+from hashbench.metrics.packed_codes import Bits, by_word, pack, pack_short
 
 
 def random_bits(random: np.random.Generator, rows: int, width: int) -> Bits:
@@ -49,6 +49,43 @@ def test_counts_equal_the_slow_reference(queries: int, items: int, bits: int, cl
     wanted, tensors = slow_count(*arrays), [torch.tensor(array) for array in arrays]
     for found in (count(*arrays), count_tensors(*tensors), count_by_products(*tensors)):
         assert_equal(found, wanted)
+
+
+def quick_reference(query_codes: Bits, query_labels: Bits, codes: Bits, labels: Bits) -> Counts:
+    """A query at a time, by products of whole numbers."""
+    bins = codes.shape[1] + 1
+    items, relevant = [], []
+    for code, wanted in zip(query_codes, query_labels, strict=True):
+        distances = (codes != code).sum(axis=1)
+        shared = labels.astype(np.int64) @ wanted.astype(np.int64) > 0
+        items.append(np.bincount(distances, minlength=bins))
+        relevant.append(np.bincount(distances[shared], minlength=bins))
+    return Counts(np.array(items), np.array(relevant))
+
+
+@pytest.mark.parametrize("like", ["random", "all alike", "ten codes in a row"])
+@pytest.mark.parametrize(
+    ("items", "bits", "classes"),
+    [
+        (2_177, 32, 21),  # one item less than what is counted in pairs
+        (2_178, 32, 21),
+        (70_001, 32, 21),  # two blocks, an odd number
+        (9_001, 64, 33),  # two words each
+        (40_011, 128, 21),
+        (40_011, 128, 200),  # pairs of items that no cache holds: one at a time
+        (5_003, 200, 21),  # seven words: four, and the rest one by one
+        (4_099, 512, 21),
+    ],
+)
+def test_many_items_are_counted_as_few(items: int, bits: int, classes: int, like: str) -> None:
+    random = np.random.default_rng(0)
+    queries, wanted = random_bits(random, 3, bits), random.random((3, classes)) < 0.1
+    labels = random.random((items, classes)) < 0.1
+    if like == "random":
+        codes = random_bits(random, items, bits)
+    else:
+        codes = random_bits(random, 10, bits)[np.arange(items) * 10 // items if like != "all alike" else [0] * items]
+    assert_equal(count(queries, wanted, codes, labels), quick_reference(queries, wanted, codes, labels))
 
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +136,9 @@ def test_packing_keeps_every_bit() -> None:
     words = pack(bits)
     assert words.shape == (3, 2)
     assert np.bitwise_count(words).sum() == bits.sum()
+    short = pack_short(bits)
+    assert short.shape == (3, 3)
+    assert np.bitwise_count(short).sum() == bits.sum()
+    assert pack_short(bits[:, :32]).shape == (3, 1)
+    assert pack_short(bits[:, :0]).shape == (3, 1)
+    assert (by_word(bits) == short.T).all()
