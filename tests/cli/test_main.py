@@ -58,6 +58,11 @@ pytestmark = pytest.mark.usefixtures("registries")
         (("--bits", "0"), "0 is not in the range"),
         (("--defence", "cgat"), "No such option"),
         (("--device", "tpu"), "there is no device 'tpu' here; try --device cpu"),
+        pytest.param(
+            ("--device", "cuda"),
+            "there is no device 'cuda' here; try --device cpu or --device auto",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (("--dataset", "fashion-mnist:root=/absent"), "there is no folder /absent"),
         (("--plugin", "absent.py"), "there is no plugin file absent.py"),
         (("--store", "/proc/nowhere"), "can't write the store /proc/nowhere"),

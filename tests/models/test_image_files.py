@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from second_device import GPU, second_device
+from torch import Tensor
 from torchvision import transforms
 
 from hashbench.models import image_files
 from hashbench.models.image_files import ImageFiles, stream
 from hashbench.readers.image_reader import decode
+from hashbench.types import Images, Index
 
 
 @pytest.fixture
@@ -66,3 +70,45 @@ def test_a_stream_gives_each_batch_in_order(pictures: list[Path]) -> None:
         assert len(found) == 3
         assert all(torch.equal(batch, whole[index]) for batch, index in zip(found, batches, strict=True))
     assert list(stream(images, [], torch.device("cpu"))) == []
+
+
+class Watched:
+    """Images on a disk; `decoded` is set once the batch that begins with image 1 was read."""
+
+    shape = (4, 3, 2, 2)
+
+    def __init__(self) -> None:
+        self.decoded = Event()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Index) -> Images:
+        if index[0] == 1:
+            self.decoded.set()
+        return index.float()[:, None, None, None].expand(len(index), 3, 2, 2).clone()
+
+
+def test_the_next_batch_is_decoded_while_the_caller_works() -> None:
+    source = Watched()
+    coming = stream(source, torch.arange(4).split(1), torch.device("cpu"))
+    assert next(coming).unique() == 0
+    assert source.decoded.wait(10), "nothing was read ahead"
+    assert [int(batch.unique()) for batch in coming] == [1, 2, 3]
+
+
+def test_batches_for_a_gpu_are_pinned_and_no_others() -> None:
+    pinned: list[list[float]] = []
+
+    def pin(images: Tensor) -> Tensor:
+        pinned.append(images.unique().tolist())
+        return images
+
+    batches = torch.arange(4).split(2)
+    with second_device() as device, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "pin_memory", pin)
+        assert all(batch.is_cuda for batch in stream(Watched(), batches, GPU))
+        assert pinned == [[0, 1], [2, 3]]
+        assert not device.waits
+        assert not any(batch.is_cuda for batch in stream(Watched(), batches, torch.device("cpu")))
+    assert len(pinned) == 2
