@@ -1,9 +1,9 @@
-"""What one image's pass through a network costs in time and memory, measured on a few images."""
+"""What passes through a network cost in time and memory, measured on a few images."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,21 @@ REPEATS = 3
 
 
 @dataclass(frozen=True)
+class StepForecast:
+    """What a training's step holds in memory.
+
+    Attributes:
+        images: how many go through the network forwards and backwards at once.
+        copies: tensors of all weights that stay: models, gradients, what the optimiser keeps.
+        temporaries: tensors as large as the largest weight that the optimiser makes for each weight in turn.
+    """
+
+    images: int
+    copies: int
+    temporaries: int
+
+
+@dataclass(frozen=True)
 class PassCost:
     """Seconds and bytes.
 
@@ -27,6 +42,7 @@ class PassCost:
         forward: seconds an image takes without a gradient.
         gradient: seconds an image takes forwards and backwards.
         weights: bytes of the network's weights.
+        largest: bytes of the largest of them.
         activations: bytes that an image's gradient keeps in memory.
         batch: images that go through the network at once in an attack.
     """
@@ -34,13 +50,43 @@ class PassCost:
     forward: float
     gradient: float
     weights: int
+    largest: int
     activations: float
     batch: int
 
+    def memory(self, steps: Sequence[StepForecast]) -> float:
+        """Bytes of the largest of some trainings' steps and an attack's.
+
+        Gradients of a step's weights live until its optimiser has used them, when the activations are gone.
+        """
+        attack = self.weights + self.activations * self.batch
+        return max([attack, *map(self._of_step, steps)])
+
+    def _of_step(self, step: StepForecast) -> float:
+        return step.copies * self.weights + max(step.images * self.activations, step.temporaries * self.largest)
+
+
+@dataclass(frozen=True)
+class PassForecast:
+    """Images that go through the network once: only forwards, and forwards and backwards."""
+
+    forward: int = 0
+    gradient: int = 0
+
+    def __add__(self, other: PassForecast) -> PassForecast:
+        return PassForecast(self.forward + other.forward, self.gradient + other.gradient)
+
+    def __mul__(self, times: int) -> PassForecast:
+        return PassForecast(self.forward * times, self.gradient * times)
+
     @property
-    def memory(self) -> float:
-        """Bytes of a training's or an attack's step: weights, their gradients, two moments, and a batch."""
-        return 4 * self.weights + self.activations * self.batch
+    def all(self) -> int:
+        """Both."""
+        return self.forward + self.gradient
+
+    def seconds(self, cost: PassCost) -> float:
+        """How long they take."""
+        return self.forward * cost.forward + self.gradient * cost.gradient
 
 
 def measure_pass(model: HashModel, channels: int, size: int, device: torch.device) -> PassCost:
@@ -66,7 +112,9 @@ def measure_pass(model: HashModel, channels: int, size: int, device: torch.devic
         forward = _fastest(lambda: model(images), device)
     gradient = _fastest(with_gradient, device)
     number = len(images)
-    return PassCost(forward / number, gradient / number, sum(weights.values()), held / number, at_once)
+    return PassCost(
+        forward / number, gradient / number, sum(weights.values()), max(weights.values()), held / number, at_once
+    )
 
 
 def _fastest(step: Callable[[], object], device: torch.device) -> float:

@@ -12,7 +12,7 @@ import torch
 from hashbench.datasets.list_files import ORIGINS
 from hashbench.errors import MissingData, UsageError
 from hashbench.models.model import HashModel
-from hashbench.models.pass_cost import PassCost, measure_pass
+from hashbench.models.pass_cost import PassCost, PassForecast, StepForecast, measure_pass
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice, Registry
 from hashbench.registry.parameters import Value
@@ -41,34 +41,12 @@ class Sizes:
     problem: str = ""
 
 
-@dataclass(frozen=True)
-class PassForecast:
-    """Images that go through the network once: only forwards, and forwards and backwards."""
-
-    forward: int = 0
-    gradient: int = 0
-
-    def __add__(self, other: PassForecast) -> PassForecast:
-        return PassForecast(self.forward + other.forward, self.gradient + other.gradient)
-
-    def __mul__(self, times: int) -> PassForecast:
-        return PassForecast(self.forward * times, self.gradient * times)
-
-    @property
-    def all(self) -> int:
-        """Both."""
-        return self.forward + self.gradient
-
-    def seconds(self, cost: PassCost) -> float:
-        """How long they take."""
-        return self.forward * cost.forward + self.gradient * cost.gradient
-
-
 @dataclass
 class Plan:
     """What is known of one request.
 
-    `wrong` holds what can't run, by the text that asks for it; `missing` what has to be got first.
+    `wrong` holds what can't run, by the text that asks for it; `missing` what has to be got first; `steps` one step
+    of each training.
     """
 
     request: Request
@@ -80,6 +58,7 @@ class Plan:
     cells: int = 0
     idle: int = 0
     passes: PassForecast = field(default_factory=PassForecast)
+    steps: list[StepForecast] = field(default_factory=list)
 
     @property
     def subject(self) -> str:
@@ -112,14 +91,14 @@ def forecast(requests: Sequence[Request], device: torch.device | None = None) ->
         cost = _cost(plan, device, costs)
         took = plan.passes.seconds(cost) if cost else math.nan
         yield f"  {plan.cells} cells, {plan.passes.all:,} passes{f', about {_duration(took)}' if cost else ''}"
-        seconds, memory = seconds + took, max(memory, cost.memory if cost else 0.0)
+        seconds, memory = seconds + took, max(memory, cost.memory(plan.steps) if cost else 0.0)
     cells, idle, passes = (
         sum(values) for values in zip(*((p.cells, p.idle, p.passes.all) for p in plans), strict=True)
     )
     yield f"{len(plans)} runs, {cells} cells ({idle} of them can't run), about {passes:,} passes; nothing was trained"
     if math.isfinite(seconds) and seconds:
         yield (
-            f"about {_duration(seconds)} and {memory / GIGABYTE:.1g} GB beside the data on one {device.type}, from "
+            f"about {_duration(seconds)} and {memory / GIGABYTE:.2g} GB beside the data on one {device.type}, from "
             "passes measured now; trainings' own steps, probes and intervals come on top"
         )
 
@@ -132,7 +111,9 @@ def _plan(request: Request, load: Load) -> Plan:
         plan.wrong |= {text: problem} if problem else {}
         plan.missing += [lacking] if (lacking := _lacking(choice)) else []
     seeds = len(request.seeds)
-    plan.passes += PassForecast(0, _times(request.choose_training().visible, "epochs") * sizes.train) * seeds
+    training = request.choose_training().visible
+    plan.passes += PassForecast(0, _times(training, "epochs") * sizes.train) * seeds
+    plan.steps.append(_step(training))
     for column in ("none", *request.attacks):
         choice, problem = _choose(entries.attacks, column)
         plan.columns[column] = choice.label if choice else column
@@ -141,6 +122,7 @@ def _plan(request: Request, load: Load) -> Plan:
     for row in ("none", *request.defenses):
         label, parameters, problem = _defense(request, row)
         plan.rows[row] = label
+        plan.steps += [_step(parameters, defended=True)] if "batch_size" in parameters else []
         problem = problem or _unfit(_choose(entries.defenses, row)[0], request.norm)
         plan.wrong |= {row: problem} if problem else {}
         plan.passes += (PassForecast(0, _defense_passes(parameters, sizes)) + PassForecast(sizes.database, 0)) * seeds
@@ -263,6 +245,15 @@ def _columns(row: str, column: str) -> list[str]:
 def _defense_passes(parameters: Mapping[str, Value], sizes: Sizes) -> int:
     inner = _times(parameters, "steps")
     return _times(parameters, "epochs") * sizes.train * (inner + 2 if inner else 1)
+
+
+def _step(parameters: Mapping[str, Value], *, defended: bool = False) -> StepForecast:
+    """What a training's step holds: an adversarial one the model that it began with, and crafted images too."""
+    size = _times(parameters, "batch_size")
+    further = sum(bool(parameters.get(name)) for name in ("ema", "awp"))  # an average of the weights; moved weights
+    plain = parameters.get("optimiser") == "sgd"
+    moments, temporaries = (1, 1) if plain else (2, 2)
+    return StepForecast(size * (1 + defended), 2 + moments + defended + further, temporaries)
 
 
 def _attack_passes(attack: Choice[Attack] | None, sizes: Sizes) -> PassForecast:
