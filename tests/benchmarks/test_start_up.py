@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -32,13 +33,30 @@ def test_start_up(benchmark: BenchmarkFixture, tmp_path: Path, words: tuple[str,
 
 
 @pytest.mark.usefixtures("measuring")
-def test_quick_suite(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """From an empty store, beside the same command once more."""
-    words = ("run", "--suite", "quick", "--device", "cpu", "--store", "store", "--out", "out")
+@pytest.mark.parametrize(
+    ("words", "goal"),
+    [
+        (
+            ("--training", "epochs=10", "--defense", "cgat:epochs=10", "--attack", "noise", "--attack", "pgd-hamming"),
+            30,
+        ),
+        (("--suite", "quick"), 25),
+    ],
+    ids=["the main job", "the suite quick"],
+)
+def test_from_an_empty_store(benchmark: BenchmarkFixture, tmp_path: Path, words: tuple[str, ...], goal: float) -> None:
+    """Beside the same command once more; the goal is of seconds on two quiet cores."""
+    words = ("run", *words, "--device", "cpu", "--store", "store", "--out", "out")
+    before = os.times()
     benchmark.pedantic(command, (words, tmp_path), rounds=1)  # type: ignore[no-untyped-call]
+    after = os.times()
     began = time.perf_counter()
     command(words, tmp_path)
     again = time.perf_counter() - began
     whole: float = min(benchmark.stats.stats.data)  # type: ignore[union-attr]
-    benchmark.extra_info |= {"plain": "the same command once more", "seconds again": again, "ratio": again / whole}
+    used = after.children_user - before.children_user + after.children_system - before.children_system
+    benchmark.extra_info |= {
+        "plain": f"{goal} s", "ratio": whole / goal, "goal": 1, "processor seconds": used, "seconds again": again,
+        "why": f"it takes {used:.0f} s of a processor, and the machine is not quiet or too slow for the goal",
+    }  # fmt: skip
     assert again < whole / 4

@@ -91,20 +91,20 @@ class Watched:
 
 def test_the_next_batch_is_decoded_while_the_caller_works() -> None:
     source = Watched()
-    coming = stream(source, torch.arange(4).split(1), torch.device("cpu"))
-    assert next(coming).unique() == 0
+    coming = stream(source, torch.split(torch.arange(4), 1), torch.device("cpu"))
+    assert next(coming).mean() == 0
     assert source.decoded.wait(10), "nothing was read ahead"
-    assert [int(batch.unique()) for batch in coming] == [1, 2, 3]
+    assert [int(batch.mean()) for batch in coming] == [1, 2, 3]
 
 
 def test_batches_for_a_gpu_are_pinned_and_no_others() -> None:
     pinned: list[list[float]] = []
 
     def pin(images: Tensor) -> Tensor:
-        pinned.append(images.unique().tolist())
+        pinned.append(images[:, 0, 0, 0].tolist())
         return images
 
-    batches = torch.arange(4).split(2)
+    batches = torch.split(torch.arange(4), 2)
     with second_device() as device, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tensor, "pin_memory", pin)
         assert all(batch.is_cuda for batch in stream(Watched(), batches, GPU))
