@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.core import ParameterSource
@@ -25,6 +25,7 @@ from hashbench.cli.tune import study, tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.zoo import attack_board, break_
 from hashbench.errors import BadParameter, StoreUnusable
+from hashbench.readers.toml_files import AllowedAccess
 
 if TYPE_CHECKING:
     from hashbench.api.measure import MeasuredBoard
@@ -81,7 +82,7 @@ cli.add_command(break_)
     click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack. Repeatable."),
     options.subject,
     click.option(
-        "--access", type=NameAmong("access", ("white", "decision", "transfer", "ranking")),
+        "--access", type=NameAmong("access", get_args(AllowedAccess)),
         help="Allow only attacks with this access to the model; ranking: ids of the top items and nothing else.",
     ),
     click.option("--seed", "seeds", **_SEED),

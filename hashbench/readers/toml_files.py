@@ -1,6 +1,6 @@
 """Suite files in TOML: bounded and shallow before they are parsed, each key of its type and in its range.
 
-The schema is written out here, since it is twelve keys: a library for it would be one more dependency of every user.
+The schema is written out here, since it is thirteen keys: a library for it would be one more dependency of every user.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ CELLS = 1_000_000  # combinations of these with defenses, attacks and seeds
 BITS = 1024
 WORDS = 1000  # characters of a text
 SIDE = 9999  # pixels of a patch
+AllowedAccess = Literal["white", "decision", "transfer", "ranking"]  # that a matrix may allow alone
 WIDEST = 10_000.0  # l2 radius of a budget: images of 5,000 x 5,000 pixels with three channels fit
 
 # Strings, comments, brackets. Nothing is tried twice, so that time grows with the length.
@@ -103,10 +104,11 @@ RUN: dict[str, Any] = {
     "eps": Annotated[str | float, _eps_problem],
     "norm": Literal["linf", "l2"],
     "patch": Annotated[int, Limits(1, SIDE)],
+    "access": AllowedAccess,
     "tuned": Word,
 }
 RADIUS = Annotated[str | float, _radius_problem]  # of eps where norm is l2
-SINGLE = ("training", "eps", "norm", "patch", "tuned")
+SINGLE = ("training", "eps", "norm", "patch", "access", "tuned")
 VARIED = ("dataset", "backbone", "method", "bits")  # one request for each combination
 
 
@@ -127,8 +129,8 @@ def read_suite_tables(path: Path, inside: Path | None = None) -> SuiteTables:
 
     Raises:
         BadInput: as of `read_toml`; a key is unknown, or a value of another type or out of its range (the message has
-            the run and the key's path, such as "run 2: bits[0] is -5"); there is no [[run]]; or it expands to more
-            than REQUESTS requests or CELLS cells.
+            the run and the key's path, such as "run 2: bits[0] is -5"); a run has a patch and another norm than
+            linf; there is no [[run]]; or it expands to more than REQUESTS requests or CELLS cells.
     """
     name = shown_path(path)
     content = read_toml(path, inside=inside)
@@ -178,6 +180,8 @@ def _run(table: object, place: str) -> Mapping[str, Any]:
             raise BadInput(f"{place}: {key} takes one value; write another [[run]] for another one")
         kind = RADIUS if key == "eps" and table.get("norm") == "l2" else RUN[key]
         found[key] = check(value, kind, place, key)
+    if "patch" in found and found.get("norm", "linf") != "linf":
+        raise BadInput(f"{place}: norm {found['norm']} and patch {found['patch']} exclude each other; leave one out")
     for key in (*VARIED, "defense", "attack", "seed"):
         if key in found and not isinstance(found[key], list):
             found[key] = [found[key]]

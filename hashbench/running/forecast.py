@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -115,15 +115,15 @@ def _plan(request: Request, load: Load) -> Plan:
     plan.passes += PassForecast(0, _times(training, "epochs") * sizes.train) * seeds
     plan.steps.append(_step(training))
     for column in ("none", *request.attacks):
-        choice, problem = _choose(entries.attacks, column)
+        choice, _ = _choose(entries.attacks, column)
         plan.columns[column] = choice.label if choice else column
-        problem = problem or _unfit(choice, request.bound)
+        problem = _unfit(request.choose_attack, column, request.bound)
         plan.wrong |= {column: problem} if problem else {}
     for row in ("none", *request.defenses):
         label, parameters, problem = _defense(request, row)
         plan.rows[row] = label
         plan.steps += [_step(parameters, defended=True)] if "batch_size" in parameters else []
-        problem = problem or _unfit(_choose(entries.defenses, row)[0], request.norm)
+        problem = problem or _unfit(request.choose_defense, row, request.norm)
         plan.wrong |= {row: problem} if problem else {}
         plan.passes += (PassForecast(0, _defense_passes(parameters, sizes)) + PassForecast(sizes.database, 0)) * seeds
         for column in ("none", *request.attacks):
@@ -224,11 +224,10 @@ def _choose(registered: Registry[Any], text: str) -> tuple[Choice[Any] | None, s
         return None, str(error)
 
 
-def _unfit(choice: Choice[Any] | None, bound: str) -> str:
-    """Why an attack or a defense does not work with a norm or a patch; empty if it does."""
+def _unfit(choose: Callable[[str], Choice[Any]], text: str, bound: str) -> str:
+    """Why an attack or a defense can't run, or not under a norm or a patch; empty if it can."""
     try:
-        if choice:
-            check_threat(choice, Threat(0.0, bound))
+        check_threat(choose(text), Threat(0.0, bound))
     except UsageError as error:
         return str(error)
     return ""

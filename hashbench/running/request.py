@@ -78,7 +78,7 @@ class Request:
         method = entries.methods.choose(Spec.parse(self.method))
         return Resolved(
             tuple(self.choose_defense(text) for text in ("none", *self.defenses)),
-            tuple(self._choose_attack(text) for text in ("none", *self.attacks)),
+            tuple(self.choose_attack(text) for text in ("none", *self.attacks)),
             dataset,
             backbone,
             method,
@@ -90,7 +90,14 @@ class Request:
             self.bound,
         )
 
-    def _choose_attack(self, text: str) -> Choice[Attack]:
+    def choose_attack(self, text: str) -> Choice[Attack]:
+        """An attack with its parameters.
+
+        Raises:
+            UnknownName: nothing has the name.
+            BadParameter: a parameter does not exist or can't take its value, or the attack has another access than
+                the one that the request allows.
+        """
         chosen, known = entries.attacks.choose(Spec.parse(text)), {entry.access for entry in entries.attacks}
         if self.access and self.access not in known:
             raise BadParameter(f"no attack has access {self.access!r}{suggestion(self.access, known)}")

@@ -21,7 +21,7 @@ VARIED = {
     "bits": "bits",
 }  # one request for each value
 LISTED = {"defense": "defenses", "attack": "attacks", "seed": "seeds"}
-SINGLE = {"training": "training", "eps": "eps", "norm": "norm", "patch": "patch", "tuned": "tuned"}
+SINGLE = {name: name for name in ("training", "eps", "norm", "patch", "access", "tuned")}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hashbench.errors import BadInput, UnknownName
+from hashbench.errors import BadInput, BadParameter, UnknownName
 from hashbench.models.model import HashModel
 from hashbench.models.pass_cost import measure_pass
 from hashbench.registry.entries import attacks, defenses
@@ -16,6 +16,7 @@ from hashbench.registry.spec import Spec
 from hashbench.running.forecast import forecast
 from hashbench.running.request import Request
 from hashbench.running.suite import expand, names, read_suite
+from hashbench.threat import Threat
 
 
 @pytest.mark.parametrize("name", names())
@@ -56,6 +57,22 @@ def test_a_table_becomes_a_request_for_each_combination() -> None:
     requests = expand(table, Path("here"))
     assert [(r.dataset, r.bits) for r in requests] == [("a", 16), ("a", 32), ("b", 16), ("b", 32)]
     assert all(r.attacks == ("noise",) and r.seeds == (0, 1) and r.eps == "0.1" for r in requests)
+
+
+def test_a_suite_has_the_threats_and_the_access_of_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        '[[run]]\naccess = "ranking"\nattack = "square-ranking"\n'
+        '[[run]]\nnorm = "l2"\neps = 2\n'
+        '[[run]]\nnorm = "linf"\npatch = 4\n'
+        '[[run]]\naccess = "ranking"\nattack = ["noise", "pgd-hamming"]\n'
+    )
+    ranking, round_ball, patch, mixed = read_suite(str(tmp_path / "mine.toml")).requests
+    assert [attack.access for attack in ranking.resolve().attacks] == ["none", "ranking-top-50"]
+    assert round_ball.resolve().threat == Threat(2.0, "l2")
+    assert patch.resolve().norm == "patch-4"
+    with pytest.raises(BadParameter, match="'pgd-hamming' has access white, which --access ranking rules out"):
+        mixed.resolve()
+    assert "pgd-hamming' has access white" in "\n".join(forecast([mixed]))
 
 
 @pytest.mark.parametrize(
