@@ -5,7 +5,7 @@ HashbenchError
 |   |-- UnknownName        no such attack, defense, method, backbone or data set
 |   |-- BadParameter       an unknown parameter, or an invalid value
 |   |-- BadInput           arrays or files that don't have the expected form
-|   |-- MissingData        a data set's files are missing
+|   |-- MissingData        files are missing: a data set's, or weights
 |   |-- StoreUnusable      the store or the output folder can't be read or written
 |   `-- PluginError        a plugin can't be loaded, or registers a name that is taken
 |-- ClusterLost            the workers of a run are gone; finished work is stored
@@ -47,7 +47,7 @@ class BadInput(UsageError):
 
 
 class MissingData(UsageError):
-    """A data set whose files are missing."""
+    """A data set or weights whose files are missing."""
 
 
 class StoreUnusable(UsageError):

@@ -20,7 +20,7 @@ from hashbench.registry.parameters import ContentFile, suggestion
 Weights = Annotated[str, ContentFile(("none",))]
 
 
-@backbone("timm", paper="Wightman, PyTorch Image Models, 2019")
+@backbone("timm", paper="Wightman, PyTorch Image Models, 2019", needs=lambda name, weights: _lacking(name))
 def timm(
     bits: int, channels: int, size: int, *, name: str = "efficientnet_lite0", weights: Weights = "none"
 ) -> nn.Module:
@@ -48,9 +48,16 @@ def timm(
     return adapted
 
 
+def _lacking(name: str) -> str:
+    """What has to be installed for a network; empty if nothing."""
+    if find_spec("timm") is not None:
+        return ""
+    return f"timm:name={name} needs timm, which is not installed; run pip install 'hashbench[timm]'"
+
+
 def _untrained(name: str, size: int) -> nn.Module:
-    if find_spec("timm") is None:
-        raise BadParameter(f"timm:name={name} needs timm, which is not installed; run pip install 'hashbench[timm]'")
+    if lacking := _lacking(name):
+        raise BadParameter(lacking)
     from timm import create_model, is_model, list_models  # slow to import
 
     if not is_model(name):

@@ -214,6 +214,7 @@ class Registry(Generic[F]):
         Raises:
             UnknownName: the spec, or one of its parameters, names an entry that does not exist.
             BadParameter: a parameter is unknown, unreadable or out of range.
+            MissingData: a parameter names a file that is not there.
         """
         entry = self[spec.name]
         owner = f"{self.kind} {spec.name!r}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hashbench.digests import file_digest
-from hashbench.errors import BadParameter, PluginError
+from hashbench.errors import BadParameter, MissingData, PluginError
 
 Value = bool | int | float | str | Path | None
 SHORTEST = 3  # letters of a name by whose parts a near one is found
@@ -90,6 +90,7 @@ class Parameter:
 
         Raises:
             BadParameter: the text can't be read, or the value is out of range.
+            MissingData: it names a file that is not there.
         """
         if self.optional and text.lower() == "none":
             return None
@@ -105,7 +106,7 @@ class Parameter:
         if self.bounds and isinstance(value, int | float) and value not in self.bounds:
             raise BadParameter(f"{self.name}={text} is out of range; take a number {self.bounds}")
         if self.content and text not in self.content.words and not Path(text).expanduser().is_file():
-            raise BadParameter(f"{self.name}={text} is not a file; give {str(self.content).replace(' | ', ' or ')}")
+            raise MissingData(f"{self.name}={text} is not a file; give {str(self.content).replace(' | ', ' or ')}")
         return value
 
     def visible(self, value: Value) -> bool:
@@ -167,6 +168,7 @@ def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) 
 
     Raises:
         BadParameter: the function has no such parameter, or the parameter can't take the value.
+        MissingData: a parameter names a file that is not there.
 
     >>> def blur(model, *, radius: Count = 2, sigma: Positive = 1.0): ...
     >>> resolve(blur, {"sigma": "1/2"}, "defense 'blur'")
@@ -179,8 +181,8 @@ def resolve(function: Callable[..., Any], given: Mapping[str, str], owner: str) 
             raise BadParameter(f"{owner} has no parameter {name!r}{hint}")
     try:
         return {n: p.read(given[n]) if n in given else p.default for n, p in known.items()}
-    except BadParameter as error:
-        raise BadParameter(f"{owner}: {error}") from None
+    except (BadParameter, MissingData) as error:
+        raise type(error)(f"{owner}: {error}") from None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -108,8 +108,9 @@ def _plan(request: Request, load: Load) -> Plan:
     plan = Plan(request, sizes, missing=[sizes.problem] if sizes.problem else [])
     for registered, text in ((entries.methods, request.method), (entries.backbones, request.backbone)):
         choice, problem = _choose(registered, text)
-        plan.wrong |= {text: problem} if problem else {}
-        plan.missing += [lacking] if (lacking := _lacking(choice)) else []
+        lacking = _lacking(registered, text)
+        plan.wrong |= {text: problem} if problem and not lacking else {}
+        plan.missing += [lacking] if lacking else []
     seeds = len(request.seeds)
     training = request.choose_training().visible
     plan.passes += PassForecast(0, _times(training, "epochs") * sizes.train) * seeds
@@ -180,11 +181,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds / MINUTE:.0f} minutes" if seconds >= MINUTE else f"{max(1, round(seconds))} seconds"
 
 
-def _lacking(choice: Choice[Any] | None) -> str:
+def _lacking(registered: Registry[Any], text: str) -> str:
+    """What has to be got before a choice can be used; empty if nothing, or if it is wrong altogether."""
+    choice = None
     try:
-        return choice.needs if choice else ""
+        choice = registered.choose(Spec.parse(text))
+        return choice.needs
     except UsageError as error:
-        return str(error)
+        return str(error) if choice or isinstance(error, MissingData) else ""
 
 
 def _sizes(dataset: str, load: Load) -> Sizes:
@@ -200,11 +204,12 @@ def _sizes(dataset: str, load: Load) -> Sizes:
 
 
 def _published(choice: Choice[Dataset], problem: str) -> Sizes:
-    sizes = ORIGINS[choice.name].sizes if choice.name in ORIGINS else {}
+    given = {name: value for name, value in choice.params.items() if isinstance(value, int)}
+    own = {"train": given.get("train", 0), "test": given.get("queries", 0), "database": given.get("database", 0)}
+    sizes = ORIGINS[choice.name].sizes if choice.name in ORIGINS else own
     eps = choice.params.get("eps")
-    train, queries, database = (sizes.get(role, 0) for role in ("train", "test", "database"))
-    size = choice.params.get("size")
-    side = size if isinstance(size, int) else SIZE
+    train, queries, database = (sizes.get(role, 0) for role in own)
+    side = given.get("size", SIZE)
     return Sizes(train, queries, database, eps if isinstance(eps, float) else None, CHANNELS, side, problem)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hashbench.datasets.list_files import DATA_VARIABLE
 from hashbench.errors import UnknownName
 from hashbench.readers.toml_files import read_suite_tables
 from hashbench.registry.parameters import suggestion
 from hashbench.running.request import Request
 
 FOLDER = Path(__file__).parent / "suites"
+PLACE = f"${DATA_VARIABLE}"  # stands for the folder of all data in names of a suite
 VARIED = {
     "dataset": "dataset",
     "backbone": "backbone",
@@ -61,11 +64,11 @@ def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
         source: the suite's file; the path of a table of tuned values is relative to it.
     """
     known = {**VARIED, **LISTED, **SINGLE}
-    fixed: dict[str, Any] = {known[key]: tuple(_as_list(table[key])) for key in LISTED if key in table}
+    fixed: dict[str, Any] = {known[key]: tuple(_values(table[key])) for key in LISTED if key in table}
     fixed |= {known[key]: table[key] for key in SINGLE if key in table}
     if "tuned" in fixed:
         fixed["tuned"] = source.parent / fixed["tuned"]
-    varied = {known[key]: _as_list(table[key]) for key in VARIED if key in table}
+    varied = {known[key]: _values(table[key]) for key in VARIED if key in table}
     return [
         Request(**dict(zip(varied, values, strict=True)), **fixed) for values in itertools.product(*varied.values())
     ]
@@ -85,5 +88,8 @@ def _not_there(name: str, path: Path) -> str:
     return f"there is no file {name}; the suites that come with hashbench are {', '.join(names())}"
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _values(value: Any) -> list[Any]:
+    """A key's values, with the folder of all data, if the environment names it, where `PLACE` stands for it."""
+    data = os.environ.get(DATA_VARIABLE)
+    listed = value if isinstance(value, list) else [value]
+    return [one.replace(PLACE, data) if data and isinstance(one, str) else one for one in listed]

@@ -15,7 +15,7 @@ from toys import small_model
 
 from hashbench.backbones.torchvision_models import IMAGENET, hash_network
 from hashbench.defenses.checkpoint import restored
-from hashbench.errors import BadInput, BadParameter
+from hashbench.errors import BadInput, BadParameter, MissingData
 from hashbench.models.foreign_weights import pools_without_relu, torchvision_names
 from hashbench.models.model import HashModel
 from hashbench.registry.entries import defenses
@@ -186,7 +186,7 @@ def test_the_file_is_checked_before_anything_is_trained(alexnet_file: Path) -> N
         choice.check(ours("resnet18"))
     with pytest.raises(BadParameter, match="file=PATH"):
         defenses.choose(Spec("checkpoint")).check(small_model())
-    with pytest.raises(BadParameter, match="is not a file"):
+    with pytest.raises(MissingData, match="is not a file"):
         defenses.choose(Spec("checkpoint", {"file": "/nowhere"}))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from hashbench.errors import BadParameter, PluginError
+from hashbench.errors import BadParameter, MissingData, PluginError
 from hashbench.registry.parameters import ContentFile, Count, Positive, Share, parameters, resolve
 from hashbench.registry.spec import Spec
 
@@ -95,5 +95,5 @@ def test_a_file_counts_by_its_content_and_a_folder_not_at_all(tmp_path: Path) ->
     (tmp_path / "two").write_text("another content")
     assert weights.identify(str(tmp_path / "one")) != weights.identify(str(tmp_path / "two"))
     assert weights.read(str(tmp_path / "one")) == str(tmp_path / "one")
-    with pytest.raises(BadParameter, match="is not a file; give default or path of a file"):
+    with pytest.raises(MissingData, match="is not a file; give default or path of a file"):
         weights.read(str(tmp_path / "three"))

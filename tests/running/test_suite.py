@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from hashbench.backbones import timm_models
 from hashbench.errors import BadInput, BadParameter, UnknownName
 from hashbench.models.model import HashModel
 from hashbench.models.pass_cost import measure_pass
 from hashbench.registry.entries import attacks, defenses
 from hashbench.registry.spec import Spec
 from hashbench.running.forecast import forecast
-from hashbench.running.request import Request
+from hashbench.running.request import Request, all_cells
 from hashbench.running.suite import expand, names, read_suite
 from hashbench.threat import Threat
 
@@ -33,7 +35,7 @@ def test_every_suite_is_read_and_forecast(name: str, monkeypatch: pytest.MonkeyP
 
 
 def test_the_suites_of_the_papers_are_there() -> None:
-    assert {"quick", "standard", "cgat-www23", "saat-tifs23", "dhta-eccv20"} <= set(names())
+    assert {"quick", "standard", "boards", "cgat-www23", "saat-tifs23", "dhta-eccv20"} <= set(names())
     requests = read_suite("cgat-www23").requests
     assert {r.dataset for r in requests} == {"flickr25k", "nuswide", "coco"}
     assert {r.bits for r in requests} == {16, 32, 48, 64}
@@ -43,6 +45,47 @@ def test_the_suites_for_small_data_can_run() -> None:
     for name in ("quick", "standard"):
         for request in read_suite(name).requests:
             request.resolve()
+
+
+def test_the_suite_of_all_boards_has_the_cells_of_the_published_ones() -> None:
+    published = [replace(r, attacks=(*r.attacks, "standard-2")) for r in read_suite("standard").requests]
+    boards = [r for r in read_suite("boards").requests if r.dataset in ("digits", "digits-collage")]
+    keys = [{cell.key for cell in all_cells([r.resolve() for r in requests])} for requests in (published, boards)]
+    assert keys[0] < keys[1]
+    subjects = {(r.dataset, r.method, r.bits) for r in boards}
+    others = {("digits-collage", method, 32) for method in ("dpsh", "hashnet", "orthohash", "dch")}
+    lengths = {("digits-collage", "csq", bits) for bits in (16, 32, 64)}
+    assert subjects == {("digits", "csq", 32), *lengths, *others}
+
+
+def test_every_board_of_all_data_sets_has_every_defense() -> None:
+    every = {entry.name for entry in defenses if entry.name != "checkpoint"}
+    for dataset in ("digits", "digits-collage", "fashion-mnist", "emoji-collage"):
+        own = [r for r in read_suite("boards").requests if (r.dataset, r.bits, r.method) == (dataset, 32, "csq")]
+        rows = [(Spec.parse(text).name, r.seeds) for r in own for text in ("none", *r.defenses)]
+        assert {name for name, _ in rows} == every
+        assert all(seeds == (0, 1, 2) for name, seeds in rows if name != "none" and defenses[name].trains)
+        assert all("standard-2" in r.attacks for r in own)
+
+
+def test_a_forecast_names_first_what_a_suite_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pretrained = [r for r in read_suite("boards").requests if r.backbone.startswith("timm")]
+    monkeypatch.delenv("HASHBENCH_DATA", raising=False)
+    monkeypatch.setattr(timm_models, "find_spec", lambda name: None)
+    monkeypatch.setattr("hashbench.running.forecast._cost", lambda *given: None)
+    lines = list(forecast(pretrained))
+    assert lines[0] == "missing:"
+    assert lines[1].startswith("  emoji needs a folder: npm install")
+    assert lines[2].startswith("  backbone 'timm': weights=$HASHBENCH_DATA/efficientnet-lite0.pth is not a file")
+    assert "2,000 train, 300 queries, 4,000 database" in lines[3]
+    assert "(0 of them can't run)" in lines[-1]
+    (tmp_path / "efficientnet-lite0.pth").write_text("weights")
+    monkeypatch.setenv("HASHBENCH_DATA", str(tmp_path))
+    (request,) = (r for r in read_suite("boards").requests if r.backbone.startswith("timm"))
+    assert request.backbone.endswith(f"weights={tmp_path}/efficientnet-lite0.pth")
+    found = list(forecast([request]))
+    assert found[1].startswith(f"  there is no {tmp_path}/emoji/emoji-datasource-google")
+    assert found[2].endswith("needs timm, which is not installed; run pip install 'hashbench[timm]'")
 
 
 def test_a_table_becomes_a_request_for_each_combination() -> None:
