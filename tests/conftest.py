@@ -61,6 +61,7 @@ BEGAN = time.monotonic()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--budget", type=float, metavar="SECONDS", help="begin no test after so many seconds")
+    parser.addoption("--redraw", action="store_true", help="write anew what test_drawn.py holds pictures against")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

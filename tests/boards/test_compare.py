@@ -5,37 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from toy_results import LEVELS, save
 
 from hashbench.boards.compare import WORST, compare
 from hashbench.boards.pairing import pair
 from hashbench.boards.write import write_comparison
 from hashbench.errors import UsageError
-from hashbench.running.store import Result, Store
-
-IDENTITY = {
-    "dataset": "digits", "split_digest": "d" * 16, "backbone": "cnn", "method": "csq", "training": "clean", "bits": 32,
-    "norm": "linf", "eps": 8 / 255, "index": "reindexed", "goal": "untargeted", "tuned": "",
-}  # fmt: skip
-ATTACKS = {"none": 0.9, "pgd-hamming": 0.5, "hag": 0.4}
-
-
-def save(store: Store, defense: str, attack: str, level: float, seed: int = 0, **changes: Any) -> None:
-    random = np.random.default_rng([seed, len(attack)])
-    values = np.clip(level + random.normal(0, 0.1, 40), 0, 1)
-    values[3] = np.nan
-    identity = {**IDENTITY, "defense": defense, "attack": attack, "seed": seed, **changes}
-    numbers = {"map": float(np.nanmean(values)), "train_forwards": 10 if defense == "none" else 40}
-    key = f"{defense}-{attack}-{seed}-{len(changes)}".replace(":", "_")
-    store.save_cell(Result(key, identity, numbers, {"created_utc": "now"}), {"average_precision": values})
+from hashbench.running.store import Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "store")
     for defense, gain in (("none", -0.1), ("cgat", 0.0), ("mine", 0.1)):
-        for attack, level in ATTACKS.items():
+        for attack, level in LEVELS.items():
             for seed in (0, 1):
                 save(made, defense, attack, level + gain, seed)
     return made
@@ -63,7 +47,7 @@ def test_the_queries_of_the_picture_are_those_of_the_worst_case(store: Store) ->
 
 
 def test_equal_defenses_are_not_told_apart(store: Store) -> None:
-    for attack, level in ATTACKS.items():
+    for attack, level in LEVELS.items():
         save(store, "same", attack, level)
     found = compare(store, pair(store.cells(), ("same", "cgat")))
     assert "can't be told apart" in found.sentence
@@ -80,7 +64,7 @@ def test_equal_defenses_are_not_told_apart(store: Store) -> None:
     ],
 )
 def test_refuses_what_was_measured_otherwise(store: Store, name: str, value: Any, reason: str) -> None:
-    for attack in ATTACKS:
+    for attack in LEVELS:
         save(store, "other", attack, 0.5, **{name: value})
     with pytest.raises(UsageError, match=f"can't be compared: different {reason} "):
         pair(store.cells(), ("other", "cgat"))
@@ -92,6 +76,6 @@ def test_names_the_command_for_a_missing_cell(store: Store) -> None:
 
 
 def test_a_plain_name_stands_for_its_one_tuned_label(store: Store) -> None:
-    for attack in ATTACKS:
+    for attack in LEVELS:
         save(store, "saat:epochs=2", attack, 0.5, tuned="t" * 16)
     assert pair(store.cells(), ("saat", "cgat")).defenses == ("saat:epochs=2", "cgat")

@@ -7,32 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import numpy as np
 import pytest
+from toy_results import SHOWN_CELL, picture, retrieved
 
-from hashbench.boards.examples import SHOWN, AttackedExamples, Picture, Retrieved, Shown
+from hashbench.boards.examples import SHOWN, AttackedExamples, Shown
 from hashbench.boards.plots.examples import RIGHT, WRONG, save_examples
 from hashbench.running.cell import Cell
-
-IDENTITY = {
-    "dataset": "digits", "backbone": "cnn", "method": "csq", "bits": 16, "defense": "none", "attack": "noise",
-    "norm": "linf", "eps": 8 / 255, "seed": 0,
-}  # fmt: skip
-
-
-def picture(shade: float) -> Picture:
-    return np.full((4, 4), shade, np.float32)
-
-
-def retrieved(right: tuple[bool, ...], tied: int, precision: float) -> Retrieved:
-    return Retrieved(tuple(map(picture, np.linspace(0, 1, SHOWN))), right, tuple(range(SHOWN)), tied, precision)
 
 
 @pytest.fixture(scope="module")
 def svg(tmp_path_factory: pytest.TempPathFactory) -> str:
     before = retrieved((True,) * SHOWN, SHOWN, 0.75)
     after = retrieved((True,) * 3 + (False,) * (SHOWN - 3), SHOWN + 2, float("nan"))
-    cell = SimpleNamespace(identity=IDENTITY, attack=SimpleNamespace(goal="untargeted"))
+    cell = SimpleNamespace(identity=SHOWN_CELL, attack=SimpleNamespace(goal="untargeted"))
     shown = Shown(7, picture(0.5), picture(0.5 + 8 / 255), before, after)
     path = tmp_path_factory.mktemp("picture") / "gallery"
     save_examples(AttackedExamples(cast("Cell", cell), (shown,)), path)

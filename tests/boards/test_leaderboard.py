@@ -7,6 +7,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from toy_results import result
 
 from hashbench.boards.intervals import ConfidenceInterval
 from hashbench.boards.leaderboard import (
@@ -23,22 +24,6 @@ from hashbench.boards.terminal import print_matrix
 from hashbench.boards.write import write_leaderboard
 from hashbench.running.store import Result, Store
 from hashbench.threat import format_eps
-
-NUMBERS = {"map_low": 0.1, "map_high": 0.9, "chance_map": 0.3, "n_queries": 10, "n_database": 50}
-
-
-def result(defense: str, attack: str, value: float | None, seed: int = 0, **changes: object) -> Result:
-    identity = {
-        "dataset": "digits", "split_digest": "d" * 16, "backbone": "cnn", "method": "csq", "training": "clean",
-        "bits": 32, "norm": "linf", "eps": 8 / 255, "seed": seed, "defense": defense, "attack": attack,
-        "attack_params": {"steps": 5} if attack == "pgd" else {}, "goal": "untargeted", "access": "white",
-        "attacker": "adaptive", "schema_version": 1, "protocol_version": 1, "index": "reindexed",
-    } | changes  # fmt: skip
-    key = f"{defense}-{attack}-{seed}-{len(changes)}"
-    host = {"created_utc": "2026-01-01T00:00:00+00:00"}
-    if value is None:
-        return Result(key, identity, {}, host, "invalid", "it broke")
-    return Result(key, identity, {**NUMBERS, "map": value}, host)
 
 
 def board() -> Leaderboard:
