@@ -1,4 +1,9 @@
-"""Small changes of a line of Python, as a slip of the hand could make them, in files and in functions at work."""
+"""Small changes of a line of Python, as a slip of the hand could make them, in files and in functions at work.
+
+What can make no difference is no change: annotations of local variables, which Python never evaluates, and the
+`strict=True` of a `zip`, which like an assertion only stops a program that is wrong already; where a `try` could
+answer it, it is changed as all else.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +54,34 @@ def change_of(root: Path, path: str, line: int, draw: random.Random) -> Change |
     parsed, candidates = ast.parse(text), []
     if not any(line in _lines(function) for function in _outer_functions(parsed)):
         return None
+    idle = set(_without_effect(parsed))
     for node in ast.walk(parsed):
-        if isinstance(node, ast.expr | ast.stmt) and node.lineno == line and node.end_lineno and node.end_col_offset:
+        if node in idle or not isinstance(node, ast.expr | ast.stmt) or node.lineno != line:
+            continue
+        if node.end_lineno and node.end_col_offset:
             start, end = starts[line - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
             candidates += [(start, end, ast.unparse(mutant)) for mutant in _mutants(node)]
     if not candidates:
         return None
     start, end, new = draw.choice(candidates)
     return Change(path, line, start, end, text[start:end].decode(), new)
+
+
+def _without_effect(node: ast.AST, *, tried: bool = False) -> Iterator[ast.AST]:
+    """Nodes below a node whose change makes no difference, outside and inside the body of a `try`."""
+    if isinstance(node, ast.AnnAssign):
+        yield from ast.walk(node.annotation)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip" and not tried:
+        yield from (
+            word.value
+            for word in node.keywords
+            if word.arg == "strict" and isinstance(word.value, ast.Constant) and word.value.value is True
+        )
+    for name, value in ast.iter_fields(node):
+        inside = tried or (isinstance(node, ast.Try) and name == "body")
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield from _without_effect(child, tried=inside)
 
 
 def _mutants(node: ast.AST) -> Iterator[ast.AST]:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hashbench.api.progress import progress_shown
-from hashbench.progress import LogLines, Relay, job, relayed, shown_on, track, waiting
+from hashbench.progress import LogLines, Relay, duration, job, relayed, shown_on, track, waiting
 
 
 def said(lines: list[str]) -> list[str]:
@@ -61,12 +61,11 @@ def test_while_something_runs_there_is_a_line_now_and_then() -> None:
         waiting("another run makes a cell"),
     ):
         ended = time.monotonic() + 20
-        while len(lines) < 5 and time.monotonic() < ended:
+        while sum("training" in line for line in lines) < 5 and time.monotonic() < ended:
             time.sleep(0.01)
-    beats = [line for line in said(lines) if line.startswith("running: ")]
+    beats = [line for line in said(lines) if line.startswith("running: training, ")]
     assert len(beats) >= 3
-    assert beats[0].startswith("running: training, ")
-    assert beats[0].endswith(" s so far; another run makes a cell")
+    assert beats[-1].endswith(" s so far; another run makes a cell")
     assert not [thread for thread in threading.enumerate() if thread.name == "log"]
 
 
@@ -115,3 +114,42 @@ def test_a_script_shows_progress_on_a_terminal_only(
     with progress_shown():
         list(track(range(3), "cells"))
     assert bool(capsys.readouterr().err) == terminal
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(9.94, "9.9 s"), (10, "10 s"), (119.4, "119 s"), (120, "2 min"), (3600, "60 min"), (7140, "119 min"),
+     (7200, "2 h 0 min"), (7260, "2 h 1 min")],
+)  # fmt: skip
+def test_time_spans(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_a_beat_comes_only_when_nothing_was_said_for_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, lines, waits = [100.0], list[str](), list[float]()
+    monkeypatch.setattr("hashbench.progress.time.monotonic", lambda: now[0])
+    log = LogLines(lines.append, every=50)
+    ends = iter([False, False, False, True])
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        now[0] += 30
+        return next(ends)
+
+    monkeypatch.setattr(log._over, "wait", wait)
+    log._beat()
+    assert waits == [50, 20, 50, 20], "at 130 s it is too early, at 160 s it is time"
+    assert said(lines) == ["running: no training and no attack at the moment"]
+
+
+def test_a_loop_of_unknown_length_and_one_of_more_steps_than_it_said() -> None:
+    lines: list[str] = []
+    log = LogLines(lines.append)
+    handle = log.begin("waiting", None)
+    assert log._running() == "waiting"
+    log.end(handle)
+    handle = log.begin("cells", 1)
+    log.advance(handle)
+    with shown_on(log, log), job("cell", step=True):
+        pass
+    assert said(lines)[-1] == "done: cell, 0.0 s; cells: 1 of 1"

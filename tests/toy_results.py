@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from hashbench.boards.certificates import DefenseCertificate
 from hashbench.boards.examples import SHOWN, Picture, Retrieved
+from hashbench.boards.intervals import ConfidenceInterval
+from hashbench.boards.leaderboard import Leaderboard, leaderboards
+from hashbench.boards.ranking import RankingRow
 from hashbench.running.store import Result, Store
 
 NUMBERS = {"map_low": 0.1, "map_high": 0.9, "chance_map": 0.3, "n_queries": 10, "n_database": 50}
@@ -55,3 +61,27 @@ def picture(shade: float) -> Picture:
 
 def retrieved(right: tuple[bool, ...], tied: int, precision: float) -> Retrieved:
     return Retrieved(tuple(map(picture, np.linspace(0, 1, SHOWN))), right, tuple(range(SHOWN)), tied, precision)
+
+
+OF_TARGETS = {"t_map": 0.7, "t_map_low": 0.6, "t_map_high": 0.8, "t_chance_map": 0.1}
+
+
+def matrix(names: Sequence[str], chance: float = 0.3) -> tuple[Leaderboard, list[RankingRow]]:
+    """Three defenses and two seeds, with invalid, missing and low squares."""
+    levels = {"none": 0.9, "mine:steps=3": 0.6, "other": 0.25}
+    results = [
+        replace(made, numbers={**made.numbers, **OF_TARGETS, "chance_map": chance})
+        for defense, level in levels.items() for place, attack in enumerate(names) for seed in (0, 1)
+        for made in [result(defense, attack, level - 0.01 * place + 0.02 * seed, seed,
+                            goal="targeted" if attack == "dhta" else "untargeted")]
+        if (defense, attack) != ("other", "noise")
+    ]  # fmt: skip
+    results += [result(defense, "broken", None, seed) for defense in levels for seed in (0, 1)]
+    (made,) = leaderboards(results)
+    interval = ConfidenceInterval(0.5, 0.4, 0.6, 0.5)
+    sure = DefenseCertificate(values=np.full((1, 4), 0.2), free=np.ones((1, 4)), interval=interval)
+    rows = [
+        RankingRow("other", "ranked", "", worst=np.full((1, 4), 0.6), interval=interval, certificate=sure),
+        RankingRow("none", "ranked", "", worst=np.full((1, 4), 0.3)),
+    ]
+    return made, rows

@@ -10,20 +10,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import matplotlib.image
-import numpy as np
 import pandas as pd
 import pytest
 from artists import differences, held
 from matplotlib.figure import Figure
 from toy_boards import make_board
-from toy_results import LEVELS, SHOWN_CELL, picture, result, retrieved, save
+from toy_results import LEVELS, SHOWN_CELL, matrix, picture, result, retrieved, save
 
-from hashbench.boards.certificates import DefenseCertificate
 from hashbench.boards.compare import compare
 from hashbench.boards.examples import SHOWN, AttackedExamples, Shown
 from hashbench.boards.files import LeaderboardFiles, read_board
-from hashbench.boards.intervals import ConfidenceInterval
-from hashbench.boards.leaderboard import Leaderboard, leaderboards
+from hashbench.boards.leaderboard import leaderboards
 from hashbench.boards.pairing import pair
 from hashbench.boards.plots import board as plots_board
 from hashbench.boards.plots import compare as plots_compare
@@ -32,7 +29,6 @@ from hashbench.boards.plots import examples as plots_examples
 from hashbench.boards.plots import matrix as plots_matrix
 from hashbench.boards.plots.bracket import draw_bracket
 from hashbench.boards.plots.evaluation import draw_evaluation
-from hashbench.boards.ranking import RankingRow
 from hashbench.running.cell import Cell
 from hashbench.running.store import Store
 
@@ -114,27 +110,6 @@ def test_pictures_of_rarer_folders(board: LeaderboardFiles, check: Check) -> Non
     check(plots_board.draw_recall(replace(unknown, ranking=())), "recall-clean")
     assert plots_board.draw_curve(otherwise(board, norm="patch")) is None, "that of the l-inf board"
     assert draw_bracket(board) is None, "nothing is certified"
-
-
-def matrix(names: Sequence[str], chance: float = 0.3) -> tuple[Leaderboard, list[RankingRow]]:
-    """Three defenses and two seeds, with invalid, missing and low squares."""
-    levels = {"none": 0.9, "mine:steps=3": 0.6, "other": 0.25}
-    results = [
-        replace(made, numbers={**made.numbers, "chance_map": chance, "t_map": 0.7, "t_chance_map": 0.1})
-        for defense, level in levels.items() for place, attack in enumerate(names) for seed in (0, 1)
-        for made in [result(defense, attack, level - 0.01 * place + 0.02 * seed, seed,
-                            goal="targeted" if attack == "dhta" else "untargeted")]
-        if (defense, attack) != ("other", "noise")
-    ]  # fmt: skip
-    results += [result(defense, "broken", None, seed) for defense in levels for seed in (0, 1)]
-    (made,) = leaderboards(results)
-    interval = ConfidenceInterval(0.5, 0.4, 0.6, 0.5)
-    sure = DefenseCertificate(values=np.full((1, 4), 0.2), free=np.ones((1, 4)), interval=interval)
-    rows = [
-        RankingRow("other", "ranked", "", worst=np.full((1, 4), 0.6), interval=interval, certificate=sure),
-        RankingRow("none", "ranked", "", worst=np.full((1, 4), 0.3)),
-    ]
-    return made, rows
 
 
 @pytest.mark.parametrize("tall", [False, True], ids=["wide", "tall"])

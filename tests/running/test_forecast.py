@@ -1,0 +1,147 @@
+"""What a dry run counts and says, against counts by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from hashbench.datasets.list_files import ORIGINS
+from hashbench.models.pass_cost import PassCost
+from hashbench.registry.entries import attacks, datasets
+from hashbench.registry.spec import Spec
+from hashbench.running import forecast as module
+from hashbench.running.forecast import PassForecast, Sizes, forecast
+from hashbench.running.request import Request
+
+SIZES = Sizes(1000, 300, 1297, 32 / 255, 1, 8)
+COST = PassCost(forward=0.001, gradient=0.004, weights=1, activations=1, batch=1)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set of known sizes, and passes that cost what they are said to."""
+    monkeypatch.setattr(module, "_sizes", lambda dataset, load: SIZES)
+    monkeypatch.setattr(module, "measure_pass", lambda model, channels, size, device: COST)
+
+
+def test_passes_are_added_and_multiplied() -> None:
+    one = PassForecast(2, 3)
+    assert (one + PassForecast(10, 20)) * 3 == PassForecast(36, 69)
+    assert one.all == 5
+    assert one.seconds(COST) == pytest.approx(2 * 0.001 + 3 * 0.004)
+    assert PassForecast().all == 0
+
+
+def test_the_product_of_the_integers_that_are_there() -> None:
+    assert module._times({"epochs": 3, "steps": 4, "rate": 0.5}, "epochs", "steps") == 12
+    assert module._times({"epochs": 3}, "epochs", "steps") == 3
+    assert module._times({"epochs": 0.5}, "epochs") == 0
+    assert module._times({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "passes"), [({"epochs": 3, "steps": 4}, 3000 * 6), ({"epochs": 3}, 3000), ({"steps": 4}, 0)]
+)
+def test_a_training_passes_each_image_once_and_twice_more_with_an_attack(
+    parameters: dict[str, Any], passes: int
+) -> None:
+    assert module._defense_passes(parameters, SIZES) == passes
+
+
+def test_attacks_that_see_gradients_pass_backwards_and_others_only_forwards() -> None:
+    def counted(text: str) -> PassForecast:
+        return module._attack_passes(attacks.choose(Spec.parse(text)), SIZES)
+
+    assert module._attack_passes(None, SIZES) == PassForecast(300, 0)
+    assert counted("noise") == PassForecast(300, 0)
+    assert counted("pgd-hamming:steps=10,restarts=2") == PassForecast(300, 20 * 300)
+    assert counted("square-hamming:steps=50") == PassForecast(300 + 50 * 300, 0)
+    epochs = attacks.choose(Spec.parse("pros-gan")).visible["epochs"]
+    assert isinstance(epochs, int)
+    assert counted("pros-gan").gradient == epochs * 1000
+    plain = SimpleNamespace(
+        visible={"steps": 7}, entry=SimpleNamespace(access="white", uses=[("attack", "noise"), ("method", "csq")])
+    )
+    assert module._attack_passes(plain, SIZES) == PassForecast(300 + 300, 7 * 300)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 seconds"), (59.4, "59 seconds"), (60, "1 minutes"), (3599, "60 minutes"), (3600, "1.0 hours"),
+     (3.6e6 * 5, "5,000.0 hours")],
+)  # fmt: skip
+def test_durations(seconds: float, said: str) -> None:
+    assert module._duration(seconds) == said
+
+
+def test_every_line_of_a_forecast() -> None:
+    pair = Request(attacks=("pgd-hamming:steps=10,restarts=1",), defenses=("jpeg",), seeds=(0, 1))
+    same = Request(attacks=pair.attacks, defenses=pair.defenses, norm="l2", eps="0.5")
+    trained = 20 * 1000 * 2  # clean training, two seeds; jpeg trains nothing of its own
+    encoded = 2 * 1297 * 2
+    attacked = 10 * 300 * 3 * 2  # jpeg has the oblivious attacker beside the adaptive one
+    looked = (2 * 2 + 1) * 300 * 2
+    passes = trained + encoded + attacked + looked
+    seconds = (trained + attacked) * 0.004 + (encoded + looked) * 0.001
+    assert list(forecast([pair, same], torch.device("cpu"))) == [
+        "run 1 of 2: digits, cnn, csq, 32 bits; eps 32/255; seeds 0, 1; 1,000 train, 300 queries, 1,297 database",
+        "  rows none, jpeg",
+        "  columns none, pgd-hamming:steps=10,restarts=1, pgd-hamming (oblivious)",
+        f"  10 cells, {passes:,} passes, about {seconds / 60:.0f} minutes",
+        "run 2 of 2: digits, cnn, csq, 32 bits; l2 eps 0.5; seeds 0; 1,000 train, 300 queries, 1,297 database",
+        f"  5 cells, {passes // 2:,} passes, about {seconds / 120:.0f} minutes",
+        f"2 runs, 15 cells (0 of them can't run), about {passes * 3 // 2:,} passes; nothing was trained",
+        f"about {seconds * 1.5 / 60:.0f} minutes and 5e-09 GB beside the data on one cpu, from passes measured now; "
+        "trainings' own steps, probes and intervals come on top",
+    ]
+
+
+def test_what_cannot_run_stands_first_and_is_counted() -> None:
+    asked = Request(attacks=("art-mim",), defenses=("ibp",), norm="l2", seeds=(0, 1))
+    lines = list(forecast([asked, asked]))
+    assert lines[0] == "can't run:"
+    assert [line.partition(":")[0] for line in lines[1:3]] == ["  art-mim", "  ibp"]
+    assert lines[3].startswith("run 1 of 2")
+    assert "2 runs, 16 cells (12 of them can't run)" in lines[-2], "all but the clean undefended ones"
+
+
+def test_a_network_that_cannot_be_made_costs_nothing_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = list(forecast([Request(backbone="nonesuch")]))
+    assert lines[0] == "can't run:"
+    assert lines[1].startswith("  nonesuch: no backbone is named 'nonesuch'")
+    assert lines[-2].endswith(" passes")
+    assert lines[-1].endswith("nothing was trained"), "no hours"
+    made: list[Any] = []
+
+    def measured(*given: Any) -> PassCost:
+        made.append(given)
+        return COST
+
+    monkeypatch.setattr(module, "measure_pass", measured)
+    list(forecast([Request(bits=8), Request(bits=8, method="dsdh")]))
+    assert len(made) == 1, "one network is measured once"
+    assert made[0][0].bits == 8
+    assert made[0][1:3] == (1, 8)
+
+
+def test_sizes_of_a_data_set_that_is_not_there_are_those_of_its_lists() -> None:
+    choice = datasets.choose(Spec.parse("flickr25k:size=64"))
+    found = module._published(choice, "it is missing")
+    sizes = ORIGINS["flickr25k"].sizes
+    assert found == Sizes(
+        sizes["train"], sizes["test"], sizes["database"], choice.params["eps"], 3, 64, "it is missing"  # type: ignore[arg-type]
+    )  # fmt: skip
+    other: Any = SimpleNamespace(name="mine", params={})
+    assert module._published(other, "no") == Sizes(0, 0, 0, None, 3, 224, "no")
+
+
+def test_unknown_sizes_and_budgets_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_sizes", lambda dataset, load: Sizes(0, 0, 5, None, problem="get it"))
+    lines = list(forecast([Request(), Request(patch=3)]))
+    assert lines[:2] == ["missing:", "  get it"]
+    assert lines[2].endswith("; the data set's eps; seeds 0; train unknown, queries unknown, 5 database")
+    assert "; a patch of 3 x 3 pixels; " in "\n".join(lines)
+    assert module._facts(SimpleNamespace(request=Request(eps="0.1"), sizes=SIZES)).startswith("eps 0.1; ")  # type: ignore[arg-type]
