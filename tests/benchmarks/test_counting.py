@@ -13,22 +13,20 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
-from torch import Tensor
 
 from hashbench.metrics.average_precision import Values, average_precision
 from hashbench.metrics.distance_counts import Shard, count, count_shards
-from hashbench.metrics.nearest_items import nearest_items
 from hashbench.metrics.packed_codes import Bits
 
 Arrays = tuple[Bits, Bits, Bits, Bits]
 SORTED = 20  # queries that are sorted; the rest would take as long each
+# Linux's own high-water mark; whoever asks `hashbench.running.provenance` for it has loaded torch.
 PEAK = """
+from pathlib import Path
 from test_counting import by_counts, make
-from hashbench.running.provenance import peak_memory
 by_counts(*make(2_100, 193_734, 32, 21))
-print(peak_memory() / 2**20)
+print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**10)
 """
 
 
@@ -100,23 +98,6 @@ def test_wide_codes(benchmark: BenchmarkFixture) -> None:
     benchmark.pedantic(by_counts, arrays, rounds=3)  # type: ignore[no-untyped-call]
     benchmark.extra_info |= {
         "plain": f"argsort by query, {SORTED} queries scaled to 200", "ratio": seconds(by_counts, *arrays) / plain,
-    }  # fmt: skip
-
-
-@pytest.mark.usefixtures("measuring")
-def test_nearest_items(benchmark: BenchmarkFixture) -> None:
-    queries, _, codes, _ = make(100, 193_734, 32, 1)
-
-    def by_topk() -> Tensor:
-        signs, known = (torch.from_numpy(bits).float() * 2 - 1 for bits in (queries, codes))
-        distances = ((32 - (signs @ known.T).round().long()) // 2) * len(codes) + torch.arange(len(codes))
-        return distances.topk(100, dim=1, largest=False).indices
-
-    assert (nearest_items(queries, codes, 100) == by_topk().numpy()).all()
-    plain = seconds(by_topk)
-    benchmark.pedantic(nearest_items, (queries, codes, 100), rounds=3)  # type: ignore[no-untyped-call]
-    benchmark.extra_info |= {
-        "plain": "a product and torch's topk", "ratio": seconds(nearest_items, queries, codes, 100) / plain,
     }  # fmt: skip
 
 
