@@ -18,9 +18,9 @@ from numba.extending import intrinsic
 from hashbench.metrics.packed_codes import Integers, ShortWords
 
 CHUNK = 1024  # items whose distances and slots stay in the nearest cache
-BLOCK = 4096  # items that are read for one query after the other, more where codes are long
+BLOCK = 2048  # items that are read for one query after the other, more where codes are long
 TABLES = 4  # increments of one slot wait for each other; neighbouring items write to different tables
-PAIRED_WORDS = 8  # of codes and labels of an item up to which a long block stays in a cache
+PAIRED_WORDS = 16  # of codes and labels of an item up to which a long block stays in a cache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -76,10 +76,20 @@ def add_relevance(slots: ShortWords, shared: ShortWords, query: ShortWords, labe
     size, one, row = len(slots), query[0], labels[0, start:]
     for item in range(size):
         shared[item] = one & row[item]
-    for word in range(1, len(query)):
+    word, words = 1, len(query)
+    while words - word >= 4:
+        one, two, three, four = query[word], query[word + 1], query[word + 2], query[word + 3]
+        row, second = labels[word, start:], labels[word + 1, start:]
+        third, fourth = labels[word + 2, start:], labels[word + 3, start:]
+        for item in range(size):
+            here = (one & row[item]) | (two & second[item])
+            shared[item] |= here | (three & third[item]) | (four & fourth[item])
+        word += 4
+    while words > word:
         one, row = query[word], labels[word, start:]
         for item in range(size):
             shared[item] |= one & row[item]
+        word += 1
     for item in range(size):
         slots[item] = np.uint32(2) * slots[item] + np.uint32(shared[item] != 0)
 
