@@ -11,6 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hashbench.boards.across.shown import ShownGroup, length_pictures, shown_groups
+from hashbench.boards.across.write import write_across
 from hashbench.boards.evidence_files import BrokenRow, read_breaks
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_boards
 from hashbench.boards.leaderboard import file_name
@@ -33,6 +35,7 @@ CAPTIONS = {
     "precision-recall": "Precision against recall as the Hamming radius grows, clean and under the worst attack; "
     "precision is 0 where nothing is found",
 }
+LENGTHS = "mAP against the length of codes, clean and in the worst case with its 95 % interval"
 VERSIONS = ("package_version", "code_commit", "code_dirty", "python", "torch", "numpy")
 COLUMNS = (
     "rank", "rank_group", "seeds", "worst_attack", "attack_set", "attack_set_digest", "delta_vs_cgat", "delta_ci_low",
@@ -110,6 +113,7 @@ class Section:
 def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
     """Write `index.html` for all leaderboards' folders inside a folder, and return its path.
 
+    Before it what the leaderboards say side by side is written into the folder `across`, which the page shows too.
     Boards with a versioned attack set come first; among equals, those with the most rows.
 
     Args:
@@ -119,6 +123,7 @@ def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
         BadInput: there is no leaderboard, or a table is damaged.
         StoreUnusable: the folder can't be written.
     """
+    write_across(out, read_boards(out))
     text, path = page_text(out, meanings), out / NAME
     with writing(out), replaced(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
@@ -134,7 +139,8 @@ def page_text(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> str:
     boards = read_boards(out)
     if not boards:
         raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
-    return render(sorted((_section(board, meanings) for board in boards), key=_weight))
+    sections = sorted((_section(board, meanings) for board in boards), key=_weight)
+    return render(sections, shown_groups(out), [_picture(path, LENGTHS) for path in length_pictures(out)])
 
 
 def _weight(section: Section) -> tuple[bool, int]:
@@ -143,13 +149,19 @@ def _weight(section: Section) -> tuple[bool, int]:
     return not sets, -len(section.entries)
 
 
-def render(sections: Sequence[Section]) -> str:
-    """The page's text."""
+def render(sections: Sequence[Section], groups: Sequence[ShownGroup] = (), lengths: Sequence[Picture] = ()) -> str:
+    """The page's text.
+
+    Args:
+        groups, lengths: boards side by side, and pictures of mAP against the length of codes.
+    """
     environment = Environment(
         loader=PackageLoader("hashbench.boards"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters.update(percent=_percent, points=_points, chance_p=_p, plain=_number, printable=printable)
+    environment.filters.update(
+        percent=_percent, points=_points, chance_p=_p, plain=_number, printable=printable, number=number, rank=_rank
+    )
     subjects = [section.board.subject for section in sections]
     choices = {
         "data set": ("dataset", sorted({one["dataset"] for one in subjects})),
@@ -157,34 +169,28 @@ def render(sections: Sequence[Section]) -> str:
         "bits": ("bits", sorted({one["bits"] for one in subjects}, key=lambda bits: (len(bits), bits))),
         "attack set": ("set", sorted({e.ranking.get("attack_set") or "none" for s in sections for e in s.entries})),
     }
-    return environment.get_template("page.html").render(sections=sections, choices=choices, row_pictures=ROW_PICTURES)
+    keys = {section.board.place: section.key for section in sections}
+    return environment.get_template("page.html").render(
+        sections=sections, choices=choices, row_pictures=ROW_PICTURES, groups=groups, lengths=lengths, keys=keys
+    )
 
 
 def _section(board: LeaderboardFiles, meanings: Mapping[str, str]) -> Section:
     key = "t" + hashlib.sha256(board.place.encode()).hexdigest()[:8]
     drawn = [path for path in sorted(board.folder.glob("*.svg")) if not path.name.startswith(".")]
-    drawn.sort(
-        key=lambda path: (path.stem not in CAPTIONS, list(CAPTIONS).index(path.stem) if path.stem in CAPTIONS else 0)
-    )
+    drawn.sort(key=lambda path: [*CAPTIONS, path.stem].index(path.stem))
     own = {defense: [p for p in drawn if _is_gallery(p, defense)] for defense in board.defenses}
     galleries = {path for paths in own.values() for path in paths}
     broken = _broken(board)
     entries = tuple(
-        _entry(
-            board,
-            f"{key}-{place}",
-            defense,
-            meanings,
-            [_picture(path) for path in own[defense]],
-            broken.get(defense, ()),
-        )
-        for place, defense in enumerate(board.defenses)
+        _entry(board, f"{key}-{place}", one, meanings, [_picture(path) for path in own[one]], broken.get(one, ()))
+        for place, one in enumerate(board.defenses)
     )
-    one = board.subject
+    subject = board.subject
     names = ("dataset", "split_digest", "backbone", "method", "training", "bits", "norm", "index")
-    facts = [(name.replace("_", " "), one.get(name, "")) for name in names]
-    facts += [("eps", board.eps), ("protocol version", one.get("protocol_version", ""))]
-    facts += [("queries", one.get("n_queries", "")), ("database items", one.get("n_database", ""))]
+    facts = [(name.replace("_", " "), subject.get(name, "")) for name in names]
+    facts += [("eps", board.eps), ("protocol version", subject.get("protocol_version", ""))]
+    facts += [("queries", subject.get("n_queries", "")), ("database items", subject.get("n_database", ""))]
     pictures = tuple(_picture(path) for path in drawn if path not in galleries)
     return Section(key, board, entries, pictures, tuple((name, value) for name, value in facts if value))
 
@@ -262,9 +268,9 @@ def _is_gallery(path: Path, defense: str) -> bool:
     return path.stem.startswith(f"gallery-{file_name(defense)}--")
 
 
-def _picture(path: Path) -> Picture:
+def _picture(path: Path, caption: str = "") -> Picture:
     content = base64.b64encode(read_bytes(path, LARGEST_PICTURE, path.parent)).decode()
-    caption = CAPTIONS.get(path.stem) or path.stem.replace("--", ", ")
+    caption = caption or CAPTIONS.get(path.stem) or path.stem.replace("--", ", ")
     return Picture(path.stem, caption, f"data:image/svg+xml;base64,{content}")
 
 
@@ -283,6 +289,10 @@ def _points(level: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
+
+
+def _rank(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _p(value: float | None) -> str:

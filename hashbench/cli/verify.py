@@ -50,14 +50,13 @@ def verify(
 
     PATH is a folder of leaderboards, one leaderboard's folder, or a submission: a folder with run.json, queries.npz
     and optionally model.safetensors. Checks digests, format, versions and every number that follows from the
-    per-query files and probes, and redraws pictures and the page; with --rerun also the stored models, and single
-    APs. Exit code 1 if anything is wrong.
+    per-query files and probes, also of boards side by side, and redraws pictures and the page; with --rerun also the
+    stored models, and single APs. Exit code 1 if anything is wrong.
     """
     from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries
     from hashbench.verification.allowed import Allowed
     from hashbench.verification.board import boards_in
-    from hashbench.verification.pictures import check_page
 
     for path in plugins:
         entries.load_plugin(path)
@@ -77,11 +76,10 @@ def verify(
         looked.append(_verdict(folder, found))
         if not as_json:
             _say(folder, found, f", {len(found.cells)} cells recomputed{again}")
-    for path in paths:
-        if (path / "index.html").exists():
-            looked.append(_verdict(path / "index.html", found := _in_any_case(check_page, path)))
-            if not as_json:
-                _say(path / "index.html", found, "")
+    for place, check in _beside(paths):
+        looked.append(_verdict(place, found := _in_any_case(check, place.parent)))
+        if not as_json:
+            _say(place, found, "")
     verified = all(one["verified"] for one in looked)
     if as_json:
         attacked = {"queries": count, "seed": seed} if count else None
@@ -90,6 +88,17 @@ def verify(
         click.echo(TRUSTED)
     if not verified:
         click.get_current_context().exit(1)
+
+
+def _beside(paths: Sequence[Path]) -> list[tuple[Path, Callable[[Path], Findings]]]:
+    """What lies beside the boards of a folder and is made of all of them, with what checks it."""
+    from hashbench.boards.across.write import ACROSS
+    from hashbench.boards.page import NAME
+    from hashbench.verification.pictures import check_page
+    from hashbench.verification.side_by_side.across import check_across
+
+    checks: dict[str, Callable[[Path], Findings]] = {ACROSS: check_across, NAME: check_page}
+    return [(path / name, check) for path in paths for name, check in checks.items() if (path / name).exists()]
 
 
 def _verify(folder: Path) -> Findings:

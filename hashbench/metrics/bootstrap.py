@@ -67,6 +67,34 @@ def estimate(differences: Floats, seed: int = 0, draws: int = DRAWS) -> Estimate
     return Estimates(mean, low, high, np.minimum(1, 2 * (tail + 1) / (draws + 1)))
 
 
+def drawn_means(values: Sequence[Floats], seed: int = 0, trainings: int = 0, draws: int = DRAWS) -> Floats:
+    """Means [rows, draws] for other queries and other trainings, to be compared with one another draw by draw.
+
+    Queries are resampled as in `estimate`, the same ones for all rows. Each row of several seeds has an effect of
+    training of its own, as in `estimate`, drawn for it alone, since each row was trained by itself.
+
+    Args:
+        values: of each row, finite values [seeds, queries]; of the same queries, at least two.
+        seed: of the draws of queries; the same number for the same queries.
+        trainings: with `seed`, the seed of the effects of training; another number for other models.
+        draws: number of resamples.
+
+    >>> found = drawn_means([np.array([[0.2, 0.4]]), np.array([[0.1, 0.3]])], draws=100)
+    >>> found.shape, bool((found[0] > found[1]).all())
+    ((2, 100), True)
+    """
+    by_query = np.stack([row.mean(axis=0) for row in values])
+    mean, queries = by_query.mean(axis=1, keepdims=True), by_query.shape[1]
+    found: Floats = mean + np.sqrt(queries / (queries - 1)) * _resampled_means(
+        by_query - mean, draws, np.random.default_rng(seed)
+    )
+    random = np.random.default_rng([seed, trainings])
+    for place, row in enumerate(values):
+        if len(row) > 1:
+            found[place] += _seed_deviation(row[None]) * random.standard_t(len(row) - 1, draws)
+    return found
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction: p values, in their order, that hold for all comparisons jointly.
 

@@ -75,6 +75,17 @@ PROVENANCE: Mapping[str, Column] = {
     "threads": COUNT,
     "code_dirty": Column(bool, optional=True),
 }
+PLACE = Column(float, optional=True, low=1, high=_LARGEST)  # a rank, or a mean of some
+RANKS: Mapping[str, Column] = {
+    **_named("rank rank_low rank_high", PLACE),
+    **_named("first_share map_worst", SHARE),
+    **_named("ci_low ci_high", BOUND),
+}
+FIRST: Mapping[str, Column] = {
+    **_named("place boards", COUNT),
+    **_named("mean_rank mean_rank_low mean_rank_high", PLACE),
+    **_named("first_queries first_boards first_both", SHARE),
+}
 TUNED: Mapping[str, Column] = {
     **_named("dataset backbone method", Column()),
     "bits": Column(int, low=1, high=BITS),
@@ -86,6 +97,7 @@ TUNED: Mapping[str, Column] = {
 }
 TABLES: Mapping[str, Mapping[str, Column]] = {
     "results": RESULTS, "ranking": RANKING, "sanity": SANITY, "curve": CURVE, "provenance": PROVENANCE,
+    "ranks": RANKS, "first": FIRST,
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Boards side by side: what one board can't say."""

@@ -1,0 +1,1 @@
+"""Checks of what several boards say together, which no board can show alone."""
