@@ -12,7 +12,7 @@ import pandas as pd
 from hashbench.api.checks import reproducible
 from hashbench.api.measure import limited_threads
 from hashbench.api.own_functions import Named, name_of, plugins_of
-from hashbench.api.progress import progress_shown
+from hashbench.api.progress import progress_shown, say
 from hashbench.api.run import PLUGINS, Place
 from hashbench.boards import leaderboard
 from hashbench.boards.intervals import intervals
@@ -164,7 +164,7 @@ def _attacked(
     """The new cells, and by defense why some are missing."""
     found: list[Result] = []
     notes: dict[str, str] = {}
-    load = load_once()
+    load = load_once(say)
     for result in track(models, "models"):
         label = str(result.identity["defense"])
         try:

@@ -12,7 +12,9 @@ from typing import Any
 
 from hashbench.boards.terminal import shown_progress
 from hashbench.progress import shown_on
+from hashbench.readers.text import printable
 
+LONGEST = 1000  # characters of a line
 PAUSE = 0.2  # seconds between two pictures of the bars
 
 
@@ -60,6 +62,11 @@ def _bar(loop: tuple[str, int, int | None]) -> str:
     if total is None:  # a wait; its bar shows no share
         return f"<div>{html.escape(name)} <progress></progress></div>"
     return f'<div>{html.escape(name)} <progress value="{done}" max="{total}"></progress> {done}/{total}</div>'
+
+
+def say(line: str) -> None:
+    """Print a line that is no result, such as that of a leak, on standard error; a notebook shows it below its cell."""
+    sys.stderr.write(f"{printable(line, LONGEST)}\n")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 from hashbench.api.measure import MeasuredBoard, RunSettings, measured_boards
 from hashbench.api.own_functions import Named, name_of, plugins_of
-from hashbench.api.progress import progress_shown
+from hashbench.api.progress import progress_shown, say
 from hashbench.errors import BadInput
 from hashbench.registry.tracks import EVERY, track_of
 from hashbench.running.request import Request
@@ -67,7 +67,7 @@ def run(
     with plugins_of(words, [Path(path) for path in plugins], Path(store) / PLUGINS) as files:
         settings = RunSettings(
             Path(store), Path(out), device, fresh, files, workers, scheduler, threads, command_of(request, files),
-            keep_models, None if zoo is None else Path(zoo), certifying,
+            keep_models, None if zoo is None else Path(zoo), certifying, say,
         )  # fmt: skip
         return _written(request, settings)
 

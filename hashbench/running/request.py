@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from hashbench.registry.spec import Spec
 from hashbench.registry.threats import check_threat
 from hashbench.registry.tracks import EVERY
 from hashbench.running.cell import Cell, Subject, plan
-from hashbench.running.tuning import SUBJECT, QuerySet, Tuned, with_queries
+from hashbench.running.tuning import SUBJECT, QuerySet, Tuned, format_budget, with_queries
 from hashbench.threat import Threat
 from hashbench.training.undefended import clean_training
 
@@ -88,6 +88,7 @@ class Request:
             self.seeds,
             self.queries,
             self.bound,
+            {} if self.tuned is None else {text: self._trials(self.tuned).eps(text) for text in self.defenses},
         )
 
     def choose_attack(self, text: str) -> Choice[Attack]:
@@ -127,11 +128,14 @@ class Request:
         if self.tuned is None:
             chosen = entries.defenses.choose(Spec.parse(text))
         else:
-            chosen = Tuned(self.tuned, self._subject()).choose(text)
+            chosen = self._trials(self.tuned).choose(text)
         return with_amp(chosen) if self.amp and "amp" not in Spec.parse(text).params else chosen
 
-    def _subject(self) -> dict[str, str]:
-        """The subject under which tuned values are looked up; mixed precision shares those of full precision."""
+    def _trials(self, table: Path) -> Tuned:
+        """The tuned values of a table for this subject, norm and, if given, budget.
+
+        Mixed precision shares those of full precision.
+        """
         choices = (
             entries.datasets.choose(Spec.parse(self.dataset)),
             entries.backbones.choose(Spec.parse(self.backbone)),
@@ -139,12 +143,16 @@ class Request:
         )
         training = entries.choose_clean(clean_training, self.training)
         labels = [*(choice.label for choice in choices), str(self.bits), training.label]
-        return dict(zip(SUBJECT, labels, strict=True))
+        budget = {} if self.eps is None else {"eps": format_budget(read_eps(self.eps, self.bound))}
+        return Tuned(table, {**dict(zip(SUBJECT, labels, strict=True)), "norm": self.bound, **budget})
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A request as entries with their parameters; no data is loaded yet."""
+    """A request as entries with their parameters; no data is loaded yet.
+
+    `tuned_for` has the budget that tuned values were chosen under, by defense; empty where none were.
+    """
 
     defenses: tuple[Choice[Defense], ...]
     attacks: tuple[Choice[Attack], ...]
@@ -157,6 +165,7 @@ class Resolved:
     seeds: tuple[int, ...]
     queries: QuerySet = "queries"
     norm: str = "linf"
+    tuned_for: Mapping[str, str] = field(default_factory=dict)
 
     def cells(self, load: Load) -> list[Cell]:
         """The cells of the matrix, once the defenses have been checked against an untrained model.
@@ -168,6 +177,11 @@ class Resolved:
 
         split = with_queries(load(self.dataset), self.queries)
         threat = split.threat(self.norm, self.threat.eps if self.threat else None)
+        for text, eps in self.tuned_for.items():
+            if eps and eps != (own := format_budget(threat.eps)):
+                raise BadInput(
+                    f"the tuned values of {text!r} are for eps {eps}, not {own}; tune it for this budget by --eps {own}"
+                )
         for attack in self.attacks:
             check_threat(attack, threat)
         for defense in self.defenses:

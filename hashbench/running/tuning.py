@@ -109,7 +109,7 @@ def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows into a table, replacing those of the same defense on the same subject.
+    """Write rows into a table, replacing those of the same defense on the same subject under the same threat.
 
     Raises:
         StoreUnusable: the file can't be written.
@@ -147,7 +147,7 @@ def read_table(path: Path) -> list[Row]:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The chosen trials of a file, for one subject."""
+    """The chosen trials of a file, for one subject, under one norm, and one budget if it has `eps`."""
 
     path: Path
     subject: Mapping[str, str]
@@ -156,18 +156,59 @@ class Tuned:
         """The tuned choice for a defense; one that is given parameters, or has no grid, is left as it is.
 
         Raises:
-            BadInput: the file has no values of this defense for this subject.
+            BadInput: the file has no values of this defense for this subject under this norm and budget, or those of
+                several budgets where none is asked for.
         """
-        plain = defenses.choose(Spec.parse(text))
-        if Spec.parse(text).params or not plain.entry.grid:
-            return plain
-        wanted = {**self.subject, "defense": text}
-        rows = [row for row in read_table(self.path) if all(row[name] == value for name, value in wanted.items())]
+        rows = self._rows(text)
         for row in rows:
             if row["chosen"] == "yes":
                 return replace(defenses.choose(Spec.parse(row["trial"])), tuned=digest(rows))
-        words = " ".join(f"--{name} {value}" for name, value in self.subject.items() if name != "training")
-        raise BadInput(f"{self.path} has no tuned values of {text!r}; make them with 'hashbench tune {text} {words}'")
+        return defenses.choose(Spec.parse(text))
+
+    def eps(self, text: str) -> str:
+        """The budget under which the values of a defense were chosen, as the file has it; empty where none were.
+
+        Raises:
+            BadInput: as of `choose`.
+        """
+        return next((row["eps"] for row in self._rows(text)), "")
+
+    def _rows(self, text: str) -> list[Row]:
+        """The trials of a defense; none where it is given parameters or has no grid."""
+        plain = defenses.choose(Spec.parse(text))
+        if Spec.parse(text).params or not plain.entry.grid:
+            return []
+        of_subject = {name: value for name, value in self.subject.items() if name in SUBJECT} | {"defense": text}
+        table = [row for row in read_table(self.path) if _has(row, of_subject)]
+        rows = [row for row in table if _has(row, self.subject)]
+        budgets = sorted({row["eps"] for row in rows})
+        if len(budgets) > 1:
+            raise BadInput(
+                f"{self.path} has tuned values of {text!r} for eps {' and '.join(budgets)}; say which by --eps"
+            )
+        if any(row["chosen"] == "yes" for row in rows):
+            return rows
+        words = " ".join(_option(name, value) for name, value in self.subject.items() if name != "training")
+        others = sorted({f"{row['norm']} eps {row['eps']}" for row in table})
+        found = f" but for {' and '.join(others)}" if others else ""
+        raise BadInput(
+            f"{self.path} has no tuned values of {text!r}{found}; make them with 'hashbench tune {text} {words}'"
+        )
+
+
+def format_budget(eps: float) -> str:
+    """A budget as tables of trials have it."""
+    return f"{eps:.6g}"
+
+
+def _has(row: Row, wanted: Mapping[str, str]) -> bool:
+    return all(row[name] == value for name, value in wanted.items())
+
+
+def _option(name: str, value: str) -> str:
+    """An option of the command line for a column of the table."""
+    kind, _, side = value.partition("-")
+    return f"--patch {side}" if name == "norm" and kind == "patch" else f"--{name} {value}"
 
 
 def _row(text: str, spec: str, attack: str, results: Sequence[Result]) -> Row:
@@ -177,7 +218,7 @@ def _row(text: str, spec: str, attack: str, results: Sequence[Result]) -> Row:
     words: dict[str, Any] = {name: one[name] for name in (*SUBJECT, "split_digest", "norm", "eps")}
     seeds = " ".join(str(seed) for seed in sorted({r.identity["seed"] for r in of_trial}))
     scores = {"map_clean": _mean(of_trial, "none"), "map": _mean(of_trial, attack)}
-    row = {**words, "eps": f"{one['eps']:.6g}", "attack": attack, "seed": seeds, "defense": text, "trial": spec}
+    row = {**words, "eps": format_budget(one["eps"]), "attack": attack, "seed": seeds, "defense": text, "trial": spec}
     return {name: str(value) for name, value in (row | scores).items()}
 
 
@@ -189,4 +230,4 @@ def _mean(results: Sequence[Result], attack: str) -> str:
 
 
 def _place(row: Row) -> tuple[str, ...]:
-    return tuple(row[name] for name in (*SUBJECT, "defense"))
+    return tuple(row[name] for name in (*SUBJECT, "defense", "norm", "eps"))

@@ -195,3 +195,32 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "\n" not in str(caught.value)
     assert not list(Path("runs").glob("models/*")) if Path("runs").exists() else True
     shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+
+
+LEAKY = """
+import torch
+import hashbench as hb
+
+@hb.dataset("leaky")
+def leaky() -> hb.RetrievalSplit:
+    images, labels = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+    found = torch.nn.functional.one_hot(labels, 3).float()
+    parts = {"queries": slice(0, 10), "validation": slice(10, 20), "database": slice(9, 60), "train": slice(20, 60)}
+    return hb.split_of_tensors(**{role: hb.ImageSet(images[p], found[p]) for role, p in parts.items()}, eps=0.1)
+"""
+
+
+def test_images_in_two_roles_are_told_by_run_and_by_attack_board(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], undrawn: None
+) -> None:
+    plugin = tmp_path / "leaky.py"
+    plugin.write_text(LEAKY)
+    board = hb.run(
+        "leaky", attacks=["noise"], training="epochs=1", bits=8, plugins=[plugin], store=tmp_path / "runs",
+        out=tmp_path / "boards", keep_models=True, certifying=False,
+    )  # fmt: skip
+    leak = "leak: 1 of 10 images of queries are in database too: queries[9] is database[0]"
+    assert leak in capsys.readouterr().err
+    assert board.folder is not None
+    hb.attack_board(board.folder, ["noise"], plugins=[plugin], store=tmp_path / "zoo")
+    assert leak in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from command import QUICK, hashbench
 from hashbench.datasets.digits import digits
 from hashbench.errors import BadInput, BadParameter
 from hashbench.registry.entries import defenses
+from hashbench.running.request import Request, load_once
 from hashbench.running.tuning import TRIALS, Tuned, read_table, trials, with_queries, write_table
 
 ROW = {
@@ -67,6 +69,28 @@ def test_the_chosen_trial_stands_for_a_defense_without_parameters(tmp_path: Path
         tuned.choose("saat")
     with pytest.raises(BadInput, match="no tuned values of 'cgat'"):
         Tuned(path, {**SUBJECT, "bits": "64"}).choose("cgat")
+
+
+def test_values_of_another_budget_are_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.csv"
+    write_table(path, [{**row, "eps": "0.12549"} for row in TABLE])
+    request = Request(defenses=("cgat", "jpeg"), tuned=path, eps="32/255")
+    assert request.resolve().defenses[1].label == "cgat:weight=3"
+    for other, named in (({"eps": "8/255"}, "--eps 0.0313725"), ({"norm": "l2", "eps": None}, "--norm l2")):
+        with pytest.raises(BadInput, match=rf"no tuned values of 'cgat' but for linf eps 0\.12549; .*{named}"):
+            replace(request, **other).resolve()
+    with pytest.raises(BadInput, match=r"make them with 'hashbench tune cgat .*--patch 4"):
+        replace(request, patch=4, eps=None).resolve()
+    unnamed = replace(request, eps=None)  # digits has 32/255
+    assert len(unnamed.resolve().cells(load_once())) == 3
+    write_table(path, [{**row, "eps": "0.2"} for row in TABLE])
+    assert len(read_table(path)) == 4
+    with pytest.raises(BadInput, match=r"has tuned values of 'cgat' for eps 0\.12549 and 0\.2; say which by --eps"):
+        unnamed.resolve()
+    path.unlink()
+    write_table(path, [{**row, "eps": "0.2"} for row in TABLE])
+    with pytest.raises(BadInput, match=r"the tuned values of 'cgat' are for eps 0\.2, not 0\.12549"):
+        unnamed.resolve().cells(load_once())
 
 
 def test_a_table_keeps_the_rows_of_others_and_replaces_its_own(tmp_path: Path) -> None:
