@@ -62,11 +62,12 @@ def test_a_report_as_text() -> None:
 
 
 def test_a_report_as_a_table_and_in_a_notebook() -> None:
-    table = REPORT.to_frame().set_index("attack")
-    assert list(table.index) == ["none", "noise", "pgd", "worst", "certified"]
-    assert table["map"].tolist() == [0.9, 0.4, 0.35, 0.3, 0.2]
-    assert [table.at["worst", name] for name in ("ci_low", "ci_high", "chance_map")] == [0.25, 0.35, 0.1]
-    assert all(table.at["certified", name] is None for name in ("ci_low", "ci_high"))
+    table = REPORT.to_frame().to_dict("list")
+    assert table["attack"] == ["none", "noise", "pgd", "worst", "certified"]
+    assert table["map"] == [0.9, 0.4, 0.35, 0.3, 0.2]
+    assert table["ci_low"] == [0.85, None, None, 0.25, None]
+    assert table["ci_high"] == [0.95, None, None, 0.35, None]
+    assert table["chance_map"] == [0.1] * 5
     assert len(replace(REPORT, map_worst=None, certified=None).to_frame()) == 3
     shown = REPORT._repr_html_()
     assert shown.count("<tr") == 6
