@@ -50,12 +50,15 @@ def test_fragments_become_sections_of_a_release(tmp_path: Path) -> None:
 
 def test_the_fragments_of_today_can_be_gathered(tmp_path: Path) -> None:
     (tmp_path / "changelog.d").mkdir()
-    for path in (ROOT / "changelog.d").iterdir():
+    (tmp_path / "changelog.d" / "9999.feature.md").write_text("A last one, so that there is one after a release too.\n")
+    for path in (ROOT / "changelog.d").glob("*"):
         (tmp_path / "changelog.d" / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n")
-    gather(tmp_path, "9.9.9", "2030-01-01")
+    found = gather(tmp_path, "9.9.9", "2030-01-01")
     gathered = (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert gathered.count("\n- ") >= len(list((ROOT / "changelog.d").iterdir()))
+    assert len(found) == len(list((tmp_path / "changelog.d").iterdir()))
+    assert gathered.count("\n- ") >= len(found)
+    assert "after a release too.\n" in gathered
 
 
 def test_each_dependency_has_a_lower_bound_that_the_quick_tests_can_be_run_with() -> None:
