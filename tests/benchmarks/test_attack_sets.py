@@ -18,7 +18,7 @@ from hashbench.training.recipe import Recipe
 from hashbench.training.undefended import clean_training
 
 BITS, QUERIES, THREAT = 32, 50, Threat(32 / 255)
-EXCESS = 0.3  # points of mAP that fewer passes may leave to the model
+EXCESS = 0.02  # of mAP that fewer passes may leave to a model; on so few queries more than the 0.003 of the study
 
 
 @pytest.mark.usefixtures("measuring")
@@ -42,7 +42,8 @@ def test_passes_of_the_sets(benchmark: BenchmarkFixture, defense: str, passes: i
     many = judged("standard")
     benchmark.extra_info |= {
         "plain": "the set standard", "ratio": few["forwards"] / many["forwards"], "goal": passes / many["forwards"],
-        "passes a query": [few["forwards"], many["forwards"]], "mAP": [few["map"], many["map"]],
+        "limit": f"{EXCESS} of mAP above", "passes a query": [few["forwards"], many["forwards"]],
+        "mAP": [few["map"], many["map"]],
         "why": f"its queries take {few['forwards']:.0f} passes, and {passes} were wanted",
     }  # fmt: skip
     assert few["map"] <= many["map"] + EXCESS

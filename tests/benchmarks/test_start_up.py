@@ -28,8 +28,12 @@ def command(words: tuple[str, ...], folder: Path) -> None:
 def test_start_up(benchmark: BenchmarkFixture, tmp_path: Path, words: tuple[str, ...], limit: float) -> None:
     command(words, tmp_path)
     benchmark.pedantic(command, (words, tmp_path), rounds=5)  # type: ignore[no-untyped-call]
-    benchmark.extra_info |= {"limit": f"{limit} s"}
-    assert min(benchmark.stats.stats.data) < limit  # type: ignore[union-attr]
+    least: float = min(benchmark.stats.stats.data)  # type: ignore[union-attr]
+    benchmark.extra_info |= {
+        "plain": f"{limit} s", "ratio": least / limit, "goal": 1, "limit": 1,
+        "why": "the machine is not quiet, or has no bytecode of what is imported",
+    }  # fmt: skip
+    assert least < limit
 
 
 @pytest.mark.usefixtures("measuring")
