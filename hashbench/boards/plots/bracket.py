@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hashbench.boards.files import LeaderboardFiles, Row, number
-from hashbench.boards.plots.marks import CHANCE, titles
+from hashbench.boards.plots.marks import CHANCE, left_out, titles
 from hashbench.boards.plots.matrix import LETTER, STYLE, wrapped_title
 
 ROW = 0.3  # inches a defense
+NOTE = 0.09  # inches of a line of the caption
 WIDTH = 3.6  # inches of the axes
 COLUMNS = (("certified", 0.5), ("worst", 0.85), ("clean", 1.18))  # with the inches from the axes to their right ends
 OPEN, REACHED = "#0072b2", "#9ecae1"  # between proof and attack; between attack and clean
@@ -49,10 +51,12 @@ def draw_bracket(board: LeaderboardFiles) -> Figure | None:
     left = 0.3 + LETTER * max(len(short[one.defense]) for one in found)
     title = wrapped_title(board.title, left + WIDTH)
     tall, above, below = ROW * len(found) + 0.1, 0.22 + 0.14 * (title.count("\n") + 1), 0.95
-    across, down = left + WIDTH + 1.3, tall + above + below
+    across = left + WIDTH + 1.3
+    notes = textwrap.wrap(left_out([one.defense for one in found]), int(1.55 * across / LETTER))
+    down = tall + above + below + NOTE * len(notes)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(across, down), dpi=300)
-        axes = figure.add_axes((left / across, below / down, WIDTH / across, tall / down))
+        axes = figure.add_axes((left / across, 1 - (tall + above) / down, WIDTH / across, tall / down))
         for place, one in enumerate(found):
             _draw(axes, one, place, 100 * (board.chance or 0))
         _write(axes, -0.75, [name for name, _ in COLUMNS])
@@ -67,7 +71,8 @@ def draw_bracket(board: LeaderboardFiles) -> Figure | None:
         if board.chance is not None:
             axes.axvline(100 * board.chance, **CHANCE)
         figure.text((left + WIDTH / 2) / across, 1 - 0.06 / down, title, ha="center", va="top", fontsize=8)
-        _explain(figure, board, (left + WIDTH / 2) / across)
+        _explain(figure, board, ((left + WIDTH / 2) / across, NOTE * len(notes) / down))
+        figure.text(0.02, 0.03 / down, "\n".join(notes), ha="left", va="bottom", fontsize=5, color="0.25")
     return figure
 
 
@@ -124,8 +129,8 @@ def _write(axes: Axes, place: float, words: Sequence[str]) -> None:
         axes.text(1 + right / WIDTH, place, word, transform=across, fontsize=6, va="center", ha="right")
 
 
-def _explain(figure: Figure, board: LeaderboardFiles, middle: float) -> None:
-    """The legend below the axes."""
+def _explain(figure: Figure, board: LeaderboardFiles, place: tuple[float, float]) -> None:
+    """The legend below the axes, over a place in shares of the figure."""
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=INK, linewidth=1.6, label="certified: no attack goes below"),
         Line2D([], [], color=INK, marker="o", markersize=4, linestyle="", label="worst case found"),
@@ -139,6 +144,6 @@ def _explain(figure: Figure, board: LeaderboardFiles, middle: float) -> None:
     if board.chance is not None:
         handles.append(Line2D([], [], **{**CHANCE, "label": f"chance {100 * board.chance:.1f}"}))
     figure.legend(
-        handles=handles, ncols=2, fontsize=6, frameon=False, loc="lower center", bbox_to_anchor=(middle, 0.0),
+        handles=handles, ncols=2, fontsize=6, frameon=False, loc="lower center", bbox_to_anchor=place,
         borderaxespad=0.3,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +46,9 @@ class Mark:
 def marks(defenses: Sequence[str]) -> dict[str, Mark]:
     """A mark for each defense, independent of their order and each of another colour; `none` is a black circle.
 
-    A defense of hashbench has the same mark on every board, unless it stands there with several parameters.
+    A defense of hashbench has the same mark on every board; of several with one name, that with the least parameters.
     """
-    short = titles(defenses)
-    places = {name: KNOWN.index(short[name]) for name in defenses if short[name] in KNOWN}
+    places = {found[0]: place for place, name in enumerate(KNOWN) if (found := by_length(defenses, name))}
     free = (place for place in itertools.count() if place not in places.values())
     places |= zip(sorted(set(defenses) - set(places) - {"none"}), free, strict=False)
     return {"none": Mark("#000000", "o", True)} | {name: _mark(place) for name, place in places.items()}
@@ -71,14 +69,24 @@ def _colour(place: int) -> str:
 
 
 def titles(defenses: Sequence[str]) -> dict[str, str]:
-    """A short name of each defense for people: without parameters where no other one is called so.
+    """A short name of each defense for people: without parameters; numbers tell several of one name apart.
 
-    >>> titles(["none", "cgat:weight=3", "saat", "saat:weight=2"])
-    {'none': 'undefended', 'cgat:weight=3': 'cgat', 'saat': 'saat', 'saat:weight=2': 'saat:weight=2'}
+    >>> titles(["none", "lap:weight=3", "saat", "saat:weight=2", "saat:weight=1,epochs=9"])
+    {'none': 'undefended', 'lap:weight=3': 'lap', 'saat': 'saat', 'saat:weight=2': 'saat (1)', \
+'saat:weight=1,epochs=9': 'saat (2)'}
     """
-    plain = Counter(defense.partition(":")[0] for defense in defenses)
-    short = {d: d.partition(":")[0] if plain[d.partition(":")[0]] == 1 else d for d in defenses}
-    return {defense: "undefended" if defense == "none" else name for defense, name in short.items()}
+    found = {}
+    for defense in defenses:
+        name, _, parameters = defense.partition(":")
+        others = [other for other in by_length(defenses, name) if ":" in other]
+        plain = not parameters or by_length(defenses, name) == [defense]
+        found[defense] = name if plain else f"{name} ({others.index(defense) + 1})"
+    return {defense: "undefended" if defense == "none" else name for defense, name in found.items()}
+
+
+def by_length(defenses: Sequence[str], name: str) -> list[str]:
+    """The defenses of one name, those with the shortest parameters first."""
+    return sorted({one for one in defenses if one.partition(":")[0] == name}, key=lambda one: (len(one), one))
 
 
 def defense_title(defense: str) -> str:
