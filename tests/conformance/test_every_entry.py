@@ -112,7 +112,9 @@ def test_does_not_depend_on_the_batch_size(
 ) -> None:
     victim, queries = trained_toy
     pieces = craft(name, victim, Threat(0.1, norm), cut(queries, size)[:3])
-    torch.testing.assert_close(pieces, whole(name, norm)[: len(pieces)], atol=1e-6, rtol=0)
+    # a step along an l2 gradient keeps the gradient's rounding, which differs with the batch; that of a sign does not
+    near = 1e-3 if norm == "l2" else 1e-6
+    torch.testing.assert_close(pieces, whole(name, norm)[: len(pieces)], atol=near, rtol=0)
 
 
 @every_attack

@@ -61,6 +61,10 @@ def probe(digits: tuple[Runner, Victim], plant: Plant, eps: float = 32 / 255) ->
     )
 
 
+# In train mode values are of another batch's statistics than gradients, by a little more or less on each processor.
+MAY_COME_WITH = {"train_mode": ("gradient_disagrees",)}
+
+
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "QUERIES", 40)
@@ -89,7 +93,7 @@ def test_each_planted_defense_raises_its_flag_and_no_other(
     digits: tuple[Runner, Victim], plant: Plant, eps: float, flag: str
 ) -> None:
     found = probe(digits, plant, eps)
-    assert raised(found.numbers, found.arrays) == [flag]
+    assert [name for name in raised(found.numbers, found.arrays) if name not in MAY_COME_WITH.get(flag, ())] == [flag]
 
 
 class Distant(nn.Module):

@@ -79,7 +79,7 @@ TEMPLATES = [
     "gallery --defense bit-depth --attack noise --query 3 --query 4 --store runs --out made --device cpu --seed 0",
     "gallery --attack noise --oblivious --dataset digits --method csq --backbone cnn --bits 32 --training epochs=1",
     "gallery --attack hag --eps 0.1 --tuned tuned.csv --amp --plugin good.py --quiet",
-    "migrate runs leaderboards", "migrate leaderboards",
+    "migrate runs leaderboards", "migrate leaderboards", "restore leaderboards --store runs",
     "--help", "--version", "run --help",
 ]  # fmt: skip
 DRAWING = ("report", "verify leaderboards")  # seconds of drawing: these templates are taken more seldom
