@@ -14,16 +14,26 @@ from matplotlib.lines import Line2D
 
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_board
 from hashbench.boards.plots.bracket import draw_bracket
-from hashbench.boards.plots.marks import CHANCE, GAP, Mark, label_ends, left_out, marks, titles
-from hashbench.boards.plots.matrix import FORMATS, LETTER, ONE, STYLE, TWO, save_figure
+from hashbench.boards.plots.marks import CHANCE, GAP, Mark, label_ends, marks, titles
+from hashbench.boards.plots.matrix import (
+    CAPTION,
+    FORMATS,
+    LETTER,
+    ONE,
+    STYLE,
+    TWO,
+    caption_lines,
+    save_figure,
+    write_caption,
+)
 from hashbench.metrics.average_precision import precision_within
 from hashbench.metrics.distance_counts import Counts
 from hashbench.threat import kind_of
 
 LEGEND = 1.45  # inches that a legend needs on the right
 HEIGHT = 2.3  # inches of axes, without labels and legends
-# Inches beside, below and between axes, and of a line of the caption.
-LEFT, BOTTOM, BETWEEN, NOTE = 0.55, 0.42, 0.5, 0.09
+# Inches beside, below and between axes.
+LEFT, BOTTOM, BETWEEN = 0.55, 0.42, 0.5
 CROWD, REACH = 4, (7.0, 9.0)  # points of a crowd, and how far its points are from one of them, in mAP points
 CORNERS = ((0.17, 0.47), (0.17, 0.14), (0.5, 0.14))  # of an inset, in shares of the axes
 SIDE = (0.4, 0.45)
@@ -200,16 +210,15 @@ def _axes(board: LeaderboardFiles, names: Collection[str], count: int, least: fl
     right = min(right, across / 2)
     wide = (across - LEFT - (count - 1) * BETWEEN - right) / count
     lines = textwrap.wrap(board.title, int(1.15 * across / LETTER))
-    notes = textwrap.wrap(left_out([d for d in board.defenses if d in names]), int(1.55 * across / LETTER))
-    below = BOTTOM + NOTE * len(notes)
+    notes = caption_lines([d for d in board.defenses if d in names], across)
+    below = BOTTOM + CAPTION * len(notes)
     tall = _height(names)
     down = below + tall + 0.3 + 0.14 * len(lines)
     figure = Figure(figsize=(across, down), dpi=300)
     places = [LEFT + place * (wide + BETWEEN) for place in range(count)]
     grid = [figure.add_axes((x / across, below / down, wide / across, tall / down)) for x in places]
     figure.text(0.5, 1 - 0.06 / down, "\n".join(lines), ha="center", va="top", fontsize=8)
-    if notes:
-        figure.text(0.02, 0.03 / down, "\n".join(notes), ha="left", va="bottom", fontsize=5, color="0.25")
+    write_caption(figure, notes, down)
     return figure, grid
 
 

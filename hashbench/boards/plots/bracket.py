@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,11 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hashbench.boards.files import LeaderboardFiles, Row, number
-from hashbench.boards.plots.marks import CHANCE, left_out, titles
-from hashbench.boards.plots.matrix import LETTER, STYLE, wrapped_title
+from hashbench.boards.plots.marks import CHANCE, titles
+from hashbench.boards.plots.matrix import CAPTION, LETTER, STYLE, caption_lines, wrapped_title, write_caption
 
 ROW = 0.3  # inches a defense
-NOTE = 0.09  # inches of a line of the caption
 WIDTH = 3.6  # inches of the axes
 COLUMNS = (("certified", 0.5), ("worst", 0.85), ("clean", 1.18))  # with the inches from the axes to their right ends
 OPEN, REACHED = "#0072b2", "#9ecae1"  # between proof and attack; between attack and clean
@@ -52,8 +50,8 @@ def draw_bracket(board: LeaderboardFiles) -> Figure | None:
     title = wrapped_title(board.title, left + WIDTH)
     tall, above, below = ROW * len(found) + 0.1, 0.22 + 0.14 * (title.count("\n") + 1), 0.95
     across = left + WIDTH + 1.3
-    notes = textwrap.wrap(left_out([one.defense for one in found]), int(1.55 * across / LETTER))
-    down = tall + above + below + NOTE * len(notes)
+    notes = caption_lines([one.defense for one in found], across)
+    down = tall + above + below + CAPTION * len(notes)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(across, down), dpi=300)
         axes = figure.add_axes((left / across, 1 - (tall + above) / down, WIDTH / across, tall / down))
@@ -71,8 +69,8 @@ def draw_bracket(board: LeaderboardFiles) -> Figure | None:
         if board.chance is not None:
             axes.axvline(100 * board.chance, **CHANCE)
         figure.text((left + WIDTH / 2) / across, 1 - 0.06 / down, title, ha="center", va="top", fontsize=8)
-        _explain(figure, board, ((left + WIDTH / 2) / across, NOTE * len(notes) / down))
-        figure.text(0.02, 0.03 / down, "\n".join(notes), ha="left", va="bottom", fontsize=5, color="0.25")
+        _explain(figure, board, ((left + WIDTH / 2) / across, CAPTION * len(notes) / down))
+        write_caption(figure, notes, down)
     return figure
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 WORST, CERTIFIED = "worst case", "certified"
 LETTER = 0.07  # inches a letter
+CAPTION = 0.09  # inches of a line of the caption below curves and brackets
 ONE, TWO = 3.5, 7.16  # inches of one and of two columns of a paper
 FORMATS = ("png", "svg")
 NOTE = 110  # letters of the caption in a line of two columns
@@ -55,6 +56,17 @@ def save_figure(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) ->
     for form in formats:
         with replaced(path.with_name(f"{path.name}.{form}")) as draft:
             figure.savefig(draft, format=form, metadata=METADATA[form])
+
+
+def caption_lines(defenses: Sequence[str], across: float) -> list[str]:
+    """The lines of a caption with the parameters that short names leave out, below a figure of a width in inches."""
+    return textwrap.wrap(left_out(defenses), int(1.55 * across / LETTER))
+
+
+def write_caption(figure: Figure, lines: Sequence[str], down: float) -> None:
+    """Write a caption at the bottom of a figure of a height in inches; each line takes `CAPTION` of them."""
+    if lines:
+        figure.text(0.02, 0.03 / down, "\n".join(lines), ha="left", va="bottom", fontsize=5, color="0.25")
 
 
 def wrapped_title(title: str, inches: float) -> str:
