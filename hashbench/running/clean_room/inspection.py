@@ -30,7 +30,8 @@ MOST = 1000  # images of a cell, of the database and of the training set that ar
 ALONE = 16  # queries that are also encoded one by one
 SURE = 1e-3  # mean share of bits; rounding in another batch moves fewer than 1e-4
 EXCESS = 3  # factor: a randomised model may differ from the run by so much more than two processes differ
-CHANCE = 16  # bits that may differ by chance, whatever the share; 13 of 1,920 were seen of an honest random model
+CHANCE = 4  # bits that may differ by chance, whatever the share
+RANDOM_CHANCE = 16  # the same of a randomised model; 13 of 1,920 were seen of an honest one
 PREFIX = "room_"
 REASON = f"{PREFIX}reason"
 Numbers = dict[str, Any]
@@ -49,9 +50,10 @@ def was_inspected(numbers: Numbers) -> bool:
 def is_stateful(numbers: Numbers) -> bool:
     """Whether a cell's numbers say that its codes could not be reproduced."""
     found = {name: value for name, value in numbers.items() if name.startswith(PREFIX)}
-    return REASON in found or any(
-        moved > SURE + EXCESS * own + CHANCE / compared for moved, own, compared in found.values()
-    )
+    if REASON in found:
+        return True
+    chance = RANDOM_CHANCE if any(own for _, own, _ in found.values()) else CHANCE
+    return any(moved > SURE + EXCESS * own + chance / compared for moved, own, compared in found.values())
 
 
 @dataclass(frozen=True)
