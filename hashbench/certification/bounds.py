@@ -25,6 +25,7 @@ RELATIVE = 1e-6  # margin for rounding, as a share of the logits' size
 SEEN = 4.0  # a margin is no smaller than this many times the rounding that is seen on the images themselves
 STRANGE = 1e-2  # of the logits' size: rounding does not go so far, so the steps are not the network
 TOLERANCE = 1e-6  # how far the judge lets pixels leave the threat
+HOPELESS = 1e-2  # of the logits' bounds: what single precision puts so far below 0 is not above it in double
 VALUES = 1 << 24  # numbers of all layers that are held at once
 
 Rule = Literal["intervals", "crown"]
@@ -52,8 +53,9 @@ def logit_bounds(
 ) -> LogitBounds:
     """Bounds of the logits over the l-inf ball around each image, within [0, 1].
 
-    Pixels may leave both by 1e-6, as the judge allows. With `crown`, bits already fixed by intervals are skipped;
-    for the others, only the bound that could fix them is tightened, on the side of the clean logit.
+    Pixels may leave both by 1e-6, as the judge allows. With `crown`, bits already fixed by intervals are skipped,
+    and so are those that single precision shows to stay free; for the others, only the bound that could fix them is
+    tightened, on the side of the clean logit.
 
     Args:
         images: pixels in [0, 1].
@@ -67,11 +69,11 @@ def logit_bounds(
     if not 0 <= eps <= 1:
         raise BadParameter(f"eps={eps:g} is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8")
     with frozen(model), torch.no_grad():
-        network = copy.deepcopy(model.network).double().requires_grad_(False)
-        graph = trace(network)
-        per_image = sum(shape.numel() for shape in _shapes(graph, images).values())
+        double = trace(copy.deepcopy(model.network).double().requires_grad_(False))
+        single = None if all_bits else trace(copy.deepcopy(model.network).float().requires_grad_(False))
+        per_image = sum(shape.numel() for shape in _shapes(double, images).values())
         parts = [
-            _of_batch(graph, model, part, eps, rule, all_bits)
+            _of_batch(double, single, model, part, eps, rule)
             for part in torch.split(images, max(1, VALUES // per_image))
         ]
     return LogitBounds(*(torch.cat(values) for values in zip(*parts, strict=True)))
@@ -89,40 +91,55 @@ def _shapes(graph: Graph, images: Images) -> dict[int, torch.Size]:
 
 
 def _of_batch(
-    graph: Graph, model: HashModel, images: Images, eps: float, rule: Rule, all_bits: bool
+    graph: Graph, single: Graph | None, model: HashModel, images: Images, eps: float, rule: Rule
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower and upper bounds and clean logits [n, bits]; those of all bits are tightened without `single`."""
     exact = propagate(graph, Box(images.double(), images.double())).logits.lower
     box = threat_box(images, eps)
     bounds = propagate(graph, box, keep=rule == "crown")
-    margin = _margin(exact, model.logits(images), bounds)
+    ends = _ends(bounds)
+    margin = _margin(exact, model.logits(images), ends)
     lower, upper = bounds.logits.lower - margin, bounds.logits.upper + margin
     if rule == "crown":
         rise, fall = (torch.ones_like(lower, dtype=torch.bool),) * 2
-        if not all_bits:
+        if single is not None:
             free = (lower < 0) & (upper >= 0)
-            rise, fall = free & (exact >= 0), free & (exact < 0)
+            rise, fall = (
+                wanted & (_one_sided(single, box, bounds, wanted, sign, torch.float32) > -HOPELESS * ends)
+                for wanted, sign in ((free & (exact >= 0), 1.0), (free & (exact < 0), -1.0))
+            )
         lower = torch.maximum(lower, _one_sided(graph, box, bounds, rise, 1.0) - margin)
         upper = torch.minimum(upper, -_one_sided(graph, box, bounds, fall, -1.0) + margin)
     return lower, upper, exact
 
 
-def _one_sided(graph: Graph, box: Box, bounds: Bounds, wanted: Tensor, sign: float) -> Tensor:
-    """Lower bounds [images, bits] of the logits times a sign where they are wanted, minus infinity elsewhere."""
+def _one_sided(
+    graph: Graph, box: Box, bounds: Bounds, wanted: Tensor, sign: float, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Lower bounds [images, bits] of the logits times a sign where they are wanted, minus infinity elsewhere.
+
+    Args:
+        dtype: of the graph's weights.
+    """
     rows, bits = wanted.nonzero(as_tuple=True)
-    weights = box.lower.new_zeros(len(rows), wanted.shape[1])
+    weights = box.lower.new_zeros(len(rows), wanted.shape[1], dtype=dtype)
     weights[torch.arange(len(rows), device=rows.device), bits] = sign
     found = box.lower.new_full(wanted.shape, -torch.inf)
-    found[rows, bits] = lower_bounds(graph, box, bounds, rows, weights)
+    found[rows, bits] = lower_bounds(graph, box, bounds, rows, weights).double()
     return found
 
 
-def _margin(exact: Tensor, deployed: Codes, bounds: Bounds) -> Tensor:
+def _ends(bounds: Bounds) -> Tensor:
+    """How far intervals let the logits of each image go, at least 1 [images, 1]."""
+    return torch.stack([bounds.logits.lower, bounds.logits.upper]).abs().amax(dim=(0, 2)).clamp(min=1)[:, None]
+
+
+def _margin(exact: Tensor, deployed: Codes, ends: Tensor) -> Tensor:
     """What rounding is granted [images, 1].
 
     Raises:
         NoCertificate: the logits of the model are not those of its steps.
     """
-    ends = torch.stack([bounds.logits.lower, bounds.logits.upper]).abs().amax(dim=(0, 2)).clamp(min=1)
     seen = (exact - deployed.double()).abs().amax(1)
     size = exact.abs().amax(1).clamp(min=1)
     if not (seen <= STRANGE * size).all():
@@ -130,4 +147,4 @@ def _margin(exact: Tensor, deployed: Codes, bounds: Bounds) -> Tensor:
             f"the model's logits differ by {(seen / size).max():.2g} of their size from those of its layers in turn; "
             "it draws random numbers or its forward pass depends on the images, give it layers alone"
         )
-    return torch.maximum(RELATIVE * ends, SEEN * seen)[:, None]
+    return torch.maximum(RELATIVE * ends, SEEN * seen[:, None])

@@ -25,20 +25,20 @@ def lower_bounds(graph: Graph, images: Box, bounds: Bounds, rows: Tensor, weight
         images: boxes of pixels [n, channels, height, width].
         bounds: what `propagate` found for them with `keep`.
         rows: which of the n boxes each row of weights is for [rows].
-        weights: of the logits [rows, bits].
+        weights: of the logits [rows, bits], of the precision of the graph's weights, in which the slopes are.
     """
     layers = [step.layer({}) for step in graph[1:]]
-    lines = {n: _lines(layer, bounds.kept[graph[n].inputs[0]]) for n, layer in enumerate(layers, 1) if _bends(layer)}
+    lines = {
+        number: _lines(layer, bounds.kept[graph[number].inputs[0]], weights.dtype)
+        for number, layer in enumerate(layers, 1)
+        if isinstance(layer, Relu | MaxPool)
+    }
     at_once = max(1, VALUES // max(shape.numel() for shape in bounds.shapes.values()))
     found = [
         _backward(graph, layers, images, bounds, lines, *part)
         for part in zip(torch.split(rows, at_once), torch.split(weights, at_once), strict=True)
     ]
     return torch.cat(found) if found else weights.new_zeros(0)
-
-
-def _bends(layer: Layer) -> bool:
-    return isinstance(layer, Relu | MaxPool)
 
 
 def _backward(
@@ -69,8 +69,8 @@ def _backward(
         for place in inputs:
             slopes[place] = slopes[place] + back if place in slopes else back
     pixels = slopes[IMAGES].flatten(1)
-    center = ((images.lower + images.upper) / 2).flatten(1)[rows]
-    radius = ((images.upper - images.lower) / 2).flatten(1)[rows]
+    center = ((images.lower + images.upper) / 2).to(pixels.dtype).flatten(1)[rows]
+    radius = ((images.upper - images.lower) / 2).to(pixels.dtype).flatten(1)[rows]
     return value + (pixels * center).sum(1) - (pixels.abs() * radius).sum(1)
 
 
@@ -84,7 +84,7 @@ def _affine_back(layer: Affine, slopes: Tensor, shape: torch.Size) -> tuple[Tens
     return back, constant
 
 
-def _lines(layer: Layer, box: Box) -> Lines:
+def _lines(layer: Relu | MaxPool, box: Box, dtype: torch.dtype) -> Lines:
     """For a ReLU: slopes of the lower and of the upper line, and the upper line's height at 0.
 
     For a max pool: the place of the entry that stands for its window, whether it is the maximum for certain, and
@@ -93,11 +93,11 @@ def _lines(layer: Layer, box: Box) -> Lines:
     if isinstance(layer, MaxPool):
         _, places = layer.pool(box.lower)
         highest, _ = layer.pool(box.upper)
-        return places, _certain(layer, box), highest
+        return places, _certain(layer, box).to(dtype), highest.to(dtype)
     lower, upper = box.lower.clamp(max=0), box.upper.clamp(min=0)
     steep = upper / (upper - lower).clamp(min=torch.finfo(lower.dtype).tiny)
-    under = (upper > -lower).to(lower.dtype)  # the nearer of the lines 0 and x; exact where the sign is fixed
-    return under, steep, -steep * lower
+    under = (upper > -lower).to(dtype)  # the nearer of the lines 0 and x; exact where the sign is fixed
+    return under, steep.to(dtype), (-steep * lower).to(dtype)
 
 
 def _certain(layer: MaxPool, box: Box) -> Tensor:

@@ -8,6 +8,7 @@ settings are tried, and between both the settings are searched by branch and bou
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -55,6 +56,8 @@ class Groups:
 class Items:
     """A database, its items of equal code and labels counted once.
 
+    It keeps the bounds found on it, for queries that are alike in relevant items, free bits and what fixed bits hold.
+
     Args:
         codes: true where a code bit is +1 [items, bits].
         labels: [items, classes].
@@ -72,6 +75,7 @@ class Items:
         rows = np.unpackbits(distinct, axis=1, count=both.shape[1]).astype(bool)
         self.codes, self.labels = pack(rows[:, : self.bits]), rows[:, self.bits :]
         self.counts: Integers = counts.astype(np.int64)
+        self.known: dict[bytes, PrecisionBound] = {}
 
 
 @dataclass(frozen=True)
@@ -149,11 +153,18 @@ def precision_bounds(
         if not relevant.any():
             found.append(PrecisionBound(float("nan"), "exact"))
             continue
-        far = distances(code, items.codes, ~mask)
-        parts = [merged(far[rows], items.codes[rows], items.counts[rows], mask) for rows in (relevant, ~relevant)]
-        case = _Case(parts[0], parts[1], mask, places(mask), items.bits, highest)
-        found.append(_solve(case, nodes))
+        alike = b"".join([(code & ~mask).tobytes(), mask.tobytes(), relevant.tobytes(), f"{highest} {nodes}".encode()])
+        name = hashlib.blake2b(alike).digest()
+        if name not in items.known:
+            items.known[name] = _solve(_case(code, mask, relevant, items, highest), nodes)
+        found.append(items.known[name])
     return found
+
+
+def _case(code: Words, mask: Words, relevant: Bits, items: Items, highest: bool) -> _Case:
+    far = distances(code, items.codes, ~mask)
+    one, two = (merged(far[rows], items.codes[rows], items.counts[rows], mask) for rows in (relevant, ~relevant))
+    return _Case(one, two, mask, places(mask), items.bits, highest)
 
 
 def distances(code: Words, codes: Words, mask: Words) -> Integers:

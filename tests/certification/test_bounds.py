@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torchvision.models import resnet, vgg
 
 from hashbench.certification.bounds import RELATIVE, TOLERANCE, logit_bounds, threat_box
-from hashbench.certification.graph import trace
-from hashbench.certification.intervals import Box, propagate
+from hashbench.certification.crown import lower_bounds
+from hashbench.certification.graph import Graph, trace
+from hashbench.certification.intervals import Bounds, Box, propagate
 from hashbench.certification.refusal import NoCertificate
 from hashbench.errors import BadParameter
 from hashbench.models.layers import Channels, Normalise
@@ -47,6 +48,7 @@ def test_nothing_leaves_the_bounds_of_random_networks(batch: int) -> None:
         )
         assert (tight.lower >= loose.lower).all()
         assert (tight.upper <= loose.upper).all()
+        assert torch.equal(logit_bounds(model, images, eps).fixed, tight.fixed), seed
         box, double = threat_box(images, eps), copy.deepcopy(model).double()
         points = [random_points(box, 20), pgd_points(double, box)] + ([grid(box)] if size == 3 else [])
         assert outside(double, torch.cat(points), tight.lower, tight.upper) <= 0, seed
@@ -83,6 +85,24 @@ def test_nothing_leaves_the_bounds_of_a_backbone(name: str) -> None:
         partly = logit_bounds(model, images, eps)
         assert torch.equal(partly.fixed, tight.fixed)
         assert (partly.lower <= tight.lower).all()
+
+
+def test_bits_that_single_precision_leaves_free_are_not_bounded_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {torch.float32: 0, torch.float64: 0}
+
+    def counted(graph: Graph, box: Box, bounds: Bounds, rows: Tensor, weights: Tensor) -> Tensor:
+        asked[weights.dtype] += len(rows)
+        return lower_bounds(graph, box, bounds, rows, weights)
+
+    monkeypatch.setattr("hashbench.certification.bounds.lower_bounds", counted)
+    model = HashModel(stir(networks()["vgg"]), 6).eval()
+    images = torch.rand(20, 3, 8, 8)
+    free = (~logit_bounds(model, images, 0.01).fixed).sum()
+    assert 0 < free < 120
+    assert 120 - free <= asked[torch.float64] < asked[torch.float32] == 120
+    double = asked[torch.float64]
+    assert not logit_bounds(model, images, 0.3).fixed.any()
+    assert asked == {torch.float32: 240, torch.float64: double}
 
 
 def test_the_bounds_of_a_linear_model_are_exact() -> None:

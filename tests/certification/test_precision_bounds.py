@@ -91,6 +91,30 @@ def test_shared_bits_lose_little_and_intervals_of_distances_much(monkeypatch: py
     assert means[8][1] - means[8][2] > 0.15
 
 
+def test_queries_that_are_alike_are_bounded_once_and_others_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, fixed, labels, codes, database_labels = case(3, 4)
+    other_free, other_fixed, other_mask = code.copy(), code.copy(), fixed.copy()
+    other_free[0, np.flatnonzero(~fixed[0])[0]] ^= True
+    other_fixed[0, np.flatnonzero(fixed[0])] ^= True
+    other_mask[0, np.flatnonzero(fixed[0])[:3]] = False
+    many = np.concatenate([code, other_free, other_fixed, code, code])
+    masks = np.concatenate([fixed, fixed, fixed, other_mask, fixed])
+    wanted = np.concatenate([np.repeat(labels, 4, axis=0), np.roll(labels, 1, axis=1)])
+    apart = [bound((many[n : n + 1], masks[n : n + 1], wanted[n : n + 1], codes, database_labels)) for n in range(5)]
+    solved, calls = module._solve, []
+
+    def counted(one: module._Case, nodes: int) -> PrecisionBound:
+        calls.append(one)
+        return solved(one, nodes)
+
+    monkeypatch.setattr(module, "_solve", counted)
+    items = Items(codes, database_labels)
+    assert precision_bounds(many, masks, wanted, items, nodes=256) == apart
+    assert len(calls) == 4
+    assert len({found.value for found in apart}) == 4
+    assert precision_bounds(many, masks, wanted, items, nodes=256, highest=True)[0] != apart[0]
+
+
 def test_items_of_equal_code_and_labels_count_each() -> None:
     code, fixed, labels, codes, database_labels = case(0, 5, items=20)
     many = np.repeat(codes, 3, axis=0), np.repeat(database_labels, 3, axis=0)
