@@ -108,9 +108,9 @@ def attack_board(
         raise BadInput("attacks is a list of at least one attack: ['pgd-hamming']")
     folder, texts = Path(board), [name_of(given, "attack") for given in attacks]
     chosen_device = choose_device(device)
-    cells = read_cells(folder)
     root = Path(store)
     with plugins_of({"attack": texts}, [Path(path) for path in plugins], root / PLUGINS) as files:
+        cells = read_cells(folder)
         choices = [_choice(text, cells) for text in texts]
         wanted = _models(cells, defenses, seeds)
         kept = Store(root / f"{folder.resolve().name}-{zoo_digest(str(r.numbers['model_digest']) for r in wanted)}")

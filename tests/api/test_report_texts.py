@@ -71,6 +71,7 @@ def test_a_report_as_a_table_and_in_a_notebook() -> None:
     assert len(replace(REPORT, map_worst=None, certified=None).to_frame()) == 3
     shown = REPORT._repr_html_()
     assert shown.count("<tr") == 6
+    assert "<th>0</th>" not in shown, "rows are named by their attack, not numbered"
     assert "t_map" not in shown, "no column without a value"
     assert shown.endswith(f"<ul><li>{MEANING}</li><li>leak: &lt;1&gt; &amp; 2</li></ul>")
     without = replace(REPORT, flags=(), leaks=())

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from toy_boards import make_board
 from toy_results import LEVELS, SHOWN_CELL, matrix, picture, result, retrieved, save
 
+from hashbench.boards.across.lengths import LengthPoint, LengthSeries
 from hashbench.boards.compare import compare
 from hashbench.boards.examples import SHOWN, AttackedExamples, Shown
 from hashbench.boards.files import LeaderboardFiles, read_board
@@ -29,6 +30,8 @@ from hashbench.boards.plots import examples as plots_examples
 from hashbench.boards.plots import matrix as plots_matrix
 from hashbench.boards.plots.bracket import draw_bracket
 from hashbench.boards.plots.evaluation import draw_evaluation
+from hashbench.boards.plots.lengths import draw_lengths
+from hashbench.boards.ranking import RANKED
 from hashbench.running.cell import Cell
 from hashbench.running.store import Store
 
@@ -165,6 +168,20 @@ def test_corruptions(figures: list[Figure], check: Check) -> None:
     means = pd.DataFrame({"defense": ["other", "none", "last", "mine:steps=3"], "map_corrupted": [0.7, 0.61, 0.5, 0.4]})
     plots_corruptions.save_corruptions(pd.DataFrame(rows), means, "digits, cnn", Path("corruptions"))
     check(figures[0], "corruptions")
+
+
+def test_lengths(check: Check) -> None:
+    lines = {
+        name: tuple(
+            LengthPoint(bits, 0.9 + place / 100, worst - place / 10, worst - place / 10 - 0.03, 0.8, status)
+            for bits, worst in ((16, 0.5), (32, 0.62), (64, 0.7))
+        )
+        for place, (name, status) in enumerate({"lap": RANKED, "cgat": RANKED, "none": "below chance"}.items())
+    }
+    title = "digits, cnn, csq, 16, 32, 64 bits; l-inf eps 32/255"
+    series = LengthSeries("lengths", title, lines, {"cgat": "learning_rate=0.02,weight=3", "lap": "weight=2"}, 0.1)
+    check(draw_lengths(series), "lengths")
+    check(draw_lengths(replace(series, chance=None, parameters={})), "lengths-chance-unknown")
 
 
 def test_evaluation(check: Check) -> None:

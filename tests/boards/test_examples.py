@@ -32,8 +32,14 @@ def test_the_gallery_shows_what_the_table_measured(tmp_path: Path, attack: str, 
         assert shown.clean.shape == shown.adversarial.shape == (8, 8), "grey images have no third axis"
         assert len(shown.after.images) == len(shown.after.right) == SHOWN
         assert list(shown.after.distances) == sorted(shown.after.distances)
-        nearest = arrays["items"][shown.position].cumsum()
-        assert shown.after.tied == nearest[shown.after.distances[-1]]
+        nearest, relevant = (arrays[kind][shown.position].cumsum() for kind in ("items", "relevant"))
+        last = shown.after.distances[-1]
+        assert shown.after.tied == nearest[last]
+        closer = [right for right, far in zip(shown.after.right, shown.after.distances, strict=True) if far < last]
+        if attack == "noise":
+            assert sum(closer) == (relevant[last - 1] if last else 0)
+            assert sum(shown.after.right) > 0
+            assert (sum(shown.after.right) - sum(closer) > 0) <= (relevant[last] > sum(closer))
     if attack == "noise":
         path = write_examples(gallery, tmp_path)
         assert path.name == "gallery-none--noise--seed0.png"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command import registries_restored, write_plugin
 
 from hashbench.boards.compare import WORST, compare
 from hashbench.boards.pairing import pair
@@ -151,6 +152,18 @@ def test_the_command_writes_a_table_a_picture_and_a_sentence(store: Store, tmp_p
     written = sorted(path.name for path in (tmp_path / "out").glob("*/compare-*"))
     pictures = [f"compare-mine-vs-cgat{kind}.{form}" for kind in ("", "-queries") for form in ("png", "svg")]
     assert written == sorted(["compare-mine-vs-cgat.csv", *pictures])
+
+
+def test_the_command_reads_the_parameters_of_a_plugin(store: Store, tmp_path: Path) -> None:
+    save(store, "mine", "own", HIGH)
+    save(store, "cgat", "own", LOW)
+    plugin = write_plugin(tmp_path, "own", "return queries.images")
+    plugin.write_text(plugin.read_text().replace("threat: Threat)", "threat: Threat, *, steps: int = 3)"))
+    asked = ["compare", "mine", "cgat", "--attack", "own:steps=3", "--store", str(store.root)]
+    assert "own" in str(CliRunner().invoke(cli, asked).exception)
+    with registries_restored():
+        found = CliRunner().invoke(cli, [*asked, "--plugin", str(plugin), "--out", str(tmp_path / "out")])
+    assert "mine is better than cgat: under own" in " ".join(found.output.split())
 
 
 def test_a_defense_without_cells_is_named_with_the_command_that_makes_some(store: Store) -> None:

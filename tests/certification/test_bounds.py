@@ -210,6 +210,15 @@ def test_what_has_no_rule_is_refused_by_name(network: nn.Module, words: str) -> 
     assert "\n" not in str(refusal.value)
 
 
+def test_the_refusal_says_by_what_share_the_steps_miss_the_logits() -> None:
+    network = Twofold()
+    with torch.no_grad():
+        network.layer.weight.zero_()
+        network.layer.bias.fill_(-3)  # the steps add up to -3, the forward pass to 0
+    with pytest.raises(NoCertificate, match="differ by 1 of their size"):
+        logit_bounds(HashModel(network, 4), torch.rand(2, 1, 2, 2), 0.1)
+
+
 def test_an_impossible_budget_is_refused() -> None:
     with pytest.raises(BadParameter, match="eps=8"):
         logit_bounds(random_model(0, 3), torch.rand(1, 1, 3, 3), 8)

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from toys import make_toy, small_model
 
 from hashbench.crafting.autopgd import auto_pgd, check_points
-from hashbench.crafting.gradient_loop import iterate
+from hashbench.crafting.gradient_loop import ObjectiveValue, iterate
 from hashbench.crafting.objectives import agreement
 from hashbench.crafting.search import guided
 from hashbench.crafting.step_rules import constant, steepest_steps
 from hashbench.models.codes import encode_batch
 from hashbench.models.model import binarize
 from hashbench.threat import Threat
+from hashbench.types import Images
 
 
 def test_check_points_are_those_of_the_paper() -> None:
@@ -30,6 +31,19 @@ def test_it_reaches_less_than_constant_steps_of_the_same_number(seed: int) -> No
     _, ours = auto_pgd(start, start, objective, threat, steps=40)
     _, plain = iterate(start, start, objective, threat, steps=40, step_rule=steepest_steps(threat, constant(0.05)))
     assert ours.mean() <= plain.mean() + 1e-3
+
+
+def test_the_objective_is_told_the_share_of_the_steps_behind_it_from_0_to_1() -> None:
+    victim, queries = make_toy(small_model())
+    own = binarize(encode_batch(victim.model, queries.images))
+    plain, told = guided(victim.model, own, -own, loss=agreement, score=agreement), []
+
+    def listening(images: Images, rows: torch.Tensor, progress: float) -> ObjectiveValue:
+        told.append(progress)
+        return plain(images, rows, progress)
+
+    auto_pgd(queries.images, queries.images, listening, Threat(0.1), steps=4)
+    assert told == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_only_the_rows_that_set_out_move() -> None:

@@ -14,7 +14,7 @@ import torch
 from valid_files import weights
 
 from hashbench.errors import BadInput
-from hashbench.readers.weight_files import read_weights
+from hashbench.readers.weight_files import read_metadata, read_weights
 
 GOOD = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 
@@ -89,6 +89,13 @@ def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, 5, 1 << 20, (1 << 63) - 1, (1 << 64) - 1])
 def test_lengths_that_lie_are_refused(tmp_path: Path, length: int) -> None:
     refusal(file(tmp_path / "a.safetensors", {"a": GOOD}, length=length))
+
+
+@pytest.mark.parametrize("start", [b"", b"short", (1 << 40).to_bytes(8, "little") + b"{}"])
+def test_metadata_of_a_file_that_is_none_is_refused(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "a.safetensors").write_bytes(start)
+    with pytest.raises(BadInput, match="not an intact safetensors file"):
+        read_metadata(tmp_path / "a.safetensors")
 
 
 def test_metadata_is_text(tmp_path: Path) -> None:
