@@ -29,7 +29,7 @@ from hashbench.boards import probe_tables, terminal, write  # noqa: F401  # load
 from hashbench.cli.main import main as hashbench
 from hashbench.evaluation import probe
 from hashbench.registry import entries
-from hashbench.running import forecast, migration, probes, request, runner  # noqa: F401
+from hashbench.running import migration, probes, request, runner  # noqa: F401
 
 PLUGIN = Path(__file__).parents[1] / "tests" / "faults" / "odd_entries.py"
 KINDS = ("cells", "probes", "models", "databases", "trainings")

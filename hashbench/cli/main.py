@@ -134,7 +134,7 @@ def _run(
         entries.load_plugin(path)
     requests = _requests(suite, words)
     if dry_run:
-        options.say_forecast(requests, device)
+        options.say_forecast(requests, device, store, fresh=fresh)
         return
     with shown_progress(quiet=quiet):
         boards = measured_boards(requests, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hashbench.cli.endings import say
+from hashbench.errors import StoreUnusable
 
 if TYPE_CHECKING:
     from hashbench.running.request import Request
@@ -58,17 +60,28 @@ def command_line() -> str:
     return shlex.join(["hashbench", *sys.argv[1:]])
 
 
-def say_forecast(requests: Sequence[Request], device: str) -> None:
+def say_forecast(requests: Sequence[Request], device: str, store: Path, *, fresh: bool = False) -> None:
     """Print what requests would do, and how long it would take on a device.
+
+    Args:
+        store: the store's folder, if there is one; what it has is not made again, unless `fresh`.
 
     Raises:
         BadParameter: the device is not there.
     """
-    from hashbench.running.forecast import forecast
+    from hashbench.running.forecast.lines import forecast
     from hashbench.running.runner import choose_device
 
-    for line in forecast(requests, choose_device(device)):
+    for line in forecast(requests, choose_device(device), None if fresh else _store_to_read(store)):
         say(line, limit=LONGEST_PLAN)
+
+
+def _store_to_read(path: Path) -> Store | None:
+    from hashbench.running.store import Store
+
+    with contextlib.suppress(StoreUnusable):
+        return Store(path) if (path / "cells").is_dir() else None
+    return None
 
 
 def print_document(document: Any) -> None:

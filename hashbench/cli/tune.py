@@ -139,7 +139,7 @@ def _study(
     variants = [request.choose_defense(text).label for request in requests for text in ("none", *request.defenses)]
     base = variants[min(1, len(variants) - 1)] if reference is None else _among(variants, reference, requests[0], suite)
     if dry_run:
-        options.say_forecast(requests, device)
+        options.say_forecast(requests, device, store / TRIALS)
         return
     settings = RunSettings(
         store / TRIALS, out, device, plugins=tuple(plugins), workers=workers, scheduler=scheduler, threads=threads,

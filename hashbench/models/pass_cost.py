@@ -76,6 +76,9 @@ class PassForecast:
     def __add__(self, other: PassForecast) -> PassForecast:
         return PassForecast(self.forward + other.forward, self.gradient + other.gradient)
 
+    def __sub__(self, other: PassForecast) -> PassForecast:
+        return PassForecast(self.forward - other.forward, self.gradient - other.gradient)
+
     def __mul__(self, times: int) -> PassForecast:
         return PassForecast(self.forward * times, self.gradient * times)
 

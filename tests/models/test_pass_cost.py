@@ -10,7 +10,7 @@ import torch
 
 from hashbench.models.model import HashModel
 from hashbench.models.pass_cost import PassCost, StepForecast, measure_pass
-from hashbench.running.forecast import forecast
+from hashbench.running.forecast.lines import forecast
 from hashbench.running.request import Request
 
 # Two steps of a training, so that the optimiser's moments are there while the second one's activations are.

@@ -19,7 +19,7 @@ from hashbench.registry import entries
 from hashbench.registry.entries import Choice, Entry, defenses
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell, Subject, plan
-from hashbench.running.forecast import forecast
+from hashbench.running.forecast.lines import forecast
 from hashbench.running.request import Request
 from hashbench.running.runner import run
 from hashbench.running.store import Store

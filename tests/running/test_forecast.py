@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +14,13 @@ from hashbench.datasets.list_files import ORIGINS
 from hashbench.models.pass_cost import PassCost, PassForecast
 from hashbench.registry.entries import attacks, datasets
 from hashbench.registry.spec import Spec
-from hashbench.running import forecast as module
-from hashbench.running.forecast import Sizes, forecast
-from hashbench.running.request import Request
+from hashbench.running.forecast import lines as lines_module
+from hashbench.running.forecast import passes as passes_module
+from hashbench.running.forecast import plan as plan_module
+from hashbench.running.forecast.lines import forecast
+from hashbench.running.forecast.plan import Sizes
+from hashbench.running.request import Request, load_once
+from hashbench.running.store import Result, Store, StoredTensors
 
 SIZES = Sizes(1000, 300, 1297, 32 / 255, 1, 8)
 COST = PassCost(forward=0.001, gradient=0.004, weights=1, largest=1, activations=1, batch=1)
@@ -23,8 +29,8 @@ COST = PassCost(forward=0.001, gradient=0.004, weights=1, largest=1, activations
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A data set of known sizes, and passes that cost what they are said to."""
-    monkeypatch.setattr(module, "_sizes", lambda dataset, load: SIZES)
-    monkeypatch.setattr(module, "measure_pass", lambda model, channels, size, device: COST)
+    monkeypatch.setattr(plan_module, "_sizes", lambda dataset, load: SIZES)
+    monkeypatch.setattr(lines_module, "measure_pass", lambda model, channels, size, device: COST)
 
 
 def test_passes_are_added_and_multiplied() -> None:
@@ -36,10 +42,10 @@ def test_passes_are_added_and_multiplied() -> None:
 
 
 def test_the_product_of_the_integers_that_are_there() -> None:
-    assert module._times({"epochs": 3, "steps": 4, "rate": 0.5}, "epochs", "steps") == 12
-    assert module._times({"epochs": 3}, "epochs", "steps") == 3
-    assert module._times({"epochs": 0.5}, "epochs") == 0
-    assert module._times({}) == 0
+    assert passes_module._times({"epochs": 3, "steps": 4, "rate": 0.5}, "epochs", "steps") == 12
+    assert passes_module._times({"epochs": 3}, "epochs", "steps") == 3
+    assert passes_module._times({"epochs": 0.5}, "epochs") == 0
+    assert passes_module._times({}) == 0
 
 
 @pytest.mark.parametrize(
@@ -48,14 +54,14 @@ def test_the_product_of_the_integers_that_are_there() -> None:
 def test_a_training_passes_each_image_once_and_twice_more_with_an_attack(
     parameters: dict[str, Any], passes: int
 ) -> None:
-    assert module._defense_passes(parameters, SIZES) == passes
+    assert passes_module.defense_passes(parameters, 1000) == PassForecast(0, passes)
 
 
 def test_attacks_that_see_gradients_pass_backwards_and_others_only_forwards() -> None:
     def counted(text: str) -> PassForecast:
-        return module._attack_passes(attacks.choose(Spec.parse(text)), SIZES)
+        return passes_module.attack_passes(attacks.choose(Spec.parse(text)), 300, 1000)
 
-    assert module._attack_passes(None, SIZES) == PassForecast(300, 0)
+    assert passes_module.attack_passes(None, 300, 1000) == PassForecast(300, 0)
     assert counted("noise") == PassForecast(300, 0)
     assert counted("pgd-hamming:steps=10,restarts=2") == PassForecast(300, 20 * 300)
     assert counted("square-hamming:steps=50") == PassForecast(300 + 50 * 300, 0)
@@ -65,16 +71,16 @@ def test_attacks_that_see_gradients_pass_backwards_and_others_only_forwards() ->
     plain = SimpleNamespace(
         visible={"steps": 7}, entry=SimpleNamespace(access="white", uses=[("attack", "noise"), ("method", "csq")])
     )
-    assert module._attack_passes(plain, SIZES) == PassForecast(300 + 300, 7 * 300)  # type: ignore[arg-type]
+    assert passes_module.attack_passes(plain, 300, 1000) == PassForecast(300 + 300, 7 * 300)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.2, "1 seconds"), (59.4, "59 seconds"), (60, "1 minutes"), (3599, "60 minutes"), (3600, "1.0 hours"),
+    [(0.2, "1 second"), (59.4, "59 seconds"), (60, "1 minute"), (3599, "60 minutes"), (3600, "1.0 hours"),
      (3.6e6 * 5, "5,000.0 hours")],
 )  # fmt: skip
 def test_durations(seconds: float, said: str) -> None:
-    assert module._duration(seconds) == said
+    assert lines_module._duration(seconds) == said
 
 
 def test_every_line_of_a_forecast() -> None:
@@ -99,6 +105,26 @@ def test_every_line_of_a_forecast() -> None:
     ]
 
 
+def test_what_the_store_has_is_not_counted(tmp_path: Path) -> None:
+    """Of four cells each of two seeds: all of one seed are stored, of the other the undefended model alone."""
+    request = Request(training="epochs=2", defenses=("cgat:epochs=1,steps=1",), attacks=("noise",), seeds=(0, 1))
+    store, cells = Store(tmp_path), request.resolve().cells(load_once())
+    for cell in cells:
+        if cell.seed == 0:
+            store.save_cell(Result(cell.key, cell.identity, {"map": 0.5}, {"created_utc": "now"}), {})
+    store.save_model(next(cell.clean_key for cell in cells if cell.seed == 1), StoredTensors({"a": torch.ones(1)}))
+    cold, warm = (list(forecast([request], torch.device("cpu"), given)) for given in (None, store))
+    trained, encoded, looked = 1000 * 3, 2 * 1297, 4 * 300
+    assert f"  8 cells, {2 * (2 * 1000 + trained + encoded + looked):,} passes" in cold[3]
+    assert f"  8 cells, 4 of them stored, {trained + encoded + looked:,} passes" in warm[3]
+    assert "8 cells (0 of them can't run, 4 are stored), about" in warm[4]
+    for cell in cells:
+        store.save_cell(Result(cell.key, cell.identity, {"map": 0.5}, {"created_utc": "now"}), {})
+    done = list(forecast([request, replace(request, attacks=("nonesuch",))], torch.device("cpu"), store))
+    assert any(line == "  8 cells, 8 of them stored, 0 passes" for line in done)
+    assert sum("stored" in line for line in done) == 2, "of a request that can't run nothing is looked up"
+
+
 def test_what_cannot_run_stands_first_and_is_counted() -> None:
     asked = Request(attacks=("art-mim",), defenses=("ibp",), norm="l2", seeds=(0, 1))
     lines = list(forecast([asked, asked]))
@@ -120,7 +146,7 @@ def test_a_network_that_cannot_be_made_costs_nothing_that_is_known(monkeypatch: 
         made.append(given)
         return COST
 
-    monkeypatch.setattr(module, "measure_pass", measured)
+    monkeypatch.setattr(lines_module, "measure_pass", measured)
     list(forecast([Request(bits=8), Request(bits=8, method="dsdh")]))
     assert len(made) == 1, "one network is measured once"
     assert made[0][0].bits == 8
@@ -129,19 +155,19 @@ def test_a_network_that_cannot_be_made_costs_nothing_that_is_known(monkeypatch: 
 
 def test_sizes_of_a_data_set_that_is_not_there_are_those_of_its_lists() -> None:
     choice = datasets.choose(Spec.parse("flickr25k:size=64"))
-    found = module._published(choice, "it is missing")
+    found = plan_module._published(choice, "it is missing")
     sizes = ORIGINS["flickr25k"].sizes
     assert found == Sizes(
         sizes["train"], sizes["test"], sizes["database"], choice.params["eps"], 3, 64, "it is missing"  # type: ignore[arg-type]
     )  # fmt: skip
     other: Any = SimpleNamespace(name="mine", params={})
-    assert module._published(other, "no") == Sizes(0, 0, 0, None, 3, 224, "no")
+    assert plan_module._published(other, "no") == Sizes(0, 0, 0, None, 3, 224, "no")
 
 
 def test_unknown_sizes_and_budgets_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_sizes", lambda dataset, load: Sizes(0, 0, 5, None, problem="get it"))
+    monkeypatch.setattr(plan_module, "_sizes", lambda dataset, load: Sizes(0, 0, 5, None, problem="get it"))
     lines = list(forecast([Request(), Request(patch=3)]))
     assert lines[:2] == ["missing:", "  get it"]
     assert lines[2].endswith("; the data set's eps; seeds 0; train unknown, queries unknown, 5 database")
     assert "; a patch of 3 x 3 pixels; " in "\n".join(lines)
-    assert module._facts(SimpleNamespace(request=Request(eps="0.1"), sizes=SIZES)).startswith("eps 0.1; ")  # type: ignore[arg-type]
+    assert lines_module._facts(SimpleNamespace(request=Request(eps="0.1"), sizes=SIZES)).startswith("eps 0.1; ")  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from hashbench.models.model import HashModel
 from hashbench.models.pass_cost import measure_pass
 from hashbench.registry.entries import attacks, defenses
 from hashbench.registry.spec import Spec
-from hashbench.running.forecast import forecast
+from hashbench.running.forecast.lines import forecast
 from hashbench.running.request import Request, all_cells
 from hashbench.running.suite import expand, names, read_suite
 from hashbench.threat import Threat
@@ -25,7 +25,7 @@ from hashbench.threat import Threat
 def test_every_suite_is_read_and_forecast(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = read_suite(name)
     assert suite.title
-    monkeypatch.setattr("hashbench.running.forecast._cost", lambda *given: None)  # large networks take a while
+    monkeypatch.setattr("hashbench.running.forecast.lines._cost", lambda *given: None)  # large networks take a while
     lines = list(forecast(suite.requests))
     assert lines[-1].endswith("nothing was trained")
     for request in suite.requests:
@@ -72,7 +72,7 @@ def test_a_forecast_names_first_what_a_suite_lacks(monkeypatch: pytest.MonkeyPat
     pretrained = [r for r in read_suite("boards").requests if r.backbone.startswith("timm")]
     monkeypatch.delenv("HASHBENCH_DATA", raising=False)
     monkeypatch.setattr(timm_models, "find_spec", lambda name: None)
-    monkeypatch.setattr("hashbench.running.forecast._cost", lambda *given: None)
+    monkeypatch.setattr("hashbench.running.forecast.lines._cost", lambda *given: None)
     lines = list(forecast(pretrained))
     assert lines[0] == "missing:"
     assert lines[1].startswith("  emoji needs a folder: npm install")
@@ -148,7 +148,7 @@ def test_a_forecast_counts_cells_and_passes_and_names_what_cannot_run_first() ->
     assert lines[4] == "  columns none, pgd-hamming:steps=10,restarts=2, nonsense"
     trained, encoded, attacked = 20 * 1000 + 3 * 1000 * 6, 2 * 1297, 2 * 10 * 2 * 300
     assert f"  6 cells, {trained + encoded + attacked + 2 * 3 * 300:,} passes, about " in lines[5]
-    assert "1 runs, 6 cells (2 of them can't run)" in lines[6]
+    assert "1 run, 6 cells (2 of them can't run)" in lines[6]
 
 
 def message_of(attack: str) -> str:
