@@ -133,9 +133,13 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pictures, which take a quarter of the time of a small run."""
+    """No pictures, which take most of the time of a small run."""
+    draw_nothing(monkeypatch)
+
+
+def draw_nothing(patched: pytest.MonkeyPatch) -> None:
     for place in ("boards.write.save_matrix", "boards.write.save_pictures", "verification.board.check_pictures"):
-        monkeypatch.setattr(f"hashbench.{place}", lambda *_: None)
+        patched.setattr(f"hashbench.{place}", lambda *_: None)
 
 
 def write_plugin(folder: Path, name: str, body: str) -> Path:

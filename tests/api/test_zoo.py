@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from command import QUICK, Command, make_probes_small, write_plugin
+from command import QUICK, Command, draw_nothing, make_probes_small, write_plugin
 from safetensors.torch import load_file, save_file
 
 import hashbench as hb
@@ -29,7 +29,7 @@ from hashbench.verification.pictures import check_page
 from hashbench.verification.rows import read_cells
 from hashbench.verification.zoo import ZOO
 
-pytestmark = pytest.mark.usefixtures("registries", "small_probes")
+pytestmark = pytest.mark.usefixtures("registries", "small_probes", "undrawn")
 
 ATTACK = "pgd-hamming:steps=3,restarts=1"
 TWO = ("--defense", "cgat:epochs=1,steps=1", "--defense", "median")
@@ -48,6 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patched:
         make_probes_small(patched)
+        draw_nothing(patched)
         hb.run(
             "digits", ["cgat:epochs=1,steps=1", "median"], [ATTACK, "noise"], training="epochs=1", device="cpu",
             store=folder / "runs", out=folder / "leaderboards", keep_models=True,

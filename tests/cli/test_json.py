@@ -87,6 +87,7 @@ def test_score_has_numbers_and_null_where_there_is_none(command: Command) -> Non
     assert document(command("score", "codes.npz", "--json", "--queries").out)["average_precision"] == [1.0, None]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_compare_and_verify_after_a_run(command: Command) -> None:
     defense, attack = SHORT
     assert command("run", *QUICK, "--defense", defense, "--attack", attack).code == 0

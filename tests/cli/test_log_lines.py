@@ -20,6 +20,7 @@ def told(log: str) -> list[str]:
     return [LOG.sub("", line) for line in log.splitlines()]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_tells_of_each_training_cell_and_probe(command: Command) -> None:
     log = told(command(*WORDS).log)
     where = "digits, 32 bits, seed 0"
@@ -50,6 +51,7 @@ def test_a_run_tells_of_each_training_cell_and_probe(command: Command) -> None:
     assert not [line for line in again if "training" in line or "under" in line]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_quiet_says_nothing(command: Command) -> None:
     outcome = command("run", *QUICK, "--attack", "noise", "--quiet")
     assert (outcome.code, outcome.err, outcome.log) == (0, "", "")

@@ -32,6 +32,9 @@ CERTIFIED = ("certified", "certified_ci_low", "certified_ci_high", "free_bits", 
 SINCE = ("rank", "rank_group", "flags", "status", "note")  # of ranking.csv: decided by later probes and rules
 
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a store and the leaderboard that was written from it."""
