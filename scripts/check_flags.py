@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("runs"), help="folder that keeps models and probes")
     parser.add_argument("--dataset", action="append", help=f"may be repeated; {', '.join(DATASETS)} by default")
     parser.add_argument("--defense", action="append", help="may be repeated; every shipped one by default")
+    parser.add_argument("--method", action="append", help="may be repeated; csq by default, all for every shipped one")
     parser.add_argument("--seed", action="append", type=int, help="may be repeated; 0, 1, 2 by default")
     parser.add_argument("--tuned", type=Path, help="a table of hashbench tune")
     parser.add_argument("--attack", action="append", default=[], help="of the table beside the probe; may be repeated")
@@ -43,17 +45,20 @@ def main() -> None:
     shipped = [entry.name for entry in entries.defenses if entry.name not in NEEDS_A_FILE]
     torch.set_num_threads(1)
     store, failed = Store(words.store), False
-    for dataset in words.dataset or DATASETS:
+    methods = words.method or ["csq"]
+    methods = [entry.name for entry in entries.methods] if methods == ["all"] else methods
+    for dataset, method in product(words.dataset or DATASETS, methods):
         defenses, seeds = tuple(words.defense or shipped), tuple(words.seed or SEEDS)
         request = Request(
-            dataset=dataset, defenses=defenses, attacks=tuple(words.attack), seeds=seeds, tuned=words.tuned
-        )
+            dataset=dataset, method=method, defenses=defenses, attacks=tuple(words.attack), seeds=seeds,
+            tuned=words.tuned,
+        )  # fmt: skip
         results = list(run(request.resolve().cells(load_once()), store, torch.device("cpu"), probing=True))
         for board in leaderboards(results):
             for report in reports_of(board, store):
                 numbers = " ".join(f"{name} {report.signals[name]:.3f}" for name in SHOWN if name in report.signals)
                 flags = " ".join(report.flags) or report.reason or "no flag"
-                sys.stdout.write(f"{dataset}, {report.defense}, seed {report.seed}: {flags}; {numbers}\n")
+                sys.stdout.write(f"{dataset}, {method}, {report.defense}, seed {report.seed}: {flags}; {numbers}\n")
                 costly = set(report.flags) & set(DISQUALIFYING) - BY_DESIGN.get(Spec.parse(report.defense).name, set())
                 failed |= bool(costly or report.reason)
                 sys.stdout.flush()
