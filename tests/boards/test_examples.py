@@ -51,6 +51,7 @@ def test_the_gallery_shows_what_the_table_measured(tmp_path: Path, attack: str, 
     [
         (("--query", "5000"), "there is no query 5000; take 0 to 299"),
         (("--oblivious",), "leave out --oblivious"),
+        (("--out", "/proc/nowhere"), "can't write /proc/nowhere"),
     ],
 )
 def test_wrong_words_are_one_line(
