@@ -30,6 +30,7 @@ from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 from hashbench.training.interval import (
     Clock,
+    IntervalTerm,
     Worst,
     check_network,
     draw_weights,
@@ -116,6 +117,14 @@ def test_the_budget_rises_and_stays() -> None:
     other = Clock(4)
     other.load_state_dict(clock.state_dict())
     assert other.tick() == 1
+
+
+def test_the_ramp_counts_the_batches_that_are_trained_on() -> None:
+    victim, _ = make_toy(small_model())
+    images = len(victim.train)
+    for size, batches in ((images - 1, 1), (images // 2, 2), (images, 1)):  # a batch of one image is left out
+        term = IntervalTerm(victim.model, victim.train, Recipe(epochs=10, batch_size=size), Worst(ramp=0.5))
+        assert term.clock.ramp == 5 * batches
 
 
 def test_bits_without_a_guide_do_not_count() -> None:
