@@ -13,7 +13,7 @@ from hashbench.registry.parameters import NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, InnerAttack
-from hashbench.training.guided import guided_training
+from hashbench.training.guided import STRONG, guided_training
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import Regularisers
 
@@ -22,7 +22,12 @@ NONE = Regularisers()
 INNER = InnerAttack()
 
 
-@defense("cgat", paper="Wang et al., WWW 2023", grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)})
+@defense(
+    "cgat",
+    paper="Wang et al., WWW 2023",
+    grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
+    presets={"strong": STRONG},
+)
 def cgat(
     model: HashModel,
     train: ImageSet,

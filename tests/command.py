@@ -137,6 +137,12 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_nothing(monkeypatch)
 
 
+def make_runs_small(patched: pytest.MonkeyPatch) -> None:
+    """Small probes and no pictures."""
+    make_probes_small(patched)
+    draw_nothing(patched)
+
+
 def draw_nothing(patched: pytest.MonkeyPatch) -> None:
     for place in ("boards.write.save_matrix", "boards.write.save_pictures", "verification.board.check_pictures"):
         patched.setattr(f"hashbench.{place}", lambda *_: None)

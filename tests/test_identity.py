@@ -154,7 +154,7 @@ def test_raised_versions_and_other_defaults_change_the_keys_of_their_own_cells(
 ) -> None:
     """What the edits above leave alone is not left alone because nothing is looked at."""
     package = copied(tmp_path) / "hashbench"
-    assert substitute(package / "defenses/cgat.py", r'@defense\("cgat", ', '@defense("cgat", version=2, ')
+    assert substitute(package / "defenses/cgat.py", r'@defense\(\s*"cgat",', '@defense("cgat", version=2,')
     assert substitute(package / "attacks/dhta.py", r"anchors: Count = \d+", "anchors: Count = 5")
     now = keys(tmp_path)
     assert now.keys() == untouched.keys()

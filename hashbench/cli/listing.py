@@ -74,7 +74,7 @@ def _entry_document(kind: str, entry: Entry[Any]) -> dict[str, Any]:
 
 
 def _describe(kind: str, entry: Entry[Any]) -> str:
-    from hashbench.registry.parameters import parameters
+    from hashbench.registry.parameters import format_value, parameters
 
     facts = []
     if kind == "attacks":
@@ -87,10 +87,11 @@ def _describe(kind: str, entry: Entry[Any]) -> str:
         facts += [f"threats: {', '.join(entry.threats)}"]
     facts += [f"version: {entry.version}"] if entry.version > 1 else []
     facts += [f"paper: {entry.paper}"] if entry.paper else []
-    facts += [f"presets: {', '.join(entry.presets)}"] if entry.presets else []
     lines = [f"  {entry.name:<16} {entry.summary}"]
     lines += [f"{'':19}{'; '.join(facts)}"] if facts else []
     lines += [f"{'':19}{p}{f'  ({p.range})' if p.range else ''}" for p in parameters(entry.function)]
+    for name, values in entry.presets.items():
+        lines.append(f"{'':19}preset={name}: {','.join(f'{n}={format_value(value)}' for n, value in values.items())}")
     return "\n".join(lines)
 
 

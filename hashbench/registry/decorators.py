@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from hashbench.errors import PluginError
 from hashbench.registry.attack_guard import guarded
@@ -19,7 +19,8 @@ from hashbench.registry.entries import (
     defenses,
     methods,
 )
-from hashbench.registry.parameters import Value, parameters
+from hashbench.registry.parameters import parameters
+from hashbench.registry.presets import Presets
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory, RankingAttack
 from hashbench.registry.tracks import RANKING, TOP
 from hashbench.threat import KINDS
@@ -34,7 +35,7 @@ def attack(
     paper: str = "",
     version: int = 1,
     uses: Sequence[tuple[str, str]] = (),
-    presets: Mapping[str, Mapping[str, Value]] | None = None,
+    presets: Presets | None = None,
 ) -> Callable[[Attack | RankingAttack], Attack]:
     """Register an attack: a function of a victim and a threat that returns a crafting function.
 
@@ -87,6 +88,7 @@ def defense(
     version: int = 1,
     check: Callable[..., None] | None = None,
     grid: Grid | None = None,
+    presets: Presets | None = None,
 ) -> Callable[[Defense], Defense]:
     """Register a defense: a function that makes a defended model from a trained one.
 
@@ -103,9 +105,10 @@ def defense(
         check: called with an untrained model and the defense's parameters before anything is trained; raises a
             UsageError if the defense can't work.
         grid: the parameter values that `hashbench tune` tries, in all combinations.
+        presets: named sets of parameter values: `strong` for the best that are known.
 
     Raises:
-        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+        PluginError: on decorating, if the name is taken, or a parameter can't be read or is set by a preset alone.
 
     >>> @defense("as-it-is", trains=False)
     ... def as_it_is(model, train, method, threat):
@@ -118,7 +121,7 @@ def defense(
         defenses.add(
             Entry(
                 name, function, paper, version, trains=trains, transforms=transforms, threats=threats, check=check,
-                grid=grid or {},
+                grid=grid or {}, presets=presets or {},
             )
         )  # fmt: skip
         return function

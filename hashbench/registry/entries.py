@@ -15,6 +15,7 @@ from hashbench.errors import BadParameter, PluginError, UnknownName
 from hashbench.models.helpers import Version
 from hashbench.registry import plugins
 from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
+from hashbench.registry.presets import Presets, check_presets, preset_values
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import access_of
@@ -57,7 +58,7 @@ class Entry(Generic[F]):
     check: Callable[..., None] | None = None
     needs: Callable[..., str] | None = None
     uses: Sequence[tuple[str, str]] = ()
-    presets: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    presets: Presets = field(default_factory=dict)
     grid: Grid = field(default_factory=dict)
 
     @property
@@ -175,7 +176,7 @@ class Registry(Generic[F]):
         """Register an entry.
 
         Raises:
-            PluginError: the name is taken, or a parameter can't be read from the command line.
+            PluginError: the name is taken, a parameter can't be read, or a preset sets what is not a parameter.
         """
         taken = self._entries.get(entry.name)
         if taken and not taken.module == entry.module == NOTEBOOK:  # a cell of a notebook may run again
@@ -183,7 +184,8 @@ class Registry(Generic[F]):
                 f"{entry.module} registers the {self.kind} {entry.name!r}, which {taken.module} "
                 "already has; give it a name of its own"
             )
-        parameters(entry.function)
+        known = {parameter.name for parameter in parameters(entry.function)}
+        check_presets(entry.presets, known, f"the {self.kind} {entry.name!r}")
         self._entries[entry.name] = entry
 
     def remove(self, name: str) -> None:
@@ -219,7 +221,7 @@ class Registry(Generic[F]):
         entry = self[spec.name]
         owner = f"{self.kind} {spec.name!r}"
         words = dict(spec.params)
-        preset = _preset(entry, words.pop("preset", None), owner)
+        preset = preset_values(entry.presets, words.pop("preset", None), owner)
         params = resolve(entry.function, words, owner)
         params |= {name: value for name, value in preset.items() if name not in words}
         choice = Choice(entry, params)
@@ -290,11 +292,3 @@ def choose_clean(function: Callable[..., Any], text: str) -> Choice[Any]:
 
 def _total() -> int:
     return sum(len(list(registry)) for registry in REGISTRIES)
-
-
-def _preset(entry: Entry[Any], name: str | None, owner: str) -> Mapping[str, Value]:
-    if name is None or name == "default":
-        return {}
-    if name not in entry.presets:
-        raise BadParameter(f"{owner} has no preset {name!r}; take one of {', '.join(['default', *entry.presets])}")
-    return entry.presets[name]

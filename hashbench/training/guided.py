@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from hashbench.crafting.objectives import agreement
 from hashbench.models.codes import encode
 from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel
+from hashbench.registry.parameters import Value
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, Guide, Guided, InnerAttack, untouched
@@ -27,6 +28,10 @@ from hashbench.types import Codes, Images, Index, Labels, Scalar
 # Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
 FurtherLoss = Callable[[Codes, Labels, Guided], Scalar]
 NONE = Regularisers()
+# What makes CgAT and SAAT as strong as is known, at the same number of passes: docs/lap-2.md.
+STRONG: Mapping[str, Value] = {
+    "learning_rate": 0.02, "weight": 3.0, "reach": 1.5, "cutmix": 0.25, "optimiser": "adamw", "weight_decay": 0.1,
+}  # fmt: skip
 Part = TypeVar("Part", bound=Tensor)
 
 

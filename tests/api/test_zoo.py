@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from command import QUICK, Command, draw_nothing, make_probes_small, write_plugin
+from command import QUICK, Command, make_runs_small, write_plugin
 from safetensors.torch import load_file, save_file
 
 import hashbench as hb
@@ -29,7 +29,7 @@ from hashbench.verification.pictures import check_page
 from hashbench.verification.rows import read_cells
 from hashbench.verification.zoo import ZOO
 
-pytestmark = pytest.mark.usefixtures("registries", "small_probes", "undrawn")
+pytestmark = pytest.mark.usefixtures("registries", "small_runs")
 
 ATTACK = "pgd-hamming:steps=3,restarts=1"
 TWO = ("--defense", "cgat:epochs=1,steps=1", "--defense", "median")
@@ -37,9 +37,9 @@ NAME = "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
 
 
 @pytest.fixture
-def small_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`verify` expects probes as small as those of the board."""
-    make_probes_small(monkeypatch)
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`verify` expects probes as small as those of the board, and no pictures."""
+    make_runs_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small store, its leaderboard, and the leaderboard's zoo."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patched:
-        make_probes_small(patched)
-        draw_nothing(patched)
+        make_runs_small(patched)
         hb.run(
             "digits", ["cgat:epochs=1,steps=1", "median"], [ATTACK, "noise"], training="epochs=1", device="cpu",
             store=folder / "runs", out=folder / "leaderboards", keep_models=True,

@@ -105,12 +105,15 @@ def entry(**changes: Any) -> Any:
 def test_entries_are_listed_with_their_facts() -> None:
     room = " " * 19
     assert listing._describe("methods", entry()).splitlines() == ["  mine             An entry.", f"{room}steps=3"]
-    whole = entry(paper="A paper", version=2, presets={"quick": {}, "slow": {}})
+    whole = entry(paper="A paper", version=2, presets={"quick": {"steps": 1}, "slow": {"steps": 9}})
     assert listing._describe("attacks", whole).splitlines()[1] == (
-        f"{room}goal: untargeted; access: white; threats: linf, l2; version: 2; paper: A paper; presets: quick, slow"
+        f"{room}goal: untargeted; access: white; threats: linf, l2; version: 2; paper: A paper"
     )
+    assert listing._describe("attacks", whole).splitlines()[2:] == [
+        f"{room}steps=3", f"{room}preset=quick: steps=1", f"{room}preset=slow: steps=9",
+    ]  # fmt: skip
     assert listing._describe("defenses", whole).splitlines()[1] == (
-        f"{room}trains: yes; transforms: no; threats: linf, l2; version: 2; paper: A paper; presets: quick, slow"
+        f"{room}trains: yes; transforms: no; threats: linf, l2; version: 2; paper: A paper"
     )
     kinds = {kind: listing._entry_document(kind, whole) for kind in ("attacks", "defenses", "methods")}
     shared = {"name", "summary", "paper", "version", "presets", "parameters"}

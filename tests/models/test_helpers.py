@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from command import registries_restored
 from toys import make_toy, random_images, small_model
 
-from hashbench.errors import BadParameter, UnknownName
+from hashbench.errors import BadParameter, PluginError, UnknownName
 from hashbench.models.data import RetrievalSplit, split_of_tensors
 from hashbench.models.helpers import train_anew
 from hashbench.models.model import sealed
 from hashbench.registry import entries
+from hashbench.registry.decorators import defense
 from hashbench.registry.entries import Choice, Entry
+from hashbench.registry.parameters import format_value
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell, Subject, plan
 from hashbench.running.runner import run
@@ -101,11 +104,32 @@ def test_a_preset_stands_for_its_values_and_given_ones_win() -> None:
         entries.attacks.choose(Spec.parse("dhta:preset=fast"))
 
 
-def test_presets_name_parameters_that_exist() -> None:
-    for entry in entries.attacks:
-        for name in entry.presets:
-            choice = entries.attacks.choose(Spec(entry.name, {"preset": name}))
-            assert set(choice.params) == set(entries.attacks.choose(Spec(entry.name)).params)
+def test_a_preset_of_a_defense_stands_for_the_values_written_out() -> None:
+    written = "learning_rate=0.02,weight=3,reach=1.5,cutmix=0.25,optimiser=adamw,weight_decay=0.1"
+    for name in ("cgat", "saat"):
+        strong, same = (entries.defenses.choose(Spec.parse(f"{name}:{words}")) for words in ("preset=strong", written))
+        assert strong.label == same.label
+        assert strong.params == same.params
+        assert strong.versions("defense") == same.versions("defense")
+
+
+def test_presets_have_values_that_their_parameters_can_take() -> None:
+    for registry in (entries.attacks, entries.defenses):
+        for entry in registry:
+            for name, values in entry.presets.items():
+                words = {key: format_value(value) for key, value in values.items()}
+                written, named = (registry.choose(Spec(entry.name, given)) for given in (words, {"preset": name}))
+                assert written.params == named.params, (entry.name, name)
+
+
+def test_a_preset_that_sets_no_parameter_of_its_entry_is_refused() -> None:
+    with (
+        registries_restored(),
+        pytest.raises(PluginError, match=r"preset 'fast' of the defense 'mine' sets 'step', .*did you mean 'steps'"),
+    ):
+
+        @defense("mine", presets={"fast": {"step": 1}})
+        def mine(model: Any, train: Any, method: Any, threat: Any, *, steps: int = 3) -> Any: ...
 
 
 def test_a_sealed_model_answers_with_codes_and_has_no_gradient_or_weights() -> None:
