@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Print a leaderboard as a Markdown table, from its ranking.csv: rank, clean, worst case, certified.
 
-README.md holds such tables between two comments that name the folder; --write renews them all.
+README.md holds such tables between two comments that name the folder; --write renews them all. Values that a preset
+stands for are written as the preset.
 
 Example: scripts/board_table.py leaderboards/standard/digits-collage-cnn-csq-32bit-linf-32-255
 Example: scripts/board_table.py --write
@@ -10,10 +11,14 @@ Example: scripts/board_table.py --write
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from pathlib import Path
 
 import pandas as pd
+
+from hashbench.registry import entries
+from hashbench.registry.spec import Spec
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -48,9 +53,19 @@ def table(board: Path) -> str:
 
 def _line(row: dict[str, str]) -> str:
     worst = f"{_percent(row['map_worst'])} [{_percent(row['ci_low'])}, {_percent(row['ci_high'])}]"
-    name = "undefended" if row["defense"] == "none" else f"`{row['defense']}`"
+    name = "undefended" if row["defense"] == "none" else f"`{preset_labels().get(row['defense'], row['defense'])}`"
     cells = (row["rank"] or row["status"], name, _percent(row["map_clean"]), worst, _percent(row.get("certified", "")))
     return f"| {' | '.join(cells)} |\n"
+
+
+@functools.cache
+def preset_labels() -> dict[str, str]:
+    """Defenses with the values of a preset by their names in tables, where the values are written out."""
+    return {
+        entries.defenses.choose(Spec(entry.name, {"preset": preset})).label: f"{entry.name}:preset={preset}"
+        for entry in entries.defenses
+        for preset in entry.presets
+    }
 
 
 def _percent(share: str) -> str:
