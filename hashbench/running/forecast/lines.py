@@ -49,14 +49,15 @@ def forecast(
         before = matrix
         cost = _cost(plan, device, costs)
         took = plan.passes.seconds(cost) if cost else math.nan
-        cells = f"{plan.cells} cells{f', {plan.stored} of them stored' if plan.stored else ''}"
+        cells = f"{_several(plan.cells, 'cell')}{f', {plan.stored} of them stored' if plan.stored else ''}"
         yield f"  {cells}, {plan.passes.all:,} passes{f', about {_duration(took)}' if cost and took else ''}"
         seconds, memory = seconds + took, max(memory, cost.memory(plan.steps) if cost else 0.0)
     cells, idle, stored, passes = (
         sum(values) for values in zip(*((p.cells, p.idle, p.stored, p.passes.all) for p in plans), strict=True)
     )
+    runs = f"{_several(len(plans), 'run')}, {_several(cells, 'cell')}"
     said = f"{idle} of them can't run{f', {stored} are stored' if stored else ''}"
-    yield f"{_several(len(plans), 'run')}, {cells} cells ({said}), about {passes:,} passes; nothing was trained"
+    yield f"{runs} ({said}), about {passes:,} passes; nothing was trained"
     if math.isfinite(seconds) and seconds:
         yield (
             f"about {_duration(seconds)} and {memory / GIGABYTE:.2g} GB beside the data on one {device.type}, from "
