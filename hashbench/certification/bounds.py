@@ -70,7 +70,9 @@ def logit_bounds(
         raise BadParameter(f"eps={eps:g} is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8")
     with frozen(model), torch.no_grad():
         double = trace(copy.deepcopy(model.network).double().requires_grad_(False))
-        single = None if all_bits else trace(copy.deepcopy(model.network).float().requires_grad_(False))
+        single = None
+        if rule == "crown" and not all_bits:
+            single = trace(copy.deepcopy(model.network).float().requires_grad_(False))
         per_image = sum(shape.numel() for shape in _shapes(double, images).values())
         parts = [
             _of_batch(double, single, model, part, eps, rule)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from hashbench.datasets.list_files import ORIGINS
+from hashbench.errors import BadParameter
 from hashbench.models.pass_cost import PassCost, PassForecast
 from hashbench.registry.entries import attacks, datasets
 from hashbench.registry.spec import Spec
@@ -123,6 +124,17 @@ def test_what_the_store_has_is_not_counted(tmp_path: Path) -> None:
     done = list(forecast([request, replace(request, attacks=("nonesuch",))], torch.device("cpu"), store))
     assert any(line == "  8 cells, 8 of them stored, 0 passes" for line in done)
     assert sum("stored" in line for line in done) == 2, "of a request that can't run nothing is looked up"
+
+
+def test_what_only_the_checks_of_a_run_refuse_is_forecast_with_a_store_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: Any) -> None:
+        raise BadParameter("it does not fit")
+
+    monkeypatch.setattr("hashbench.running.request.Resolved.cells", refuse)
+    request, device = Request(defenses=("cgat",)), torch.device("cpu")
+    assert list(forecast([request], device, Store(tmp_path))) == list(forecast([request], device))
 
 
 def test_what_cannot_run_stands_first_and_is_counted() -> None:

@@ -36,9 +36,8 @@ def attack_passes(attack: Choice[Attack] | None, queries: int, images: int) -> P
     found = PassForecast(0, steps) if white else PassForecast(steps, 0)
     found += PassForecast(queries, _times(attack.visible, "epochs") * images)
     for kind, name in attack.entry.uses:
-        found += (
-            attack_passes(entries.attacks.choose(Spec(name)), queries, images) if kind == "attack" else PassForecast()
-        )
+        if kind == "attack":
+            found += attack_passes(entries.attacks.choose(Spec(name)), queries, images)
     return found
 
 
