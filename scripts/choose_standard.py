@@ -2,11 +2,11 @@
 """Choose the members of an attack set by measurement, and write the table of the choice.
 
 Every untargeted attack, some with further parameters, is made on the undefended model, on every defended one that is
-a function of the image, and on deliberately broken ones, on validation queries. The worst case of a query is its lowest average precision. For each number of members the set
-is printed that brings the worst case nearest to that of all attacks with their defaults, on the model where it is
-farthest, until one is within half a point on each. The last rows are the sets as they are, the newest last; the script
-fails if that one is more than 0.3 points above on some model. Passes are those on the undefended model, and their mean
-over the adversarially trained ones.
+a function of the image, and on deliberately broken ones, on validation queries. The worst case of a query is its lowest
+average precision. For each number of members the set is printed that brings the worst case nearest to that of all
+attacks with their defaults, on the model where it is farthest, until one is within half a point on each. The last rows
+are the sets as they are, the newest last; the script fails if that one is more than 0.3 points above on some model.
+Passes are those on the undefended model, and their mean over the adversarially trained ones.
 
 Example: scripts/choose_standard.py --store runs
 """
@@ -32,8 +32,10 @@ from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel
 from hashbench.registry import entries
 from hashbench.registry.decorators import defense
-from hashbench.registry.protocols import Defense, Method
+from hashbench.registry.entries import Choice
+from hashbench.registry.protocols import Attack, Defense, Method
 from hashbench.registry.spec import Spec
+from hashbench.registry.tracks import RANKING
 from hashbench.running.cell import Cell
 from hashbench.running.request import Request
 from hashbench.running.runner import run
@@ -111,9 +113,7 @@ def measure(store: Store) -> tuple[Found, Costs, Costs]:
     """APs of all attacks on all models, and what an attack costs on the undefended and on trained ones, in passes."""
     untrained = (*TRANSFORMED, *(f"planted-{name}" for name in BROKEN))
     names = [entry.name for entry in entries.attacks if entry.name not in LEFT_OUT]
-    attacks = tuple(
-        name for name in (*names, *FURTHER, *SETS) if entries.attacks.choose(Spec.parse(name)).goal == "untargeted"
-    )
+    attacks = tuple(name for name in (*names, *FURTHER, *SETS) if _competes(entries.attacks.choose(Spec.parse(name))))
     models: dict[str, str] = {}
     cells: dict[str, Cell] = {}
     for defended, values in ((TUNED, VALUES), ((*AS_WRITTEN, *untrained), None)):
@@ -139,6 +139,11 @@ def measure(store: Store) -> tuple[Found, Costs, Costs]:
     for model, name in failed:
         found[model][name] = found[model][CLEAN]
     return found, costs, trained
+
+
+def _competes(attack: Choice[Attack]) -> bool:
+    """Whether an attack lowers AP under the threat of the study, by more than ids that a victim answers with."""
+    return attack.goal == "untargeted" and "linf" in attack.entry.threats and attack.entry.access != RANKING
 
 
 def choice(found: Found, costs: Costs, trained: Costs) -> list[dict[str, Any]]:
