@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE # without bytecode each process of a test would
 .PHONY: run test slow check bench pins docs lowest locked lock clean
 
 run: .venv/installed
-	$(BIN)/hashbench run --training epochs=10 --defense cgat:epochs=10 --attack noise --attack pgd-hamming
+	$(BIN)/hashbench run --suite quick --workers 2
 
 test: .venv/installed-dev
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -38,19 +38,25 @@ def test_start_up(benchmark: BenchmarkFixture, tmp_path: Path, words: tuple[str,
 
 @pytest.mark.usefixtures("measuring")
 @pytest.mark.parametrize(
-    ("words", "goal"),
-    [
-        (
-            ("--training", "epochs=10", "--defense", "cgat:epochs=10", "--attack", "noise", "--attack", "pgd-hamming"),
-            30,
-        ),
-        (("--suite", "quick"), 25),
-    ],
-    ids=["the main job", "the suite quick"],
+    ("workers", "goal"),
+    [(1, 30), (2, 25)],
+    ids=["the main job in one process", "the main job in two"],
 )
-def test_from_an_empty_store(benchmark: BenchmarkFixture, tmp_path: Path, words: tuple[str, ...], goal: float) -> None:
+def test_from_an_empty_store(benchmark: BenchmarkFixture, tmp_path: Path, workers: int, goal: float) -> None:
     """Beside the same command once more; the goal is of seconds on two quiet cores."""
-    words = ("run", *words, "--device", "cpu", "--store", "store", "--out", "out")
+    words = (
+        "run",
+        "--suite",
+        "quick",
+        "--workers",
+        str(workers),
+        "--device",
+        "cpu",
+        "--store",
+        "store",
+        "--out",
+        "out",
+    )
     before = os.times()
     benchmark.pedantic(command, (words, tmp_path), rounds=1)  # type: ignore[no-untyped-call]
     after = os.times()
