@@ -11,7 +11,7 @@ import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from canary_tools import (
     BITS,
     CLASSES,
+    RADIUS,
     SQUARE,
     THREAT,
     Digits,
@@ -47,6 +48,7 @@ from hashbench.registry.entries import Choice, Entry, Registry
 from hashbench.registry.parameters import Parameter, format_value, parameters
 from hashbench.registry.spec import Spec
 from hashbench.seeds import seeded
+from hashbench.threat import Threat
 from hashbench.training import loop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,14 +87,14 @@ class Canary:
 
 
 def attack_canaries() -> list[Canary]:
-    """Those of each registered attack, crafted with its preset `quick` where it has one."""
-    return [_attack_canary(variant) for entry in entries.attacks for variant in variants(entries.attacks, entry.name)]
+    """Those of each registered attack, crafted with its preset `quick` where it has one, by its threats."""
+    return [_attack_canary(variant) for entry in entries.attacks for variant in under_threats(entries.attacks, entry)]
 
 
 def defense_canaries() -> list[Canary]:
-    """Those of each registered defense, trained for two epochs where it trains."""
+    """Those of each registered defense, trained for two epochs where it trains, by its threats."""
     return [
-        _defense_canary(variant) for entry in entries.defenses for variant in variants(entries.defenses, entry.name)
+        _defense_canary(variant) for entry in entries.defenses for variant in under_threats(entries.defenses, entry)
     ]
 
 
@@ -107,15 +109,28 @@ def method_canaries() -> list[Canary]:
 
 @dataclass(frozen=True)
 class Variant:
-    """An entry with its parameters, and the word that makes it another one than the entry at its cheapest."""
+    """An entry with its parameters, and the word that makes it another one than the entry at its cheapest.
+
+    Attributes:
+        threat: what it is pinned under, if it takes one.
+    """
 
     choice: Choice[Any]
     word: str = ""
+    threat: Threat = THREAT
 
     @property
     def name(self) -> str:
         """The entry's name with the word."""
         return f"{self.choice.name}:{self.word}" if self.word else self.choice.name
+
+
+def under_threats(registry: Registry[Any], entry: Entry[Any]) -> list[Variant]:
+    """Its variants under l-inf, or else under a patch, and the cheapest one under l2 too if it works with both."""
+    known = variants(registry, entry.name)
+    if "linf" not in entry.threats:
+        return [replace(variant, threat=SQUARE) for variant in known]
+    return [*known, *([replace(known[0], word="l2", threat=RADIUS)] if "l2" in entry.threats else [])]
 
 
 def variants(registry: Registry[Any], name: str) -> list[Variant]:
@@ -168,10 +183,10 @@ def shown(choice: Choice[Any]) -> dict[str, str]:
 
 def _attack_canary(variant: Variant) -> Canary:
     others = {"training": loop.TRAINING_VERSION} if variant.choice.name in WITH_SURROGATE else {}
-    return of_entry(variant, "attack", _attack_digits, **others)
+    return of_entry(variant, "attack", functools.partial(_attack_digits, threat=variant.threat), **others)
 
 
-def _attack_digits(choice: Choice[Any]) -> Digits:
+def _attack_digits(choice: Choice[Any], threat: Threat) -> Digits:
     """Of each query's image: the l2 of its change, its projection and the sum of its relaxed code; and the passes."""
     double = not choice.name.startswith("art-")  # ART computes in single precision
     with steady(double=double):
@@ -180,7 +195,7 @@ def _attack_digits(choice: Choice[Any]) -> Digits:
         victim = Victim(model, found.train, found.gallery, functools.partial(_keep, choice.name))
         queries, passes = small_queries(), Passes()
         with counted(model, passes):
-            crafted = choice.call(victim, THREAT if "linf" in choice.entry.threats else SQUARE)(queries)
+            crafted = choice.call(victim, threat)(queries)
         change, codes = (crafted - queries.images).flatten(1), model(crafted)
     return {
         "l2": change.double().norm(dim=1).tolist(),
@@ -214,15 +229,15 @@ def _keep(
 
 def _defense_canary(variant: Variant) -> Canary:
     others = {"training": loop.TRAINING_VERSION} if variant.choice.entry.trains else {}
-    return of_entry(variant, "defense", _defense_digits, **others)
+    return of_entry(variant, "defense", functools.partial(_defense_digits, threat=variant.threat), **others)
 
 
-def _defense_digits(choice: Choice[Any]) -> Digits:
+def _defense_digits(choice: Choice[Any], threat: Threat) -> Digits:
     """Of each tensor of the defended model its sum and projection; codes of images, and their gradients."""
     with steady(), _weights_file(choice) as chosen:
         model, train = small_model(), small_images(64, seed=1)
         with seeded(5):
-            defended = chosen.call(model, train, PairAgreement(encode(model, train), train.labels), THREAT)
+            defended = chosen.call(model, train, PairAgreement(encode(model, train), train.labels), threat)
         images = all_images(small_images(6, seed=3)).requires_grad_()
         codes = defended(images)
         (gradient,) = torch.autograd.grad(codes.sum(), images)

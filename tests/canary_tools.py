@@ -17,7 +17,7 @@ from hashbench.threat import Threat
 from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 BITS, CLASSES, SIZE = 12, 4, 8
-THREAT, SQUARE = Threat(0.1), Threat(1.0, "patch-3")
+THREAT, RADIUS, SQUARE = Threat(0.1), Threat(0.4, "l2"), Threat(1.0, "patch-3")
 
 Digits = dict[str, list[float]]
 
