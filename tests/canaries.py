@@ -22,6 +22,7 @@ from canary_tools import (
     RADIUS,
     SQUARE,
     THREAT,
+    TRAINING,
     Digits,
     PairAgreement,
     SinglePrecisionOutside,
@@ -191,7 +192,7 @@ def _attack_digits(choice: Choice[Any], threat: Threat) -> Digits:
     double = not choice.name.startswith("art-")  # ART computes in single precision
     with steady(double=double):
         model = small_model() if double else HashModel(SinglePrecisionOutside(small_network()), BITS).eval()
-        found = make_victim(model, small_images(40, seed=1), small_images(60, seed=2))
+        found = make_victim(model, small_images(TRAINING, seed=1), small_images(60, seed=2))
         victim = Victim(model, found.train, found.gallery, functools.partial(_keep, choice.name))
         queries, passes = small_queries(), Passes()
         with counted(model, passes):
@@ -235,7 +236,7 @@ def _defense_canary(variant: Variant) -> Canary:
 def _defense_digits(choice: Choice[Any], threat: Threat) -> Digits:
     """Of each tensor of the defended model its sum and projection; codes of images, and their gradients."""
     with steady(), _weights_file(choice) as chosen:
-        model, train = small_model(), small_images(64, seed=1)
+        model, train = small_model(), small_images(TRAINING, seed=1)
         with seeded(5):
             defended = chosen.call(model, train, PairAgreement(encode(model, train), train.labels), threat)
         images = all_images(small_images(6, seed=3)).requires_grad_()

@@ -13,6 +13,7 @@ from canary_tools import (
     BITS,
     SIZE,
     THREAT,
+    TRAINING,
     Digits,
     PairAgreement,
     all_images,
@@ -112,7 +113,7 @@ def _judged_with_targets() -> Digits:
 
 def _trained(recipe: Recipe) -> Digits:
     with steady():
-        model, train = small_model(), small_images(64, seed=1)
+        model, train = small_model(), small_images(TRAINING, seed=1)
         clean_training(model, train, PairAgreement(encode(model, train), train.labels), recipe=recipe)
         codes = encode(model, small_images(6, seed=3))
     return {**of_tensors(model.state_dict()), "codes": codes.sum(1).tolist()}
@@ -121,7 +122,7 @@ def _trained(recipe: Recipe) -> Digits:
 def _surrogate() -> Digits:
     with steady():
         model = small_model()
-        victim = judging.make_victim(model, small_images(40, seed=1), small_images(60, seed=2))
+        victim = judging.make_victim(model, small_images(TRAINING, seed=1), small_images(60, seed=2))
         own = surrogate_victim(victim, backbone="cnn", method="csq", bits=None, epochs=2)
         codes = own.model(torch.rand(6, 1, SIZE, SIZE))
     return {"codes": codes.sum(1).tolist(), "gallery": sum_and_projection(own.gallery.codes), "bits": [own.model.bits]}
