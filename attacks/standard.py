@@ -35,8 +35,8 @@ def standard(victim: Victim, threat: Threat, *, share: Share = 1.0, version: Lit
     """Run the attacks of the set `standard-1` in turn and keep each query's image with the lowest exact AP.
 
     A query whose AP can't fall by more than 0.01 skips the remaining attacks. The members were chosen on undefended,
-    defended and broken models (`scripts/choose_standard.py`, leaderboards/attack-set.csv), where the set stays within
-    0.6 points of mAP of the worst case of all untargeted attacks, and below it where gradients are hidden. `pgd-own`
+    defended and broken models. The set stays within 1.2 points of mAP of the worst case of all untargeted attacks, 2.8
+    on `atrdh`, and below it where gradients are hidden (leaderboards/attack-set.csv, docs/protocol.md). `pgd-own`
     searches in another direction than the guide codes of the others, unit logits see through a steep tanh, and the
     last three need no gradient of the victim, so they show what a defense hides.
 

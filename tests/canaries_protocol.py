@@ -85,7 +85,7 @@ CHECKERED: Choice[Any] = Choice(Entry("checkered", _checkered), {})
 
 def _world() -> tuple[Victim, ImageSet]:
     model = small_model()
-    victim = judging.make_victim(model, small_images(60, seed=1), small_images(DATABASE, seed=2))
+    victim = judging.make_victim(model, small_images(TRAINING, seed=1), small_images(DATABASE, seed=2))
     return victim, small_images(80, seed=3)
 
 
@@ -145,4 +145,5 @@ def _steep(model: HashModel) -> torch.nn.Module:
     *_, last = model.network.children()
     assert isinstance(last, torch.nn.Linear)
     last.weight.data *= 4
+    last.bias.data *= 4
     return model.network
