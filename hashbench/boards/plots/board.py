@@ -180,7 +180,7 @@ def draw_recall(board: LeaderboardFiles) -> Figure | None:
             for defense, line in lines.items():
                 axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
             axes.set_xlim(0, 100)
-            _finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board))
+            _finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board), named=axes is grid[0])
             axes.set_ylabel("precision (%)" if axes is grid[0] else "")
         _draw_legend(grid[-1], board, names, known, "a mark every other\nHamming radius, from 0")
     return figure
@@ -228,13 +228,15 @@ def _height(names: Collection[str]) -> float:
 
 
 def _finish(
-    axes: Axes, board: LeaderboardFiles, across: str, *, level: float | None = None, label_from: float | None = None
-) -> None:
+    axes: Axes, board: LeaderboardFiles, across: str, *, level: float | None = None, label_from: float | None = None,
+    named: bool = True,
+) -> None:  # fmt: skip
     """Scale, grid and names of axes that show percents upwards, and the chance level.
 
     Args:
         level: of a ranking that knows nothing, where that is not the board's chance mAP.
         label_from: where on the horizontal axis its label begins; by default on the left edge.
+        named: label the level.
     """
     axes.set_ylim(0, 100)
     axes.set_xlabel(across)
@@ -245,6 +247,7 @@ def _finish(
     level = board.chance if level is None else level
     if level is not None:
         axes.axhline(100 * level, **CHANCE)
+    if level is not None and named:
         start = axes.get_xlim()[0] if label_from is None else label_from
         axes.annotate(
             f"chance {100 * level:.1f}", (start, 100 * level), xytext=(2.5, 2), textcoords="offset points",

@@ -23,6 +23,7 @@ WIDTH = 3.6  # inches of the axes
 COLUMNS = (("certified", 0.5), ("worst", 0.85), ("clean", 1.18))  # with the inches from the axes to their right ends
 OPEN, REACHED = "#0072b2", "#9ecae1"  # between proof and attack; between attack and clean
 INK = "#08306b"
+GAP, WORDS = 1.5, 16  # percent: before the words "no certificate", and that they take
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ def _draw(axes: Axes, one: _Bracket, place: int, chance: float) -> None:
     low, high = sorted((one.worst, one.clean))
     axes.barh(place, high - low, left=low, height=0.42, color=REACHED, linewidth=0, zorder=2)
     if one.certified is None:
-        axes.text(chance + 1.5, place, "no certificate", fontsize=6, va="center", color="0.35", fontstyle="italic")
+        start, (left, right) = chance + GAP, one.worst_bounds or (one.worst, one.worst)
+        start = start if left > start + WORDS else max(right, chance) + GAP  # beside the worst case, not across it
+        axes.text(start, place, "no certificate", fontsize=6, va="center", color="0.35", fontstyle="italic")
     else:
         axes.barh(place, one.worst - one.certified, left=one.certified, height=0.42, color=OPEN, linewidth=0, zorder=2)
         axes.plot([one.certified] * 2, [place - 0.32, place + 0.32], color=INK, linewidth=1.6, zorder=4)
