@@ -35,7 +35,7 @@ from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack, Defense, Method
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import RANKING
-from hashbench.running.cell import Cell
+from hashbench.running.cell import ADAPTIVE, Cell
 from hashbench.running.request import Request
 from hashbench.running.runner import run
 from hashbench.running.store import Store
@@ -123,7 +123,7 @@ def measure(store: Store) -> tuple[Found, Costs, Costs]:
     costs: Costs = {}
     trained: Costs = {}
     failed: list[tuple[str, str]] = []
-    adaptive = [cell for cell in cells.values() if cell.attacker == "adaptive"]
+    adaptive = [cell for cell in cells.values() if cell.attacker == ADAPTIVE]
     for result in run(adaptive, store, torch.device("cpu")):
         model, name = models[result.identity["defense"]], result.identity["attack"]
         if result.status != "valid":
@@ -142,7 +142,7 @@ def measure(store: Store) -> tuple[Found, Costs, Costs]:
 
 
 def _competes(attack: Choice[Attack]) -> bool:
-    """Whether an attack lowers AP under the threat of the study, by more than ids that a victim answers with."""
+    """Whether an attack means to lower AP under the threat of the study, and sees more of the victim than ids."""
     return attack.goal == "untargeted" and "linf" in attack.entry.threats and attack.entry.access != RANKING
 
 

@@ -44,19 +44,8 @@ def test_start_up(benchmark: BenchmarkFixture, tmp_path: Path, words: tuple[str,
 )
 def test_from_an_empty_store(benchmark: BenchmarkFixture, tmp_path: Path, workers: int, goal: float) -> None:
     """Beside the same command once more; the goal is of seconds on two quiet cores."""
-    words = (
-        "run",
-        "--suite",
-        "quick",
-        "--workers",
-        str(workers),
-        "--device",
-        "cpu",
-        "--store",
-        "store",
-        "--out",
-        "out",
-    )
+    start = ("run", "--suite", "quick", "--workers", str(workers))
+    words = (*start, "--device", "cpu", "--store", "store", "--out", "out")
     before = os.times()
     benchmark.pedantic(command, (words, tmp_path), rounds=1)  # type: ignore[no-untyped-call]
     after = os.times()
