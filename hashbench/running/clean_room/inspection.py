@@ -107,13 +107,15 @@ class InspectedCell:
         else:
             rows = some(len(victim.train))
             kinds["train"] = _coded(victim, victim.train.images, rows), partial(self._task, "train", rows)
+
+        def made() -> dict[str, BinaryCodes]:
+            return {name: self.rooms.codes(task()) for name, (_, task) in kinds.items()}
+
         try:
-            once = {name: self.rooms.codes(task()) for name, (_, task) in kinds.items()}
+            once = made()
             moved = {name: _differing(once[name], codes) for name, (codes, _) in kinds.items()}
             # Bits of an image near the border of two codes flip together, so that one kind alone may show no chance.
-            again = (
-                {name: self.rooms.codes(task()) for name, (_, task) in kinds.items()} if any(moved.values()) else once
-            )
+            again = made() if max(moved.values()) > SURE else once
         except InvalidCell as failure:
             return {REASON: str(failure)}
         own = {name: _differing(once[name], again[name]) for name in kinds}
