@@ -15,7 +15,7 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, InnerAttack
 from hashbench.training.guided import STRONG, guided_training
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import Regularisers
+from hashbench.training.regularisers import REGULARISED, Regularisers
 
 RECIPE = Recipe(learning_rate=0.01)
 NONE = Regularisers()
@@ -25,8 +25,8 @@ INNER = InnerAttack()
 @defense(
     "cgat",
     paper="Wang et al., WWW 2023",
-    grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
-    presets={"strong": STRONG},
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
+    presets={"regularised": REGULARISED, "strong": STRONG},
 )
 def cgat(
     model: HashModel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Annotated
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,19 +13,26 @@ from hashbench.models.data import ImageSet
 from hashbench.models.layers import last_linear
 from hashbench.models.model import HashModel, binarize, frozen
 from hashbench.registry.decorators import defense
-from hashbench.registry.parameters import NonNegative
+from hashbench.registry.parameters import Later, NonNegative, Share
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
 from hashbench.training.loop import fit
+from hashbench.training.mixing import Batch
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import REGULARISED
 from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)
 INNER = InnerAttack()
 
 
-@defense("crdat", paper="after Zhu et al., SIGIR 2025", grid={"learning_rate": (0.01, 0.02), "features": (0.3, 1.0)})
+@defense(
+    "crdat",
+    paper="after Zhu et al., SIGIR 2025",
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "features": (0.3, 1.0)},
+    presets={"regularised": REGULARISED},
+)
 def crdat(
     model: HashModel,
     train: ImageSet,
@@ -34,6 +42,7 @@ def crdat(
     recipe: Recipe = RECIPE,
     inner: InnerAttack = INNER,
     features: NonNegative = 1.0,
+    cutmix: Annotated[Share, Later()] = 0.0,
 ) -> HashModel:
     """Train a student to give adversarial images the codes and features that its clean teacher gives clean ones.
 
@@ -44,10 +53,12 @@ def crdat(
 
     Args:
         features: weight of the feature term.
+        cutmix: probability that the images of a batch are mixed.
     """
     student, teacher = copy.deepcopy(model), copy.deepcopy(model)
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        images = Batch.drawn(images, labels, index, cutmix).images
         with frozen(teacher):
             relaxed, known = codes_and_features(teacher, images)
         wanted = binarize(relaxed.detach())

@@ -10,6 +10,7 @@ from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.interval import Worst, check_network, interval_training
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import DECAY
 
 RECIPE = Recipe(epochs=60, learning_rate=0.01)
 WORST = Worst()
@@ -20,7 +21,8 @@ WORST = Worst()
     threats=("linf",),
     paper="Gowal et al., arXiv 1810.12715",
     check=check_network,
-    grid={"learning_rate": (0.005, 0.01), "weight": (0.1, 1.0)},
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.005, 0.01), "weight": (0.1, 1.0)},
+    presets={"regularised": DECAY},
 )
 def ibp(
     model: HashModel,

@@ -13,7 +13,7 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
 from hashbench.training.guided import FurtherLoss, guided_training
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import Regularisers
+from hashbench.training.regularisers import REGULARISED, Regularisers
 from hashbench.types import Codes, Labels, Scalar
 
 RECIPE = Recipe(epochs=36, learning_rate=0.02)
@@ -21,7 +21,12 @@ NONE = Regularisers()
 INNER = InnerAttack(steps=3, step_ratio=0.5, reach=1.25)
 
 
-@defense("lap", paper="ours", grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)})
+@defense(
+    "lap",
+    paper="ours",
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
+    presets={"regularised": REGULARISED},
+)
 def lap(
     model: HashModel,
     train: ImageSet,

@@ -20,7 +20,11 @@ INNER = InnerAttack(steps=3, step_ratio=0.5, reach=1.5)
 REGULARISERS = Regularisers(cutmix=0.25)
 
 
-@defense("lap-2", paper="ours", grid={"learning_rate": (0.02, 0.04), "ranking": (0.0, 2.0)})
+@defense(
+    "lap-2",
+    paper="ours",
+    grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0), "ranking": (0.0, 2.0)},
+)
 def lap_2(
     model: HashModel,
     train: ImageSet,

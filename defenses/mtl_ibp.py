@@ -11,6 +11,7 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
 from hashbench.training.interval import Worst, check_network, interval_training
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import DECAY
 
 RECIPE = Recipe(epochs=26, learning_rate=0.01)
 WORST = Worst()
@@ -22,7 +23,8 @@ INNER = InnerAttack(steps=3)
     threats=("linf",),
     paper="after De Palma et al., ICLR 2024",
     check=check_network,
-    grid={"alpha": (0.25, 0.5), "weight": (0.2, 1.0)},
+    grid={"preset": ("default", "regularised"), "alpha": (0.25, 0.5), "weight": (0.2, 1.0)},
+    presets={"regularised": {**DECAY, "reach": 1.5}},
 )
 def mtl_ibp(
     model: HashModel,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+from typing import Annotated
 
 import torch
 
 from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel
 from hashbench.registry.decorators import defense
-from hashbench.registry.parameters import Share
+from hashbench.registry.parameters import Later, Share
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack, untouched
 from hashbench.training.loop import fit
+from hashbench.training.mixing import Batch
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import REGULARISED
 from hashbench.types import Images, Index, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)
@@ -24,7 +27,8 @@ INNER = InnerAttack()
 @defense(
     "pgd-training",
     paper="Madry et al., ICLR 2018",
-    grid={"learning_rate": (0.01, 0.02), "adversarial": (0.5, 1.0)},
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "adversarial": (0.5, 1.0)},
+    presets={"regularised": REGULARISED},
 )
 def pgd_training(
     model: HashModel,
@@ -35,6 +39,7 @@ def pgd_training(
     recipe: Recipe = RECIPE,
     inner: InnerAttack = INNER,
     adversarial: Share = 0.5,
+    cutmix: Annotated[Share, Later()] = 0.0,
 ) -> HashModel:
     """Train on the hashing loss of adversarial images, which are crafted by ascending that same loss.
 
@@ -42,14 +47,16 @@ def pgd_training(
 
     Args:
         adversarial: share of the loss that is taken on adversarial images, in [0, 1]; the rest on clean ones.
+        cutmix: probability that a batch is mixed; both images' losses then count by their area.
     """
     student = copy.deepcopy(model)
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+        batch = Batch.drawn(images, labels, index, cutmix)
         with untouched(method):
-            crafted = inner.craft(student, images, lambda codes: -method(codes, labels, index), threat)
-            relaxed, attacked = student(torch.cat([images, crafted])).chunk(2)
-            hard = method(attacked, labels, index)
-        return (1 - adversarial) * method(relaxed, labels, index) + adversarial * hard
+            crafted = inner.craft(student, batch.images, lambda codes: -batch.hashing(method, codes), threat)
+            relaxed, attacked = student(torch.cat([batch.images, crafted])).chunk(2)
+            hard = batch.hashing(method, attacked)
+        return (1 - adversarial) * batch.hashing(method, relaxed) + adversarial * hard
 
     return fit(student, train, method, loss, recipe, name="pgd-training")

@@ -12,14 +12,19 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
 from hashbench.training.guided import guided_training
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import Regularisers
+from hashbench.training.regularisers import REGULARISED, Regularisers
 
 RECIPE = Recipe(epochs=36, learning_rate=0.01)
 NONE = Regularisers()
 INNER = InnerAttack(steps=3, step_ratio=0.5)
 
 
-@defense("s3", paper="ours", grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)})
+@defense(
+    "s3",
+    paper="ours",
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
+    presets={"regularised": REGULARISED},
+)
 def s3(
     model: HashModel,
     train: ImageSet,

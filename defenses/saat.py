@@ -14,7 +14,7 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, Guided, InnerAttack
 from hashbench.training.guided import STRONG, guided_training
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import Regularisers
+from hashbench.training.regularisers import REGULARISED, Regularisers
 from hashbench.types import Codes, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)
@@ -25,8 +25,8 @@ INNER = InnerAttack()
 @defense(
     "saat",
     paper="Yuan et al., TIFS 2023",
-    grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
-    presets={"strong": STRONG},
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
+    presets={"regularised": REGULARISED, "strong": STRONG},
 )
 def saat(
     model: HashModel,

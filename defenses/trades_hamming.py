@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Annotated
 
 import torch
 
@@ -10,12 +11,14 @@ from hashbench.models.codes import encode_batch
 from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel
 from hashbench.registry.decorators import defense
-from hashbench.registry.parameters import NonNegative
+from hashbench.registry.parameters import Later, NonNegative, Share
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
 from hashbench.training.loop import fit
+from hashbench.training.mixing import Batch
 from hashbench.training.recipe import Recipe
+from hashbench.training.regularisers import REGULARISED
 from hashbench.types import Codes, Images, Index, Labels, Scalar, Scores
 
 RECIPE = Recipe(learning_rate=0.01)
@@ -25,7 +28,8 @@ INNER = InnerAttack()
 @defense(
     "trades-hamming",
     paper="after Zhang et al., ICML 2019",
-    grid={"learning_rate": (0.01, 0.02), "weight": (2.0, 6.0)},
+    grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (2.0, 6.0)},
+    presets={"regularised": REGULARISED},
 )
 def trades_hamming(
     model: HashModel,
@@ -36,6 +40,7 @@ def trades_hamming(
     recipe: Recipe = RECIPE,
     inner: InnerAttack = INNER,
     weight: NonNegative = 4.0,
+    cutmix: Annotated[Share, Later()] = 0.0,
 ) -> HashModel:
     """Train on the hashing loss of clean images plus the distance between clean and adversarial codes.
 
@@ -44,14 +49,16 @@ def trades_hamming(
 
     Args:
         weight: weight of that distance (beta).
+        cutmix: probability that a batch is mixed; both images' hashing losses then count by their area.
     """
     student = copy.deepcopy(model)
 
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
-        still = encode_batch(student, images)
-        adversarial = inner.craft(student, images, lambda codes: -distance(codes, still), threat)
-        relaxed, attacked = student(torch.cat([images, adversarial])).chunk(2)
-        return method(relaxed, labels, index) + weight * distance(attacked, relaxed).mean()
+        batch = Batch.drawn(images, labels, index, cutmix)
+        still = encode_batch(student, batch.images)
+        adversarial = inner.craft(student, batch.images, lambda codes: -distance(codes, still), threat)
+        relaxed, attacked = student(torch.cat([batch.images, adversarial])).chunk(2)
+        return batch.hashing(method, relaxed) + weight * distance(attacked, relaxed).mean()
 
     return fit(student, train, method, loss, recipe, name="trades-hamming")
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor, nn
 
 from hashbench.backbones.torchvision_models import as_published, check_images, hash_layer
@@ -37,7 +38,8 @@ def timm(
     """
     network = _untrained(name, size)
     about: dict[str, Any] = dict(network.pretrained_cfg)  # type: ignore[arg-type]
-    adapted = nn.Sequential(Channels(channels), Normalise(about["mean"], about["std"]), network)
+    normalise = Normalise(about["mean"], about["std"], layout=torch.channels_last)
+    adapted = nn.Sequential(Channels(channels), normalise, network)
     if size != about["input_size"][-1]:
         check_images(adapted, name, channels, size)
     last = _classifiers(network, name)

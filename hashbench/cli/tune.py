@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SEED = 1000  # used by no table
 ATTACK = "pgd-hamming:steps=20,restarts=1"
+GROW = 4  # further trials: two parameters, each looked at beyond its end, and once more
 TRIALS = "tuning"  # a folder inside the store, so that trials never appear in tables
 
 
@@ -30,6 +31,10 @@ TRIALS = "tuning"  # a folder inside the store, so that trials never appear in t
         help="Seed of the trials; don't use one that appears in a table. Repeatable.",
     ),
     click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),
+    click.option(
+        "--grow", type=click.IntRange(0), default=GROW, show_default=True,
+        help="Most further trials of a defense, while its best one stands at the end of its grid.",
+    ),
     options.device,
     options.store,
     click.option(
@@ -43,15 +48,16 @@ def tune(store: Path, **words: Any) -> None:
     """Tune hyper-parameters of defenses, with the same small number of trials for each.
 
     DEFENSES are names of defenses, each with its own small grid. Every combination is trained, and
-    attacked on the validation queries, which no table uses; the highest mAP under attack wins. Rows of
-    other defenses and data sets stay in the table.
+    attacked on the validation queries, which no table uses; the highest mAP under attack wins. Where
+    the best one stands at the end of its grid, a few trials beyond it follow. Rows of other defenses
+    and data sets stay in the table.
     """
     with resumable(store):
         _tune(store=store, **words)
 
 
 def _tune(
-    *, defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], device: str, store: Path, out: Path,
+    *, defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], grow: int, device: str, store: Path, out: Path,
     plugins: Sequence[Path], quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
     from hashbench.boards.terminal import shown_progress
@@ -63,15 +69,26 @@ def _tune(
 
     for path in plugins:
         entries.load_plugin(path)
-    tried = {text: tuning.trials(text, _read_grid(grid)) for text in defenses}
+    values = _read_grid(grid)
+    tried = {text: tuning.trials(text, values) for text in defenses}
     label = entries.attacks.choose(Spec.parse(attack)).label
     target, kept = choose_device(device), options.open_store(store / TRIALS, make=True)
     command, load = options.command_line(), load_once(options.tell)
-    for text, specs in tried.items():
-        cells = Request(defenses=tuple(specs), attacks=(attack,), queries="validation", **words).resolve().cells(load)
+
+    def judged(text: str, specs: Sequence[str]) -> list[tuning.Row]:
+        asked = Request(defenses=tuple(specs), attacks=(attack,), queries="validation", **words)
         with shown_progress(quiet=quiet):
-            results = list(run(cells, kept, target, command=command))
-        rows = tuning.judge_trials(text, specs, label, results)
+            results = list(run(asked.resolve().cells(load), kept, target, command=command))
+        return tuning.judge_trials(text, specs, label, results)
+
+    for text, specs in tried.items():
+        rows = judged(text, specs)
+        for _ in range(grow):
+            further = tuning.next_trial(text, rows, values)
+            if further is None:
+                break
+            specs.append(further)
+            rows = judged(text, specs)
         tuning.write_table(out, rows)
         for row in rows:
             mark = "chosen" if row["chosen"] == "yes" else ""

@@ -14,6 +14,12 @@ from hashbench.types import Images
 class Normalise(nn.Module):
     """Computes (pixels - mean) / std for each channel of images in [0, 1].
 
+    Args:
+        mean: one mean for each channel.
+        std: one standard deviation for each channel.
+        layout: how the result lies in memory. With channels_last, depthwise convolutions take half to two thirds of
+            their time on a CPU (a network of this layout is the same function, up to rounding).
+
     >>> Normalise([0.5], [0.5])(torch.tensor([[[[0.0, 1.0]]]]))
     tensor([[[[-1.,  1.]]]])
     """
@@ -21,15 +27,18 @@ class Normalise(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], layout: torch.memory_format = torch.preserve_format
+    ) -> None:
         super().__init__()
+        self.layout = layout
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, images: Images) -> Images:
         """Normalised images of the same shape."""
         normalised: Images = (images - self.mean) / self.std
-        return normalised
+        return normalised.to(memory_format=self.layout)
 
 
 class Channels(nn.Module):

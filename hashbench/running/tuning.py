@@ -28,7 +28,7 @@ from hashbench.seeds import derive_seed
 from hashbench.types import Index
 
 QuerySet = Literal["queries", "validation", "study"]  # those of leaderboards, for choosing, for a study
-TRIALS = 4  # combinations in every defense's grid: none gets more tries than another
+TRIALS = 8  # combinations of a defense's grid at most, so that none gets more tries than another
 SUBJECT = ("dataset", "backbone", "method", "bits", "training")
 COLUMNS = (
     *SUBJECT, "split_digest", "norm", "eps", "attack", "seed", "defense", "trial", "map_clean", "map", "chosen",
@@ -46,18 +46,19 @@ def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[s
 
     Raises:
         UnknownName: no defense has that name.
-        BadParameter: it declares no grid, a parameter is unknown, or it does not have TRIALS combinations.
+        BadParameter: it declares no grid, a parameter is unknown, or it has more than TRIALS combinations.
     """
     spec = Spec.parse(text)
-    entry = defenses[spec.name]
-    tried = grid or {name: [format_value(v) for v in values] for name, values in entry.grid.items()}
+    tried = _axes(spec, grid)
     if not tried:
         raise BadParameter(
             f"defense {spec.name!r} declares no grid to tune; register it with grid={{...}}, or give --grid NAME=a,b"
         )
     count = math.prod(map(len, tried.values()))
-    if count != TRIALS:
-        raise BadParameter(f"the grid of {spec.name!r} has {count} combinations; give {TRIALS}, as every defense has")
+    if count > TRIALS:
+        raise BadParameter(
+            f"the grid of {spec.name!r} has {count} combinations; give at most {TRIALS}, as other defenses have"
+        )
     found = [
         Spec(spec.name, {**spec.params, **dict(zip(tried, values, strict=True))})
         for values in itertools.product(*tried.values())
@@ -65,6 +66,60 @@ def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[s
     for trial in found:
         defenses.choose(trial)
     return [str(trial) for trial in found]
+
+
+def next_trial(text: str, rows: Sequence[Row], grid: Mapping[str, Sequence[str]] | None = None) -> str | None:
+    """A further trial where the best one stands at the end of what was tried of a number; None if it stands inside.
+
+    The best trial's numbers are looked at in turn: the next higher, then the next lower value of each, with all else
+    as it is. A step is as long as that between the grid's first two values: a factor where both are positive, a
+    difference otherwise. Values that the parameter does not allow are left out.
+
+    Args:
+        text: the defense, as given to `trials`.
+        rows: what `judge_trials` says of all trials so far.
+        grid: as given to `trials`.
+
+    >>> rows = [{"trial": f"lap:weight={weight}", "chosen": chosen} for weight, chosen in (("1", "no"), ("3", "yes"))]
+    >>> next_trial("lap", rows, {"weight": ["1", "3"]})
+    'lap:weight=9'
+    """
+    best = Spec.parse(next(row["trial"] for row in rows if row["chosen"] == "yes"))
+    known = {row["trial"] for row in rows}
+    for name, values in _axes(Spec.parse(text), grid).items():
+        for value in _neighbours(best.params[name], values):
+            trial = Spec(best.name, {**best.params, name: value})
+            if str(trial) not in known and _is_allowed(trial):
+                return str(trial)
+    return None
+
+
+def _axes(spec: Spec, grid: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+    """The values to try of each parameter, as texts."""
+    declared = defenses[spec.name].grid
+    return grid or {name: [format_value(value) for value in values] for name, values in declared.items()}
+
+
+def _neighbours(value: str, values: Sequence[str]) -> list[str]:
+    """The next higher and the next lower value, by the step of a grid; none unless all are two numbers or more."""
+    try:
+        here, first, second = float(value), *map(float, values[:2])
+    except ValueError:
+        return []
+    if first == second:
+        return []
+    if min(here, first, second) > 0:
+        step = max(first, second) / min(first, second)
+        return [f"{here * step:.6g}", f"{here / step:.6g}"]
+    return [f"{here + abs(second - first):.6g}", f"{here - abs(second - first):.6g}"]
+
+
+def _is_allowed(trial: Spec) -> bool:
+    try:
+        defenses.choose(trial)
+    except BadParameter:
+        return False
+    return True
 
 
 def with_queries(split: RetrievalSplit, queries: QuerySet) -> RetrievalSplit:

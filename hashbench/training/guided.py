@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from hashbench.certification.refusal import NoCertificate, no_certificate
 from hashbench.crafting.objectives import agreement
@@ -21,18 +19,16 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, Guide, Guided, InnerAttack, untouched
 from hashbench.training.interval import IntervalTerm, Worst, moments
 from hashbench.training.loop import fit
+from hashbench.training.mixing import Batch
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights, warped_batch
+from hashbench.training.regularisers import REGULARISED, Regularisers, passed, perturbed_weights, warped_batch
 from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 # Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
 FurtherLoss = Callable[[Codes, Labels, Guided], Scalar]
 NONE = Regularisers()
 # What makes CgAT and SAAT as strong as is known, at the same number of passes: docs/lap-2.md.
-STRONG: Mapping[str, Value] = {
-    "learning_rate": 0.02, "weight": 3.0, "reach": 1.5, "cutmix": 0.25, "optimiser": "adamw", "weight_decay": 0.1,
-}  # fmt: skip
-Part = TypeVar("Part", bound=Tensor)
+STRONG: Mapping[str, Value] = {"learning_rate": 0.02, "weight": 3.0, **REGULARISED}
 
 
 def guided_training(
@@ -80,24 +76,6 @@ def guided_training(
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Images of a step with their labels and positions in the training set, and how they were mixed, if they were."""
-
-    images: Images
-    labels: Labels
-    index: Index
-    mix: Mix | None = None
-
-    def by_area(self, term: Callable[[Labels, Index], Part]) -> Part:
-        """A term for the images' own labels; for mixed images, its mean over both labels, weighted by their areas."""
-        own = term(self.labels, self.index)
-        if self.mix is None:
-            return own
-        partner, share = self.mix.partner, self.mix.share
-        return share * own + (1 - share) * term(self.labels[partner], self.index[partner])  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
 class GuidedLoss:
     """The loss of a batch of a guided training, with the inner attack before it."""
 
@@ -115,8 +93,7 @@ class GuidedLoss:
     def __call__(self, images: Images, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch."""
         images = warped_batch(images, self.regularisers.warp)
-        mix = mixed_batch(images, self.regularisers.cutmix)
-        batch = Batch(images if mix is None else mix.images, labels, index, mix)
+        batch = Batch.drawn(images, labels, index, self.regularisers.cutmix)
         away = batch.by_area(lambda own, _: self.guided.codes(own))
         adversarial = self.inner.craft(self.student, batch.images, lambda codes: agreement(codes, away), self.threat)
         encoded: Callable[[Images], Codes] = self.student
@@ -144,16 +121,11 @@ class GuidedLoss:
         if batch.mix is None:
             value = guided_loss(self.method, self.guided, clean, attacked, batch.labels, batch.index, self.weight)
         else:
-            value = batch.by_area(lambda labels, index: self._hashing(clean, labels, index))
+            value = batch.hashing(self.method, clean)
             toward = agreement(attacked, batch.by_area(lambda labels, _: self.guided.codes(labels))).mean()
             value = value - self.weight * toward
         further = self.further
         return value if further is None else value + batch.by_area(lambda own, _: further(attacked, own, self.guided))
-
-    def _hashing(self, clean: Codes, labels: Labels, index: Index) -> Scalar:
-        """The hashing loss of mixed images for the labels of one part, which enter no memory of the method."""
-        with untouched(self.method):
-            return self.method(clean, labels, index)
 
 
 def guided_loss(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from command import QUICK, hashbench
 from hashbench.datasets.digits import digits
 from hashbench.errors import BadInput, BadParameter
 from hashbench.registry.entries import defenses
+from hashbench.registry.spec import Spec
 from hashbench.running.request import Request, load_once
-from hashbench.running.tuning import TRIALS, Tuned, read_table, trials, with_queries, write_table
+from hashbench.running.tuning import TRIALS, Tuned, next_trial, read_table, trials, with_queries, write_table
 
 ROW = {
     "dataset": "digits", "backbone": "cnn", "method": "csq", "bits": "32", "training": "clean", "split_digest": "0",
@@ -26,7 +28,72 @@ TABLE = [
 
 @pytest.mark.parametrize("name", [entry.name for entry in defenses if entry.trains])
 def test_every_defense_gets_the_same_number_of_trials(name: str) -> None:
-    assert len(set(trials(name))) == TRIALS
+    labels = {defenses.choose(Spec.parse(trial)).label for trial in trials(name)}
+    assert len(labels) == TRIALS
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in defenses if "regularised" in entry.presets])
+def test_the_grids_of_defenses_have_what_helps_lap_2(name: str) -> None:
+    assert defenses[name].grid["preset"] == ("default", "regularised")
+    values = [defenses.choose(Spec.parse(trial)).params for trial in trials(name)]
+    assert [one["weight_decay"] for one in values].count(0.1) == TRIALS // 2
+    for own, further in (("reach", 1.5), ("cutmix", 0.25)):
+        if own in values[0]:
+            has_it = [one[own] == further for one in values]
+            assert has_it.count(True) in (0, TRIALS // 2), own
+
+
+def judged(scores: dict[str, float]) -> list[dict[str, str]]:
+    """Rows of trials, of which the one with the highest score is chosen."""
+    best = max(scores, key=scores.__getitem__)
+    return [{"trial": trial, "chosen": "yes" if trial == best else "no"} for trial in scores]
+
+
+def walk(text: str, grid: dict[str, list[str]], score: Callable[..., float]) -> list[str]:
+    """The trials that follow a grid, where a trial scores what `score` says of its numbers."""
+
+    def scored(trial: str) -> float:
+        return score(**{name: float(value) for name, value in Spec.parse(trial).params.items()})
+
+    scores = {trial: scored(trial) for trial in trials(text, grid)}
+    followed: list[str] = []
+    while (trial := next_trial(text, judged(scores), grid)) is not None:
+        assert trial not in scores
+        scores[trial] = scored(trial)
+        followed.append(trial)
+        assert len(followed) < 50
+    return followed
+
+
+def test_a_winner_at_the_end_of_its_grid_is_followed_until_it_stands_inside() -> None:
+    grid = {"learning_rate": ["0.01", "0.02"], "weight": ["1", "3"]}
+    up = walk("cgat", grid, lambda learning_rate, weight: -abs(learning_rate - 0.08) - abs(weight - 3))
+    assert up == [
+        "cgat:learning_rate=0.04,weight=3", "cgat:learning_rate=0.08,weight=3", "cgat:learning_rate=0.16,weight=3",
+        "cgat:learning_rate=0.08,weight=9", "cgat:learning_rate=0.08,weight=1",
+    ]  # fmt: skip
+    both = walk("cgat", grid, lambda learning_rate, weight: -abs(learning_rate - 0.005) - abs(weight - 9))
+    assert both[-1] == "cgat:learning_rate=0.005,weight=27"
+    assert "cgat:learning_rate=0.0025,weight=3" in both
+
+
+def test_a_winner_that_stands_inside_is_not_followed() -> None:
+    grid = {"weight": ["1", "2", "4", "8"]}
+    assert walk("cgat", grid, lambda weight: -abs(weight - 2)) == []
+    assert walk("cgat", grid, lambda weight: -abs(weight - 7)) == ["cgat:weight=16"]
+
+
+def test_values_that_a_parameter_does_not_allow_are_not_tried() -> None:
+    assert walk("pgd-training", {"adversarial": ["0.5", "1"]}, lambda adversarial: adversarial) == []
+    assert walk("lap-2", {"ranking": ["0", "2"]}, lambda ranking: -ranking) == []
+    assert walk("lap-2", {"ranking": ["0", "2"]}, lambda ranking: -abs(ranking - 4)) == [
+        "lap-2:ranking=4", "lap-2:ranking=6",
+    ]  # fmt: skip
+
+
+def test_names_are_not_followed() -> None:
+    rows = judged({"cgat:preset=regularised": 1.0, "cgat:preset=default": 0.0})
+    assert next_trial("cgat", rows, {"preset": ["default", "regularised"]}) is None
 
 
 def test_given_values_stay_in_every_trial() -> None:
@@ -37,7 +104,7 @@ def test_given_values_stay_in_every_trial() -> None:
 @pytest.mark.parametrize(
     ("text", "grid", "message"),
     [
-        ("cgat", {"weight": ["1", "2"]}, "has 2 combinations; give 4"),
+        ("cgat", {"weight": [str(value) for value in range(9)]}, "has 9 combinations; give at most 8"),
         ("jpeg", None, "declares no grid"),
         ("cgat", {"wait": ["1", "2", "3", "4"]}, "has no parameter 'wait'"),
         ("cgat", {"weight": ["-1", "2", "3", "4"]}, "out of range"),
@@ -118,10 +185,11 @@ def test_tune_and_run_with_what_it_found(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     grid = ("--grid", "learning_rate=1e-5,0.01", "--grid", "weight=1,2")
-    attack = ("--attack", "pgd-hamming:steps=2,restarts=1")
+    attack = ("--attack", "pgd-hamming:steps=2,restarts=1", "--grow", "1")
     done = hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", *grid, *attack, *QUICK)
     assert done.code == 0, done.err
     rows = read_table(tmp_path / "tuned.csv")
+    assert len(rows) == 5
     best = max(rows, key=lambda row: float(row["map"]))
     assert [row["chosen"] for row in rows].count("yes") == 1
     assert best["chosen"] == "yes"

@@ -19,8 +19,9 @@ from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
-from hashbench.training.guided import Batch, GuidedLoss
+from hashbench.training.guided import GuidedLoss
 from hashbench.training.interval import IntervalTerm, Worst, hinge, moments, worst_logits
+from hashbench.training.mixing import Batch
 from hashbench.training.moving_average import MovingAverage
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import Mix, Regularisers, mixed_batch, passed, perturbed_weights, warped_batch
