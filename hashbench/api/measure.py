@@ -242,21 +242,15 @@ def _results(
                 probing=probing, certifying=settings.certifying, plugins=settings.plugins,
             )  # fmt: skip
             return list(found)
-    from hashbench.running import cluster
+    from hashbench.running.cluster import connection, schedule, tasks
 
-    task = cluster.Job(
+    task = tasks.Job(
         tuple(requests), tuple(path.resolve() for path in settings.plugins), Path.cwd(), store.root.resolve(),
         settings.device, store.clock() if settings.fresh else None, settings.command, settings.threads,
         topic=f"hashbench-{secrets.token_hex(8)}",
     )  # fmt: skip
-    with cluster.connected(settings.workers, settings.scheduler) as client:
-        results = cluster.measure(client, task, cells, store)
-        valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
-        if probing:
-            cluster.probe(client, task, valid, store)
-        if settings.certifying:
-            cluster.certify(client, task, cells, results, store)
-        return results
+    with connection.connected(settings.workers, settings.scheduler) as client:
+        return schedule.measure(client, task, cells, store, probing=probing, certifying=settings.certifying)
 
 
 @contextmanager

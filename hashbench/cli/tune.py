@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SEED = 1000  # used by no table
 ATTACK = "pgd-hamming:steps=20,restarts=1"
-GROW = 4  # further trials: two parameters, each looked at beyond its end, and once more
+GROW = 6  # further trials: enough to look beyond a corner of two numbers on all sides
 TRIALS = "tuning"  # a folder inside the store, so that trials never appear in tables
 
 

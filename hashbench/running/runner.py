@@ -57,6 +57,18 @@ def run(
         runner.certify(wanted)
 
 
+def stored_result(cell: Cell, store: Store, since: float | None) -> Result | None:
+    """A cell's result from the store, with the trials that its defense was chosen by now; None if it has none.
+
+    Args:
+        since: the store's time at the start of a fresh run, to which older results do not count.
+    """
+    stored = store.cell(cell.key, since)
+    if stored and stored.status == "valid" and needs_room(cell) and not was_inspected(stored.numbers):
+        return None
+    return stored and replace(stored, identity=cell.identity)
+
+
 def choose_device(name: str) -> torch.device:
     """The device of a name; `auto` is a GPU where there is one.
 
@@ -108,24 +120,17 @@ class Runner:
         Args:
             failure: why there is no defended model, where that is known.
         """
-        stored = self.stored(cell)
+        stored = stored_result(cell, self.store, self.since)
         if stored:
             return stored
         name = f"{cell.defense.label} under {column_name(cell.attack.label, cell.attacker)}"
         with self.store.lock(cell.key, name):
-            stored = self.stored(cell)
+            stored = stored_result(cell, self.store, self.since)
             if stored:
                 return stored
             model = failure or self.victims.defended(cell)
             with job(f"{name}, {cell.place}", step=True):
                 return self._measure(cell, model)
-
-    def stored(self, cell: Cell) -> Result | None:
-        """A cell's result from the store, with the trials that its defense was chosen by now; None if it has none."""
-        stored = self.store.cell(cell.key, self.since)
-        if stored and stored.status == "valid" and needs_room(cell) and not was_inspected(stored.numbers):
-            return None
-        return stored and replace(stored, identity=cell.identity)
 
     def probe(self, cell: Cell) -> Result | None:
         """What a probe shows of a cell's defended model: from the store, or measured and stored.

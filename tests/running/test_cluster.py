@@ -146,6 +146,35 @@ def test_local_workers_make_each_thing_once_more_tell_of_it_and_change_no_byte(a
     assert max(counted) >= 8, "the last two may end before either line is written"
 
 
+PATIENT = """
+import time
+from pathlib import Path
+from hashbench import Craft, Queries, Threat, Victim, attack
+
+PROBES = Path(__file__).parent / "runs" / "probes"
+
+@attack("patient")
+def patient(victim: Victim, threat: Threat) -> Craft:
+    '''Changes nothing, but waits until a model was probed.'''
+    def craft(queries: Queries):
+        end = time.monotonic() + 60
+        while not any(PROBES.glob("*")):
+            if time.monotonic() > end:
+                raise RuntimeError("no model was probed while cells are measured")
+            time.sleep(0.05)
+        return queries.images.clone()
+    return craft
+"""
+
+
+def test_a_model_is_probed_while_its_other_cells_are_measured(folder: Path) -> None:
+    (folder / "patient.py").write_text(SMALL_PROBES + PATIENT)
+    words = ("run", *QUICK, "--certify", "no", "--plugin", "patient.py", "--attack", "patient", "--workers", "2")
+    finish(start(words, folder))
+    table = next((folder / "leaderboards").glob("*/results.csv")).read_text()
+    assert table.count(",valid") == 2, table
+
+
 def test_killed_workers_change_no_byte(alone: Path, folder: Path, three_workers: str) -> None:
     for what in ("training", "attack"):
         (folder / f"kill-in-{what}").touch()
@@ -211,7 +240,8 @@ def test_shards_counted_on_workers_add_up(tmp_path: Path, three_workers: str) ->
     program = """
 import sys
 import numpy as np
-from hashbench.running.cluster import connected, count_on
+from hashbench.running.cluster.connection import connected
+from hashbench.running.cluster.counting import count_on
 from hashbench.metrics.distance_counts import count
 if __name__ == "__main__":
     random = np.random.default_rng(0)
@@ -229,7 +259,7 @@ if __name__ == "__main__":
 def test_a_client_without_the_certificate_is_refused(folder: Path) -> None:
     program = """
 import distributed, pytest
-from hashbench.running.cluster import connected
+from hashbench.running.cluster.connection import connected
 if __name__ == "__main__":
     with connected(1, None) as client:
         address = client.scheduler.address

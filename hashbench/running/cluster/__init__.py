@@ -1,0 +1,1 @@
+"""The runner's work on the processes of a Dask cluster."""

@@ -1,0 +1,107 @@
+"""Connections to a Dask scheduler, and to a local cluster that lasts as long as a command."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, Security
+from distributed.comm.addressing import get_address_host_port, parse_address
+
+from hashbench.errors import BadParameter, ClusterLost
+
+CONNECT = 8  # seconds to reach a scheduler, at first and again
+DEATHS = 20  # workers that may die under one task before it is given up
+
+# Workers keep the memory that they free. Dask lets them give it back at once, and a training that asks for the same
+# tensors again spends half its time in the kernel.
+SPAWN = "distributed.nanny.pre-spawn-environ"
+KEPT = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": 1 << 30, "MALLOC_TRIM_THRESHOLD_": 1 << 30}
+
+
+@contextmanager
+def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+    """A client of a scheduler that is there, or of a local cluster of worker processes that ends with the block.
+
+    A scheduler runs whatever code it is sent. The local one listens on the loopback address only, and answers nobody
+    who lacks a certificate that is made for this block and kept in memory.
+
+    Raises:
+        BadParameter: the scheduler's address can't be read.
+        ClusterLost: nothing answers at the scheduler's address.
+    """
+    _check_address(scheduler)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    settings = {"distributed.comm.timeouts.connect": CONNECT, "distributed.scheduler.allowed-failures": DEATHS}
+    settings |= {f"{SPAWN}.{name}": value for name, value in KEPT.items()}
+    with dask.config.set(settings), contextlib.ExitStack() as stack:
+        address: Any = scheduler
+        if scheduler is None:
+            address = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
+                    memory_limit=None, silence_logs=logging.CRITICAL, security=Security.temporary(),
+                )
+            )  # fmt: skip
+        try:
+            client = Client(address, timeout=CONNECT, set_as_default=False)
+        except OSError:
+            raise ClusterLost(f"no scheduler answers at {scheduler}; start one with 'dask scheduler'") from None
+        yield stack.enter_context(client)
+
+
+@contextmanager
+def reached(store: Path) -> Iterator[None]:
+    """Explain what ends the wait for a cluster's tasks.
+
+    Args:
+        store: the folder that keeps what was finished.
+
+    Raises:
+        ClusterLost: the scheduler is gone, or a task has killed one worker after the other.
+    """
+    try:
+        yield
+    except KilledWorker as error:
+        raise ClusterLost(
+            f"workers died one after the other under {error.task}; look at their memory and their logs"
+        ) from None
+    except (CancelledError, OSError, StopIteration):
+        raise ClusterLost(
+            f"the scheduler is gone; finished cells are kept in {store}, the same command goes on from there"
+        ) from None
+
+
+def _check_address(scheduler: str | None) -> None:
+    try:
+        if scheduler is not None:
+            parse_address(scheduler, strict=True)
+            get_address_host_port(scheduler, strict=True)
+    except ValueError:
+        raise BadParameter(f"can't read --scheduler {scheduler}; write an address such as tcp://host:8786") from None
+
+
+def check_workers(client: Client) -> None:
+    """Check that workers run one task at a time.
+
+    Raises:
+        BadParameter: one runs several.
+    """
+    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        if worker["nthreads"] > 1:
+            raise BadParameter(
+                f"the worker {address} runs {worker['nthreads']} tasks at once; start workers with --nthreads 1"
+            )
+
+
+def needs(client: Client, device: str) -> dict[str, int]:
+    """A GPU for each task, where a GPU is asked for and workers say which of them have one."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {"GPU": 1} if device != "cpu" and any("GPU" in worker["resources"] for worker in workers) else {}
