@@ -120,17 +120,21 @@ class Runner:
         Args:
             failure: why there is no defended model, where that is known.
         """
-        stored = stored_result(cell, self.store, self.since)
+        stored = self.stored(cell)
         if stored:
             return stored
         name = f"{cell.defense.label} under {column_name(cell.attack.label, cell.attacker)}"
         with self.store.lock(cell.key, name):
-            stored = stored_result(cell, self.store, self.since)
+            stored = self.stored(cell)
             if stored:
                 return stored
             model = failure or self.victims.defended(cell)
             with job(f"{name}, {cell.place}", step=True):
                 return self._measure(cell, model)
+
+    def stored(self, cell: Cell) -> Result | None:
+        """A cell's result from the store, see `stored_result`."""
+        return stored_result(cell, self.store, self.since)
 
     def probe(self, cell: Cell) -> Result | None:
         """What a probe shows of a cell's defended model: from the store, or measured and stored.
