@@ -23,7 +23,7 @@ REGULARISERS = Regularisers(cutmix=0.25)
 @defense(
     "lap-2",
     paper="ours",
-    grid={"learning_rate": (0.01, 0.02), "weight": (1.0, 3.0), "ranking": (0.0, 2.0)},
+    grid={"learning_rate": (0.02, 0.04), "weight": (1.0, 3.0), "cutmix": (0.25, 0.5)},
 )
 def lap_2(
     model: HashModel,

@@ -45,7 +45,7 @@ TRIALS = "tuning"  # a folder inside the store, so that trials never appear in t
     options.quiet,
 )  # fmt: skip
 def tune(store: Path, **words: Any) -> None:
-    """Tune hyper-parameters of defenses, with the same small number of trials for each.
+    """Tune hyper-parameters of defenses, with few trials for each, none with more than another may have.
 
     DEFENSES are names of defenses, each with its own small grid. Every combination is trained, and
     attacked on the validation queries, which no table uses; the highest mAP under attack wins. Where

@@ -1,4 +1,4 @@
-"""Equal tuning: every defense gets the same number of trials, on validation queries."""
+"""Equal tuning: no defense gets more trials than another may have, all on validation queries."""
 
 from __future__ import annotations
 
