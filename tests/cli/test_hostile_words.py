@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("registries")
         (("verify", "absent\n/elsewhere: verified"), "does not exist"),
         (("score", "absent\r\x1b[A"), "is not there"),
         (("tune", "cgat", "--grid", "="), "can't read --grid ="),
-        (("tune", "cgat", "--grid", "a\nb=1"), "the grid of"),
+        (("tune", "cgat", "--grid", "a\nb=1"), "has no parameter"),
         (("check", "\u2028"), "has no name; write NAME"),
     ],
 )

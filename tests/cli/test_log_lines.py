@@ -70,7 +70,7 @@ def test_tuning_tells_of_its_trials(command: Command) -> None:
         "--grid",
         "steps=1,2",
     )
-    words += ("--grid", "weight=1,2")
+    words += ("--grid", "weight=1,2", "--grow", "0")
     log = command(*words).log
     assert (log.count("start: training cgat"), log.count("done: training cgat")) == (4, 4)
     assert "cells: 10 of 10" in log
