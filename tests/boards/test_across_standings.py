@@ -122,6 +122,18 @@ def test_boards_of_one_network_form_a_group_beside_all_boards(tmp_path: Path) ->
     assert broken[["rank", "first_share"]].isna().all(axis=None)
 
 
+def test_a_board_of_other_rows_does_not_end_the_comparison_of_all(tmp_path: Path) -> None:
+    values = {"one": HIGH, "two": LOW}
+    compared_board(tmp_path, values)
+    compared_board(tmp_path, {**values, "three": LOW}, dataset="emoji")
+    compared_board(tmp_path, values, bits=64)
+    compared_board(tmp_path, {"one": HIGH, "three": LOW}, bits=16)
+    _, whole = groups_of(tmp_path)
+    assert whole.title == "linf, standard-2: 3 of 4 boards"
+    assert sorted(whole.named.values()) == ["digits, 32 bits", "digits, 64 bits", "emoji, 32 bits"]
+    assert whole.common == ["one", "two"]
+
+
 def test_names_keep_their_parameters_where_a_board_has_two(tmp_path: Path) -> None:
     compared_board(tmp_path, {"cgat:weight=3": HIGH, "cgat": LOW, "lap:epochs=5": LOW})
     compared_board(tmp_path, {"cgat": HIGH, "lap": LOW}, dataset="emoji")

@@ -79,7 +79,9 @@ def board_groups(boards: Iterable[LeaderboardFiles]) -> list[BoardGroup]:
     """The groups of boards that are compared, each with two boards and two defenses ranked on all, at least.
 
     Boards of one track form a group, and those of them that differ in nothing but the data set and its budget form one
-    each, where that is not the same. Of boards of the same subject the one with the most ranked rows counts.
+    each, where that is not the same. The group of a track leaves out boards that do not rank the two defenses that most
+    boards rank: one board of other rows does not end the comparison of all. Of boards of the same subject the one with
+    the most ranked rows counts.
 
     Raises:
         BadInput: a per-query file is missing or damaged, or a table does not follow from them.
@@ -94,8 +96,19 @@ def board_groups(boards: Iterable[LeaderboardFiles]) -> list[BoardGroup]:
             parts.setdefault(tuple(board.about[name] for name in PART), []).append(board)
         if len(parts) > 1:
             found += [_group(track, part) for _, part in sorted(parts.items())]
-        found.append(_group(track, own, whole=len(parts) > 1))
+            found.append(_group(track, _ranked_together(own), of=len(own)))
+        else:
+            found.append(_group(track, own))
     return [group for group in found if len(group.boards) >= LEAST and len(group.common) >= LEAST]
+
+
+def _ranked_together(boards: Sequence[ComparedBoard]) -> list[ComparedBoard]:
+    """The boards that rank the two defenses which most boards rank; all of them, where all rank the same two."""
+    called = names_of([board.files for board in boards])
+    ranked = [{called[label] for label in board.worst} for board in boards]
+    counts = Counter(name for own in ranked for name in own)
+    widest = set(sorted(counts, key=lambda name: (-counts[name], name))[:LEAST])
+    return [board for board, own in zip(boards, ranked, strict=True) if widest <= own]
 
 
 def compared_board(board: LeaderboardFiles) -> ComparedBoard | None:
@@ -171,18 +184,23 @@ def _values(board: LeaderboardFiles, cell: Row) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, whole: bool = False) -> BoardGroup:
+def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, of: int = 0) -> BoardGroup:
     """Boards of one track.
 
     Args:
-        whole: they are all boards of the track, of several networks, methods, trainings or code lengths.
+        of: how many boards the track has, where these are of several networks, methods, trainings or code lengths.
     """
+    if not boards:
+        return BoardGroup("", (), {}, {})
     _, norm, access, attacks = track
     about = {board.files.place: board.about for board in boards}
     first = boards[0].about
     varied = [name for name in first if name == "dataset" or len({one[name] for one in about.values()}) > 1]
     words = ", ".join([norm, *[words_of(access)] * bool(access), attacks])
-    shared = "all boards" if whole else _said(first, [name for name in PART if (name, first[name]) != PLAIN])
+    if of:
+        shared = "all boards" if len(boards) == of else f"{len(boards)} of {of} boards"
+    else:
+        shared = _said(first, [name for name in PART if (name, first[name]) != PLAIN])
     named = {place: _said(one, varied) for place, one in about.items()}
     return BoardGroup(f"{words}: {shared}", tuple(boards), named, names_of([board.files for board in boards]))
 
