@@ -27,7 +27,7 @@ from hashbench.types import Codes, Images, Index, Labels, Scalar
 # Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
 FurtherLoss = Callable[[Codes, Labels, Guided], Scalar]
 NONE = Regularisers()
-# What makes CgAT and SAAT as strong as is known, at the same number of passes: docs/lap-2.md.
+# What makes CgAT and SAAT strong on all data sets, at the same number of passes: docs/lap-2.md.
 STRONG: Mapping[str, Value] = {"learning_rate": 0.02, "weight": 3.0, **REGULARISED}
 
 
