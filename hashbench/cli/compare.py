@@ -21,6 +21,9 @@ from hashbench.cli.endings import say
     click.option("--method", metavar="NAME", help="Use only cells of this hashing method."),
     click.option("--backbone", metavar="NAME", help="Use only cells of this network."),
     click.option("--bits", type=click.IntRange(1, 1024), help="Use only cells of this code length."),
+    click.option(
+        "--training", metavar="PARAMS", help="Use only cells after this clean training; 'clean': with its defaults."
+    ),
     click.option("--norm", type=click.Choice(["linf", "l2"]), help="Use only cells whose budget bounds this norm."),
     click.option("--patch", type=click.IntRange(1, 9999), metavar="SIDE", help="Use only cells of this patch."),
     click.option("--eps", metavar="NUMBER", help="Use only cells of this budget."),
@@ -34,9 +37,8 @@ from hashbench.cli.endings import say
 )  # fmt: skip
 def compare(
     first: str, second: str, attacks: Sequence[str], dataset: str | None, method: str | None, backbone: str | None,
-    bits: int | None, norm: str | None, patch: int | None, eps: str | None,
-    seeds: Sequence[int], as_json: bool, store: Path, out: Path,
-    plugins: Sequence[Path],
+    bits: int | None, training: str | None, norm: str | None, patch: int | None, eps: str | None,
+    seeds: Sequence[int], as_json: bool, store: Path, out: Path, plugins: Sequence[Path],
 ) -> None:  # fmt: skip
     """Tell which of two defenses is better, or that they can't be told apart.
 
@@ -50,7 +52,7 @@ def compare(
     from hashbench.boards.terminal import print_comparison
     from hashbench.boards.write import write_comparison
     from hashbench.registry import entries
-    from hashbench.running.request import read_eps
+    from hashbench.running.request import Request, read_eps
 
     kept = options.open_store(store)
     for path in plugins:
@@ -67,6 +69,9 @@ def compare(
         if text is not None
     }
     filters |= {} if bits is None else {"bits": bits}
+    if training is not None:
+        own = Request(training=training.removeprefix("clean").removeprefix(":"))
+        filters["training"] = own.choose_training().label
     filters |= {} if norm is None else {"norm": norm}
     filters |= {} if patch is None else {"norm": f"patch-{patch}"}
     filters |= {} if eps is None else {"eps": read_eps(eps, norm or "linf")}

@@ -98,6 +98,10 @@ def test_compare_and_verify_after_a_run(command: Command) -> None:
     assert row["low"] <= row["difference"] <= row["high"]
     assert all(Path(path).is_file() for path in found["written"])
     assert found["conclusion"].endswith(".")
+    again = ("compare", defense, "none", "--attack", attack, "--json", "--training")
+    for training in ("epochs=1", "clean:epochs=1"):
+        assert document(command(*again, training).out)["rows"] == found["rows"]
+    assert "has no cells of" in command(*again, "clean").err
     outcome = command("verify", "leaderboards", "--json")
     verified = document(outcome.out)
     assert (outcome.code, verified["verified"]) == (0, True)

@@ -71,7 +71,7 @@ TEMPLATES = [
     "check pgd-hamming", "check good.py --plugin good.py", "check cgat:steps=5 --json",
     "compare bit-depth none --attack pgd-hamming:steps=1,restarts=1 --store runs --out made",
     "compare bit-depth none --dataset digits --method csq --backbone cnn --bits 32 --norm linf --eps 32/255 --seed 0",
-    "compare none bit-depth --attack noise --plugin good.py --json",
+    "compare none bit-depth --attack noise --plugin good.py --json --training clean",
     "verify leaderboards", "verify sent --json", "verify leaderboards sent --store runs --quiet",
     "verify sent --rerun 2 --seed 1 --allow-files --allow-work 30 --device cpu",
     "verify leaderboards --rerun 1 --plugin good.py --store runs",
