@@ -21,7 +21,7 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
 from hashbench.training.loop import fit
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import DECAY
+from hashbench.training.regularisers import UNMIXED
 from hashbench.training.resume import Stateful
 from hashbench.types import BinaryCodes, Codes, Images, Index, Labels, Scalar
 
@@ -33,7 +33,7 @@ INNER = InnerAttack()
     "atrdh",
     paper="Wang et al., SIGIR 2021",
     grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
-    presets={"regularised": {**DECAY, "reach": 1.5}},  # its memories have no place for codes of mixed images
+    presets={"regularised": UNMIXED},  # its memories have no place for codes of mixed images
 )
 def atrdh(
     model: HashModel,

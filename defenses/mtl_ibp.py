@@ -11,7 +11,7 @@ from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
 from hashbench.training.interval import Worst, check_network, interval_training
 from hashbench.training.recipe import Recipe
-from hashbench.training.regularisers import DECAY
+from hashbench.training.regularisers import UNMIXED
 
 RECIPE = Recipe(epochs=26, learning_rate=0.01)
 WORST = Worst()
@@ -24,7 +24,7 @@ INNER = InnerAttack(steps=3)
     paper="after De Palma et al., ICLR 2024",
     check=check_network,
     grid={"preset": ("default", "regularised"), "alpha": (0.25, 0.5), "weight": (0.2, 1.0)},
-    presets={"regularised": {**DECAY, "reach": 1.5}},
+    presets={"regularised": UNMIXED},
 )
 def mtl_ibp(
     model: HashModel,

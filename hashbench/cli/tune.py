@@ -14,6 +14,7 @@ from hashbench.errors import BadParameter
 
 if TYPE_CHECKING:
     from hashbench.running.request import Request
+    from hashbench.running.store import Result
 
 SEED = 1000  # used by no table
 ATTACK = "pgd-hamming:steps=20,restarts=1"
@@ -75,20 +76,21 @@ def _tune(
     target, kept = choose_device(device), options.open_store(store / TRIALS, make=True)
     command, load = options.command_line(), load_once(options.tell)
 
-    def judged(text: str, specs: Sequence[str]) -> list[tuning.Row]:
+    def measured(specs: Sequence[str]) -> list[Result]:
         asked = Request(defenses=tuple(specs), attacks=(attack,), queries="validation", **words)
         with shown_progress(quiet=quiet):
-            results = list(run(asked.resolve().cells(load), kept, target, command=command))
-        return tuning.judge_trials(text, specs, label, results)
+            return list(run(asked.resolve().cells(load), kept, target, command=command))
 
     for text, specs in tried.items():
-        rows = judged(text, specs)
+        results = measured(specs)
+        rows = tuning.judge_trials(text, specs, label, results)
         for _ in range(grow):
             further = tuning.next_trial(text, rows, values)
             if further is None:
                 break
             specs.append(further)
-            rows = judged(text, specs)
+            results += measured([further])
+            rows = tuning.judge_trials(text, specs, label, results)
         tuning.write_table(out, rows)
         for row in rows:
             mark = "chosen" if row["chosen"] == "yes" else ""

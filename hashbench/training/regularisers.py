@@ -19,7 +19,8 @@ from hashbench.types import Codes, Images, Index, Scalar
 # What lap-2 has beside its loss, for other trainings too (docs/lap-2.md): decoupled weight decay, an inner attack
 # beyond the budget, and mixed batches.
 DECAY: Mapping[str, Value] = {"optimiser": "adamw", "weight_decay": 0.1}
-REGULARISED: Mapping[str, Value] = {**DECAY, "reach": 1.5, "cutmix": 0.25}
+UNMIXED: Mapping[str, Value] = {**DECAY, "reach": 1.5}
+REGULARISED: Mapping[str, Value] = {**UNMIXED, "cutmix": 0.25}
 TURN, STRETCH, SHIFT = math.radians(15), 0.15, 1 / 8  # of `warped_batch` at strength 1
 LEAST_NORM = 1e-12  # of a gradient, where the direction of a weight's perturbation is computed
 

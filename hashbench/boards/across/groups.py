@@ -96,7 +96,8 @@ def board_groups(boards: Iterable[LeaderboardFiles]) -> list[BoardGroup]:
             parts.setdefault(tuple(board.about[name] for name in PART), []).append(board)
         if len(parts) > 1:
             found += [_group(track, part) for _, part in sorted(parts.items())]
-            found.append(_group(track, _ranked_together(own), of=len(own)))
+            if len(together := _ranked_together(own)) >= LEAST:
+                found.append(_group(track, together, of=len(own)))
         else:
             found.append(_group(track, own))
     return [group for group in found if len(group.boards) >= LEAST and len(group.common) >= LEAST]
@@ -190,8 +191,6 @@ def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, of: int =
     Args:
         of: how many boards the track has, where these are of several networks, methods, trainings or code lengths.
     """
-    if not boards:
-        return BoardGroup("", (), {}, {})
     _, norm, access, attacks = track
     about = {board.files.place: board.about for board in boards}
     first = boards[0].about
