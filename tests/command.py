@@ -98,13 +98,17 @@ def without_log(text: str) -> tuple[str, str]:
     return "".join(line for line in lines if not LOG.match(line)), "".join(log)
 
 
-def start(words: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
-    """Start the command in a process of its own, which hears Ctrl-C even if the tests run in the background."""
+def start(words: Sequence[str | Path], folder: Path, *, group: bool = False) -> subprocess.Popen[str]:
+    """Start the command in a process of its own, which hears Ctrl-C even if the tests run in the background.
+
+    Args:
+        group: start it in a process group of its own, as a shell does.
+    """
     program = "from hashbench.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0 if group else None,
     )  # fmt: skip
 
 

@@ -250,7 +250,8 @@ def _results(
         topic=f"hashbench-{secrets.token_hex(8)}",
     )  # fmt: skip
     with connection.connected(settings.workers, settings.scheduler) as client:
-        return schedule.measure(client, task, cells, store, probing=probing, certifying=settings.certifying)
+        own = settings.scheduler is None
+        return schedule.measure(client, task, cells, store, own=own, probing=probing, certifying=settings.certifying)
 
 
 @contextmanager

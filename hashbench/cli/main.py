@@ -121,6 +121,8 @@ def _run(
     zoo: Path | None, certifying: str,
     quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
+    if not dry_run:
+        options.begin_workers(workers)
     from hashbench.api.measure import RunSettings, measured_boards
     from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries

@@ -55,6 +55,14 @@ def tell(line: str) -> None:
     say(line, err=True)
 
 
+def begin_workers(count: int | None) -> None:
+    """Let the processes of `--workers` import what they need while this one does; call it before torch is imported."""
+    if count is not None:
+        from hashbench.running.cluster import fork_server
+
+        fork_server.begin()
+
+
 def command_line() -> str:
     """This command as a shell takes it, by which results name what made them."""
     return shlex.join(["hashbench", *sys.argv[1:]])

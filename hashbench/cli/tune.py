@@ -144,6 +144,8 @@ def _study(
     *, suite: str, reference: str | None, device: str, store: Path, out: Path, dry_run: bool, workers: int | None,
     scheduler: str | None, threads: int, plugins: Sequence[Path], quiet: bool,
 ) -> None:  # fmt: skip
+    if not dry_run:
+        options.begin_workers(workers)
     from dataclasses import replace
 
     from hashbench.api.measure import RunSettings, measured

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -142,6 +143,7 @@ def test_local_workers_make_each_thing_once_more_tell_of_it_and_change_no_byte(a
         assert f"start: {job}" in log
         assert f"done: {job}" in log
     assert "failed: training broken, " in log
+    assert log.index("start: training broken") < log.index("start: none under brittle"), "the next model comes first"
     counted = [int(number) for number in re.findall(r"cells: (\d+) of 9", log)]
     assert max(counted) >= 8, "the last two may end before either line is written"
 
@@ -208,16 +210,32 @@ def is_running(process: str) -> bool:
         return False
 
 
-def test_ctrl_c_leaves_no_worker(folder: Path) -> None:
-    run = start((*WORDS, "--workers", "2", "--training", "epochs=5000"), folder)
+def trainings(folder: Path) -> list[Path]:
+    """Trainings that have begun."""
+    return list(folder.glob("runs/trainings/*"))
+
+
+def descendants(process: int) -> list[str]:
+    """A process's children, their children and so on."""
+    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False).stdout.split()
+    return found + [below for child in found for below in descendants(int(child))]
+
+
+@pytest.mark.parametrize("everyone", [False, True], ids=["to the command", "to its whole group, as in a terminal"])
+@pytest.mark.parametrize("early", [False, True], ids=["in a training", "while torch is imported"])
+def test_ctrl_c_leaves_no_worker(folder: Path, everyone: bool, early: bool) -> None:
+    run = start((*WORDS, "--workers", "2", "--training", "epochs=5000"), folder, group=True)
     until = time.monotonic() + 120
-    while not list(folder.glob("runs/trainings/*")) and time.monotonic() < until:
-        time.sleep(0.2)
-    children = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=False).stdout.split()
-    run.send_signal(signal.SIGINT)
-    err, _ = without_log(run.communicate(timeout=60)[1])
-    assert children
+    while time.monotonic() < until and (len(descendants(run.pid)) < 2 if early else not trainings(folder)):
+        time.sleep(0.05 if early else 0.2)
+    children = descendants(run.pid)
+    send = os.killpg if everyone else os.kill
+    send(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    err, _ = without_log(err)
+    assert len(children) >= (2 if early else 4), "of multiprocessing one that tracks and one that forks; two workers"
     assert run.returncode == 130
+    assert out == ""
     assert err.startswith("stopped: finished cells are kept")
     assert err.count("\n") == 1
     ended = time.monotonic() + 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -15,14 +16,10 @@ from distributed import Client, KilledWorker, LocalCluster, Security
 from distributed.comm.addressing import get_address_host_port, parse_address
 
 from hashbench.errors import BadParameter, ClusterLost
+from hashbench.running.cluster import fork_server
 
 CONNECT = 8  # seconds to reach a scheduler, at first and again
 DEATHS = 20  # workers that may die under one task before it is given up
-
-# Workers keep the memory that they free. Dask lets them give it back at once, and a training that asks for the same
-# tensors again spends half its time in the kernel.
-SPAWN = "distributed.nanny.pre-spawn-environ"
-KEPT = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": 1 << 30, "MALLOC_TRIM_THRESHOLD_": 1 << 30}
 
 
 @contextmanager
@@ -39,15 +36,20 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     _check_address(scheduler)
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    settings = {"distributed.comm.timeouts.connect": CONNECT, "distributed.scheduler.allowed-failures": DEATHS}
-    settings |= {f"{SPAWN}.{name}": value for name, value in KEPT.items()}
+    settings: dict[str, Any] = {
+        "distributed.comm.timeouts.connect": CONNECT,
+        "distributed.scheduler.allowed-failures": DEATHS,
+    }
+    settings["distributed.worker.multiprocessing-method"] = fork_server.METHOD
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         address: Any = scheduler
         if scheduler is None:
+            fork_server.begin()
             address = stack.enter_context(
                 LocalCluster(
                     n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
                     memory_limit=None, silence_logs=logging.CRITICAL, security=Security.temporary(),
+                    env=dict(os.environ),
                 )
             )  # fmt: skip
         try:
@@ -88,17 +90,19 @@ def _check_address(scheduler: str | None) -> None:
         raise BadParameter(f"can't read --scheduler {scheduler}; write an address such as tcp://host:8786") from None
 
 
-def check_workers(client: Client) -> None:
-    """Check that workers run one task at a time.
+def check_workers(client: Client) -> int:
+    """Check that workers run one task at a time; how many they are now.
 
     Raises:
         BadParameter: one runs several.
     """
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    for address, worker in workers.items():
         if worker["nthreads"] > 1:
             raise BadParameter(
                 f"the worker {address} runs {worker['nthreads']} tasks at once; start workers with --nthreads 1"
             )
+    return len(workers)
 
 
 def needs(client: Client, device: str) -> dict[str, int]:

@@ -1,0 +1,36 @@
+"""A process that imports what workers need while the command itself is still at that; workers are forked from it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from multiprocessing import forkserver, resource_tracker
+
+METHOD = "forkserver"
+
+# Workers keep the memory that they free. Dask lets them give it back at once, and a training that asks for the same
+# tensors again spends half its time in the kernel. Libraries of linear algebra start no threads when they are imported.
+ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+}  # fmt: skip
+
+
+def begin() -> None:
+    """Start the process, unless it runs, and don't wait for it; it ends with this one.
+
+    Ctrl-C in a terminal reaches all processes of a command. It is blocked in this one and in the workers, so that only
+    the command itself answers it, and ends them.
+    """
+    multiprocessing.set_forkserver_preload(["hashbench.running.cluster.tasks"])
+    unset = [name for name in ENVIRONMENT if name not in os.environ]
+    os.environ.update({name: ENVIRONMENT[name] for name in unset})
+    resource_tracker.ensure_running()  # it would end the block
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name in unset:
+            del os.environ[name]
