@@ -76,6 +76,11 @@ def trace(network: nn.Module) -> Graph:
 
 
 def _step(node: fx.Node, numbers: Mapping[fx.Node, int], network: nn.Module) -> Step:
+    if node.op == "get_attr":
+        raise NoCertificate(
+            f"no bounds are known where {type(network).__name__} uses its tensor {node.target} outside of a layer; "
+            "let a layer have it"
+        )
     count = next((place for place, value in enumerate(node.args) if not isinstance(value, fx.Node)), len(node.args))
     inputs, rest = node.args[:count], node.args[count:]
     if any(isinstance(value, fx.Node) for value in [*rest, *node.kwargs.values()]) or not inputs:

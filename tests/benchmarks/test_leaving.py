@@ -65,8 +65,8 @@ def test_passes(
 ) -> None:
     scene: Scene = request.getfixturevalue("scene")
     leaving: Numbers = benchmark.pedantic(scene.judged, (name,), rounds=1)  # type: ignore[no-untyped-call]
-    monkeypatch.setattr("hashbench.crafting.search.arrived", nobody)
-    monkeypatch.setattr("hashbench.attacks.hag.arrived", nobody)
+    monkeypatch.setattr("hashbench.crafting.search.reached", nobody)
+    monkeypatch.setattr("hashbench.attacks.hag.reached", nobody)
     monkeypatch.setattr("hashbench.attacks.hag.NEAR_FLOOR", -1.0)
     staying = scene.judged(name)
     ratio = leaving["forwards"] / staying["forwards"]

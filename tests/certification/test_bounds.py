@@ -177,6 +177,18 @@ class Loud(nn.Module):
         return torch.sigmoid(self.flat(images))
 
 
+class Scaled(nn.Module):
+    """Uses a parameter of its own beside a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat, self.scale = nn.Flatten(), nn.Parameter(torch.ones(4))
+
+    def forward(self, images: Tensor) -> Tensor:
+        scaled: Tensor = self.flat(images) * self.scale
+        return scaled
+
+
 class Twofold(nn.Module):
     """A layer between whose call and use the tensor it is given is changed in place."""
 
@@ -198,6 +210,7 @@ class Twofold(nn.Module):
         (nn.Sequential(nn.Conv2d(1, 4, 2, padding_mode="reflect", padding=1), nn.Flatten()), "padding_mode=reflect"),
         (nn.Sequential(Sharpened(), nn.Linear(4, 4)), "type Sharpened"),
         (Loud(), "function sigmoid"),
+        (nn.Sequential(Scaled()), "Sequential uses its tensor 0.scale outside of a layer"),
         (Transformed(lambda images: images, nn.Flatten()), "transformation"),
         (nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten()), "running statistics"),
         (Twofold(), "differ by"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from hashbench.boards.plots.matrix import (
     TWO,
     caption_lines,
     save_figure,
+    wrapped_title,
     write_caption,
 )
 from hashbench.metrics.average_precision import precision_within
@@ -209,15 +209,15 @@ def _axes(board: LeaderboardFiles, names: Collection[str], count: int, least: fl
     right = max(least, 0.25 + 0.8 * LETTER * max([8, *(len(short[name]) for name in names)]))
     right = min(right, across / 2)
     wide = (across - LEFT - (count - 1) * BETWEEN - right) / count
-    lines = textwrap.wrap(board.title, int(1.15 * across / LETTER))
+    title = wrapped_title(board.title, 1.15 * across)
     notes = caption_lines([d for d in board.defenses if d in names], across)
     below = BOTTOM + CAPTION * len(notes)
     tall = _height(names)
-    down = below + tall + 0.3 + 0.14 * len(lines)
+    down = below + tall + 0.3 + 0.14 * len(title.splitlines())
     figure = Figure(figsize=(across, down), dpi=300)
     places = [LEFT + place * (wide + BETWEEN) for place in range(count)]
     grid = [figure.add_axes((x / across, below / down, wide / across, tall / down)) for x in places]
-    figure.text(0.5, 1 - 0.06 / down, "\n".join(lines), ha="center", va="top", fontsize=8)
+    figure.text(0.5, 1 - 0.06 / down, title, ha="center", va="top", fontsize=8)
     write_caption(figure, notes, down)
     return figure, grid
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from hashbench.boards.compare import WORST, Comparison
-from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure
+from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure, wrapped_title
 
 SURE, UNSURE = "#0072b2", "0.45"
 
@@ -45,7 +44,7 @@ def save_comparison(comparison: Comparison, path: Path) -> None:
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.set_xlabel("difference in mAP points, 95 % interval\n(filled: Holm-corrected p < 0.05)")
         title = f"{one} (right is better) against {other} (left is better)"
-        axes.set_title("\n".join(textwrap.wrap(title, int(width / LETTER))), fontsize=8)
+        axes.set_title(wrapped_title(title, width), fontsize=8)
         save_figure(figure, path)
 
 
@@ -79,5 +78,5 @@ def save_queries(comparison: Comparison, path: Path) -> None:
         averaged = f", means of {seeds} seeds" if seeds > 1 else ""
         above, below = int((upwards > across).sum()), int((upwards < across).sum())
         title = f"{place}: {len(across)} queries{averaged}; {above} above the diagonal, {below} below; + is the mean"
-        axes.set_title("\n".join(textwrap.wrap(title, int(3.4 / LETTER))), fontsize=8)
+        axes.set_title(wrapped_title(title, 3.4), fontsize=8)
         save_figure(figure, path)

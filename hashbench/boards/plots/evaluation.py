@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from hashbench.boards.plots.marks import CHANCE, COLOURS
-from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure
+from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure, wrapped_title
 
 Bar = tuple[str, float, tuple[float, float] | None]
 GREEN, BLUE, RED = COLOURS[2], COLOURS[0], COLOURS[1]
@@ -56,7 +55,7 @@ def draw_evaluation(title: str, bars: Sequence[Bar], chance: float, path: Path |
         axes.tick_params(axis="y", length=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel("mAP (%), 95 % interval over queries")
-        axes.set_title("\n".join(textwrap.wrap(title, int(width / LETTER))), fontsize=8)
+        axes.set_title(wrapped_title(title, width), fontsize=8)
         if path is not None:
             save_figure(figure, path)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,9 +70,22 @@ def write_caption(figure: Figure, lines: Sequence[str], down: float) -> None:
         figure.text(0.02, 0.03 / down, "\n".join(lines), ha="left", va="bottom", fontsize=5, color="0.25")
 
 
+class _Wrapper(textwrap.TextWrapper):
+    """Breaks a list of parameters after its commas too."""
+
+    def _split(self, text: str) -> list[str]:
+        chunks: list[str] = super()._split(text)  # type: ignore[misc]
+        return [piece for chunk in chunks for piece in re.split(r"(?<=,)(?=\S)", chunk)]
+
+
 def wrapped_title(title: str, inches: float) -> str:
-    """A title on as many lines as it needs."""
-    return "\n".join(textwrap.wrap(title, int(inches / LETTER)))
+    """A title on as many lines as it needs.
+
+    >>> print(wrapped_title("digits, clean:learning_rate=0.001,optimiser=adamw; l-inf eps 8/255", 2.5))
+    digits, clean:learning_rate=0.001,
+    optimiser=adamw; l-inf eps 8/255
+    """
+    return "\n".join(_Wrapper(int(inches / LETTER)).wrap(title))
 
 
 def save_matrix(
