@@ -74,7 +74,7 @@ class _Wrapper(textwrap.TextWrapper):
     """Breaks a list of parameters after its commas too."""
 
     def _split(self, text: str) -> list[str]:
-        chunks: list[str] = super()._split(text)  # type: ignore[misc]
+        chunks: list[str] = super()._split(text)
         return [piece for chunk in chunks for piece in re.split(r"(?<=,)(?=\S)", chunk)]
 
 
