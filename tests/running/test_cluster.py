@@ -274,6 +274,30 @@ if __name__ == "__main__":
     subprocess.run([sys.executable, "shards.py", three_workers], check=True, cwd=tmp_path)
 
 
+def test_workers_have_torch_and_the_environment_of_the_command_as_it_is_then(folder: Path) -> None:
+    program = """
+import os, signal
+from hashbench.running.cluster import fork_server
+if __name__ == "__main__":
+    before = dict(os.environ)
+    fork_server.begin()
+    fork_server.begin()
+    assert dict(os.environ) == before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    from hashbench.running.cluster.connection import connected
+    os.environ["SET_SINCE"] = "yes"
+    with connected(1, None) as client:
+        assert client.submit(os.getenv, "SET_SINCE").result() == "yes"
+        assert client.submit(os.getenv, "MALLOC_ARENA_MAX").result() == "1"
+        assert client.submit(eval, "'torch' in __import__('sys').modules").result()
+        assert client.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result() == {signal.SIGINT}
+    assert dict(os.environ) == before | {"SET_SINCE": "yes"}, "Dask sets some"
+"""
+    (folder / "forked.py").write_text(program)
+    done = subprocess.run([sys.executable, "forked.py"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_client_without_the_certificate_is_refused(folder: Path) -> None:
     program = """
 import distributed, pytest

@@ -45,6 +45,7 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         address: Any = scheduler
         if scheduler is None:
             fork_server.begin()
+            stack.enter_context(fork_server.environment({}))  # Dask leaves variables behind
             address = stack.enter_context(
                 LocalCluster(
                     n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
 METHOD = "forkserver"
@@ -24,13 +26,23 @@ def begin() -> None:
     the command itself answers it, and ends them.
     """
     multiprocessing.set_forkserver_preload(["hashbench.running.cluster.tasks"])
-    unset = [name for name in ENVIRONMENT if name not in os.environ]
-    os.environ.update({name: ENVIRONMENT[name] for name in unset})
     resource_tracker.ensure_running()  # it would end the block
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        with environment(ENVIRONMENT):
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name in unset:
+
+
+@contextmanager
+def environment(more: Mapping[str, str]) -> Iterator[None]:
+    """A block with further environment variables, where they are not set; after it all are as before."""
+    before = dict(os.environ)
+    os.environ.update({name: value for name, value in more.items() if name not in before})
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
             del os.environ[name]
+        os.environ.update(before)
