@@ -39,8 +39,8 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     settings: dict[str, Any] = {
         "distributed.comm.timeouts.connect": CONNECT,
         "distributed.scheduler.allowed-failures": DEATHS,
+        "distributed.worker.multiprocessing-method": fork_server.METHOD,
     }
-    settings["distributed.worker.multiprocessing-method"] = fork_server.METHOD
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         address: Any = scheduler
         if scheduler is None:
