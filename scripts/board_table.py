@@ -11,14 +11,12 @@ Example: scripts/board_table.py --write
 from __future__ import annotations
 
 import argparse
-import functools
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from hashbench.registry import entries
-from hashbench.registry.spec import Spec
+from hashbench.registry.short_labels import with_preset
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -53,19 +51,9 @@ def table(board: Path) -> str:
 
 def _line(row: dict[str, str]) -> str:
     worst = f"{_percent(row['map_worst'])} [{_percent(row['ci_low'])}, {_percent(row['ci_high'])}]"
-    name = "undefended" if row["defense"] == "none" else f"`{preset_labels().get(row['defense'], row['defense'])}`"
+    name = "undefended" if row["defense"] == "none" else f"`{with_preset(row['defense'])}`"
     cells = (row["rank"] or row["status"], name, _percent(row["map_clean"]), worst, _percent(row.get("certified", "")))
     return f"| {' | '.join(cells)} |\n"
-
-
-@functools.cache
-def preset_labels() -> dict[str, str]:
-    """Defenses with the values of a preset by their names in tables, where the values are written out."""
-    return {
-        entries.defenses.choose(Spec(entry.name, {"preset": preset})).label: f"{entry.name}:preset={preset}"
-        for entry in entries.defenses
-        for preset in entry.presets
-    }
 
 
 def _percent(share: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb, to_hex
 
+from hashbench.registry.short_labels import with_preset
+
 # Okabe & Ito, 2008, without their yellow, which is lost on white paper; then darker and duller ones, in the order of
 # their distance from those before them. Black is kept for the undefended model.
 COLOURS = (
@@ -95,10 +97,14 @@ def defense_title(defense: str) -> str:
 
 
 def left_out(defenses: Sequence[str]) -> str:
-    """The parameters that the short names leave out, for a picture's caption; empty where there are none."""
+    """The parameters that the short names leave out, for a picture's caption; empty where there are none.
+
+    >>> left_out(["cgat", "cgat:learning_rate=0.02,optimiser=adamw,weight_decay=0.1,reach=1.5,cutmix=0.25,weight=3"])
+    'Parameters: cgat (1) preset=strong.'
+    """
     short = titles(defenses)
     parts = [
-        f"{short[defense]} {defense.partition(':')[2].replace(',', ', ')}"
+        f"{short[defense]} {with_preset(defense).partition(':')[2].replace(',', ', ')}"
         for defense in defenses
         if ":" in defense and short[defense] != defense
     ]
