@@ -14,7 +14,6 @@ from hashbench.errors import BadParameter
 
 if TYPE_CHECKING:
     from hashbench.running.request import Request
-    from hashbench.running.store import Result
 
 SEED = 1000  # used by no table
 ATTACK = "pgd-hamming:steps=20,restarts=1"
@@ -42,6 +41,7 @@ TRIALS = "tuning"  # a folder inside the store, so that trials never appear in t
         "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("tuned.csv"), show_default=True,
         help="The table of all trials, for `hashbench run --tuned`.",
     ),
+    options.spread,
     options.plugin,
     options.quiet,
 )  # fmt: skip
@@ -59,44 +59,26 @@ def tune(store: Path, **words: Any) -> None:
 
 def _tune(
     *, defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], grow: int, device: str, store: Path, out: Path,
-    plugins: Sequence[Path], quiet: bool, **words: Any,
+    plugins: Sequence[Path], workers: int | None, scheduler: str | None, threads: int, quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
+    options.begin_workers(workers)
+    from hashbench.api.measure import RunSettings
+    from hashbench.api.tune import tune
     from hashbench.boards.terminal import shown_progress
     from hashbench.registry import entries
-    from hashbench.registry.spec import Spec
-    from hashbench.running import tuning
-    from hashbench.running.request import Request, load_once
-    from hashbench.running.runner import choose_device, run
+    from hashbench.running.request import Request
 
     for path in plugins:
         entries.load_plugin(path)
-    values = _read_grid(grid)
-    tried = {text: tuning.trials(text, values) for text in defenses}
-    label = entries.attacks.choose(Spec.parse(attack)).label
-    target, kept = choose_device(device), options.open_store(store / TRIALS, make=True)
-    command, load = options.command_line(), load_once(options.tell)
-
-    def measured(specs: Sequence[str]) -> list[Result]:
-        asked = Request(defenses=tuple(specs), attacks=(attack,), queries="validation", **words)
-        with shown_progress(quiet=quiet):
-            return list(run(asked.resolve().cells(load), kept, target, command=command))
-
-    for text, specs in tried.items():
-        results = measured(specs)
-        rows = tuning.judge_trials(text, specs, label, results)
-        for _ in range(grow):
-            further = tuning.next_trial(text, rows, values)
-            if further is None:
-                break
-            specs.append(further)
-            results += measured([further])
-            rows = tuning.judge_trials(text, specs, label, results)
-        tuning.write_table(out, rows)
-        for row in rows:
-            mark = "chosen" if row["chosen"] == "yes" else ""
-            click.echo(
-                f"{row['trial']:<60} clean {row['map_clean'] or '-':>8}  attacked {row['map'] or '-':>8}  {mark}"
-            )
+    settings = RunSettings(
+        store / TRIALS, out.parent, device, plugins=tuple(plugins), workers=workers, scheduler=scheduler,
+        threads=threads, command=options.command_line(), certifying=False, tell=options.tell,
+    )  # fmt: skip
+    with shown_progress(quiet=quiet):
+        rows = tune(Request(attacks=(attack,), **words), defenses, settings, out, grid=_read_grid(grid), grow=grow)
+    for row in rows:
+        mark = "chosen" if row["chosen"] == "yes" else ""
+        click.echo(f"{row['trial']:<60} clean {row['map_clean'] or '-':>8}  attacked {row['map'] or '-':>8}  {mark}")
     say(f"written to {out}; use it with 'hashbench run --tuned {out}'")
 
 

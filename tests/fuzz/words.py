@@ -61,6 +61,7 @@ TEMPLATES = [
     "data digits --plugin good.py --json",
     "tune cgat saat --out new.csv --seed 1000 --attack hag --dataset digits --store runs --device cpu",
     "tune cgat:epochs=2 --grid learning_rate=0.01,0.02 --grid weight=1,2 --bits 16 --method dpsh --backbone cnn",
+    "tune cgat --workers 2 --scheduler tcp://127.0.0.1:1 --threads 1 --plugin good.py",
     "tune cgat --training epochs=1 --norm l2 --eps 0.03 --patch 3 --plugin good.py --quiet --grow 0",
     "certify --defense ibp --defense cgat --seed 0 --dataset digits --store runs --out made --tuned tuned.csv --amp",
     "study mine.toml --reference cgat --out made --store runs --device cpu --quiet --dry-run",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command import QUICK, hashbench
+from command import QUICK, hashbench, start
 
 from hashbench.datasets.digits import digits
 from hashbench.errors import BadInput, BadParameter
@@ -193,6 +193,15 @@ def test_tune_and_run_with_what_it_found(
     assert [row["chosen"] for row in rows].count("yes") == 1
     assert best["chosen"] == "yes"
     assert {row["seed"] for row in rows} == {"1000"}
+    words = ("tune", "cgat:epochs=1,steps=1", *grid, *attack, *QUICK, "--workers", "2", "--store", "other")
+    run = start((*words, "--out", "again.csv"), tmp_path)
+    assert run.wait(120) == 0
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "tuned.csv").read_bytes()
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    spared = hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", "--out", "notes.csv", "--store", "empty")
+    assert spared.code == 2
+    assert "can't read tuned values" in spared.err
+    assert not (tmp_path / "empty").exists(), "refused before anything is trained"
     refused = hashbench(capsys, monkeypatch, "tune", "cgat", "--grid", "weight")
     assert refused.code == 2
     assert "write NAME=a,b" in refused.err
