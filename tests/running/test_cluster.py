@@ -61,8 +61,12 @@ MADE = ["attack"] * 4 + ["broken"] + ["training"]
 
 SCHEDULER = """
 import sys, time
+import dask
 from distributed import LocalCluster
+from hashbench.running.cluster import fork_server
 if __name__ == "__main__":
+    fork_server.begin()
+    dask.config.set({"distributed.worker.multiprocessing-method": fork_server.METHOD})
     with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         print(cluster.scheduler_address, flush=True)
         time.sleep(600)

@@ -193,10 +193,6 @@ def test_tune_and_run_with_what_it_found(
     assert [row["chosen"] for row in rows].count("yes") == 1
     assert best["chosen"] == "yes"
     assert {row["seed"] for row in rows} == {"1000"}
-    words = ("tune", "cgat:epochs=1,steps=1", *grid, *attack, *QUICK, "--workers", "2", "--store", "other")
-    run = start((*words, "--out", "again.csv"), tmp_path)
-    assert run.wait(120) == 0
-    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "tuned.csv").read_bytes()
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     spared = hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", "--out", "notes.csv", "--store", "empty")
     assert spared.code == 2
@@ -208,3 +204,18 @@ def test_tune_and_run_with_what_it_found(
     missing = hashbench(capsys, monkeypatch, "run", "--defense", "saat", "--tuned", "tuned.csv", *QUICK)
     assert missing.code == 2
     assert "no tuned values of 'saat'" in missing.err
+
+
+def test_workers_find_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = (
+        "tune", "cgat:epochs=1,steps=1", "--grid", "weight=1,2", "--grow", "0",
+        "--attack", "pgd-hamming:steps=2,restarts=1", *QUICK,
+    )  # fmt: skip
+    assert hashbench(capsys, monkeypatch, *words).code == 0
+    _, err = start((*words, "--workers", "2", "--store", "other", "--out", "again.csv"), tmp_path).communicate(
+        timeout=120
+    )
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "tuned.csv").read_bytes(), err
