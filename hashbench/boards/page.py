@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hashbench.boards.tables import writing
 from hashbench.errors import BadInput
 from hashbench.readers.folders import read_bytes
 from hashbench.readers.text import printable
+from hashbench.registry.short_labels import with_preset
 from hashbench.running.shared_files import replaced
 
 NAME = "index.html"
@@ -160,8 +161,9 @@ def render(sections: Sequence[Section], groups: Sequence[ShownGroup] = (), lengt
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters.update(
-        percent=_percent, points=_points, chance_p=_p, plain=_number, printable=printable, number=number, rank=_rank
-    )
+        percent=_written(".1f", 100), points=_written("+.1f", 100), chance_p=_p, plain=_written(".6g"),
+        printable=printable, number=number, rank=_written(".3g"), with_preset=with_preset,
+    )  # fmt: skip
     subjects = [section.board.subject for section in sections]
     choices = {
         "data set": ("dataset", sorted({one["dataset"] for one in subjects})),
@@ -279,20 +281,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _percent(level: float | None) -> str:
-    return "" if level is None else f"{100 * level:.1f}"
-
-
-def _points(level: float | None) -> str:
-    return "" if level is None else f"{100 * level:+.1f}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
-
-
-def _rank(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+def _written(form: str, times: float = 1) -> Callable[[float | None], str]:
+    """A filter that writes a number, times another one, in a form."""
+    return lambda value: "" if value is None else format(times * value, form)
 
 
 def _p(value: float | None) -> str:

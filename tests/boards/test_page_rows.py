@@ -73,7 +73,7 @@ def test_oblivious_attackers_have_lines_of_their_own_and_numbers_their_forms(tmp
     two = page._lines([*rows, {**rows[0], "attacker": "oblivious", "map": "0.125", "map_8bit": ""}])
     assert [(line.attack, line.value) for line in two][1] == ("hag (oblivious)", 0.125)
     assert two[1].rounded is None
-    assert [page._percent(level) for level in (None, 0.1234, 1.0)] == ["", "12.3", "100.0"]
-    assert [page._points(level) for level in (None, 0.1234, -0.05)] == ["", "+12.3", "-5.0"]
-    assert [page._number(value) for value in (None, 8.5, 1234567.0)] == ["", "8.5", "1.23457e+06"]
+    assert [page._written(".1f", 100)(level) for level in (None, 0.1234, 1.0)] == ["", "12.3", "100.0"]
+    assert [page._written("+.1f", 100)(level) for level in (None, 0.1234, -0.05)] == ["", "+12.3", "-5.0"]
+    assert [page._written(".6g")(value) for value in (None, 8.5, 1234567.0)] == ["", "8.5", "1.23457e+06"]
     assert [page._p(value) for value in (None, 0.00099, 0.001, 0.25)] == ["", "< 0.001", "0.001", "0.250"]
