@@ -27,7 +27,7 @@ from hashbench.running.cell import Cell
 from hashbench.running.certificates import held_against
 from hashbench.running.migration import migrate_store
 from hashbench.running.probes import probe_key
-from hashbench.running.request import Request, all_cells, load_once
+from hashbench.running.request import Load, Request, all_cells, load_once
 from hashbench.running.runner import choose_device
 from hashbench.running.store import Result, Store
 from hashbench.verification.zoo import prune_zoo, take_models, write_zoo
@@ -169,11 +169,14 @@ class Measured:
     store: Store
 
 
-def measured(requests: Sequence[Request], settings: RunSettings, *, probing: bool = True) -> Measured:
+def measured(
+    requests: Sequence[Request], settings: RunSettings, *, probing: bool = True, load: Load | None = None
+) -> Measured:
     """Measure requests, from this process or from workers.
 
     Args:
         probing: also probe the models, so that rows get flags.
+        load: loads data sets; by default each once, with a word on images in two of its roles.
 
     Raises:
         UsageError, ClusterLost: as of `measured_boards`.
@@ -185,7 +188,7 @@ def measured(requests: Sequence[Request], settings: RunSettings, *, probing: boo
     leaderboard.check_writable(settings.out)
     kept = open_store(settings.store, settings.tell, make=True)
     with job("reading the data"):
-        cells = all_cells(resolved, load_once(settings.tell))
+        cells = all_cells(resolved, load or load_once(settings.tell))
     migrate_store(kept, [cell.identity for cell in cells])
     if not settings.fresh:
         _take_models(cells, kept, settings)

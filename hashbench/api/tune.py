@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hashbench.api.measure import RunSettings, measured
-from hashbench.running.request import Request
+from hashbench.boards.leaderboard import check_writable
+from hashbench.running.request import Request, load_once
 from hashbench.running.store import Result
 from hashbench.running.tuning import Row, judge_trials, next_trial, read_table, trials, write_table
 
@@ -36,14 +37,16 @@ def tune(
     """
     tried = {text: trials(text, grid) for text in defenses}
     label = base.choose_attack(base.attacks[0]).label
+    check_writable(table.parent)
     if table.exists():
         read_table(table)
+    load = load_once(settings.tell)
     results: list[Result] = []
     rows: dict[str, list[Row]] = {}
     wanted = {text: list(specs) for text, specs in tried.items()}
     for left in reversed(range(grow + 1)):
         asked = [replace(base, defenses=tuple(specs), queries="validation") for specs in wanted.values()]
-        results += measured(asked, settings, probing=False).results
+        results += measured(asked, settings, probing=False, load=load).results
         for text in wanted:
             rows[text] = judge_trials(text, tried[text], label, results)
             write_table(table, rows[text])

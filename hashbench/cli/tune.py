@@ -70,8 +70,8 @@ def _tune(
 
     for path in plugins:
         entries.load_plugin(path)
-    settings = RunSettings(
-        store / TRIALS, out.parent, device, plugins=tuple(plugins), workers=workers, scheduler=scheduler,
+    settings = RunSettings(  # no leaderboards are written, and none are searched for weights
+        store / TRIALS, store / TRIALS, device, plugins=tuple(plugins), workers=workers, scheduler=scheduler,
         threads=threads, command=options.command_line(), certifying=False, tell=options.tell,
     )  # fmt: skip
     with shown_progress(quiet=quiet):

@@ -214,7 +214,10 @@ def test_workers_find_the_same(
         "tune", "cgat:epochs=1,steps=1", "--grid", "weight=1,2", "--grow", "0",
         "--attack", "pgd-hamming:steps=2,restarts=1", *QUICK,
     )  # fmt: skip
+    searched: list[Path] = []
+    monkeypatch.setattr("hashbench.api.measure.take_models", lambda root, *_: searched.append(root))
     assert hashbench(capsys, monkeypatch, *words).code == 0
+    assert {path.resolve() for path in searched} == {tmp_path / "runs" / "tuning"}, "not the folder of the table"
     _, err = start((*words, "--workers", "2", "--store", "other", "--out", "again.csv"), tmp_path).communicate(
         timeout=120
     )
