@@ -41,6 +41,13 @@ from hashbench.running import certificates, probes
 probe.QUERIES, probe.STEPS, probes.BLACK_BOX = 8, 1, "square-hamming:steps=2"
 certificates.RULE, certificates.BRANCHES = "intervals", 1
 """
+# No pictures of a command in a process of its own, where a plugin begins with it.
+UNDRAWN = """
+import sys
+if "hashbench.boards.write" in sys.modules:
+    write = sys.modules["hashbench.boards.write"]
+    write.save_matrix = write.save_pictures = lambda *_: None
+"""
 PLUGIN = """
 from hashbench import Craft, Queries, Threat, Victim, attack
 

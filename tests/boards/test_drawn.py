@@ -31,6 +31,7 @@ from hashbench.boards.plots import matrix as plots_matrix
 from hashbench.boards.plots.bracket import draw_bracket
 from hashbench.boards.plots.evaluation import draw_evaluation
 from hashbench.boards.plots.lengths import draw_lengths
+from hashbench.boards.plots.tradeoff import draw_tradeoff
 from hashbench.boards.ranking import RANKED
 from hashbench.running.cell import Cell
 from hashbench.running.store import Store
@@ -99,16 +100,16 @@ def otherwise(board: LeaderboardFiles, **changes: str) -> LeaderboardFiles:
 
 def test_pictures_of_a_folder(board: LeaderboardFiles, check: Check) -> None:
     check(plots_board.draw_curve(board), "curve")
-    check(plots_board.draw_tradeoff(board), "tradeoff")
+    check(draw_tradeoff(board), "tradeoff")
     check(plots_board.draw_recall(board), "recall")
     check(draw_bracket(certified(board)), "bracket")
 
 
 def test_pictures_of_rarer_folders(board: LeaderboardFiles, check: Check) -> None:
     check(plots_board.draw_curve(otherwise(board, norm="l2", eps="0.5")), "curve-l2")
-    check(plots_board.draw_tradeoff(crowded(board)), "tradeoff-crowded")
+    check(draw_tradeoff(crowded(board)), "tradeoff-crowded")
     unknown = otherwise(certified(board), chance_map="", relevant_fraction="")
-    check(plots_board.draw_tradeoff(unknown), "tradeoff-chance-unknown")
+    check(draw_tradeoff(unknown), "tradeoff-chance-unknown")
     check(draw_bracket(unknown), "bracket-chance-unknown")
     check(plots_board.draw_recall(replace(unknown, ranking=())), "recall-clean")
     assert plots_board.draw_curve(otherwise(board, norm="patch")) is None, "that of the l-inf board"

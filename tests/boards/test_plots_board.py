@@ -17,9 +17,10 @@ from matplotlib.text import Text
 from toy_boards import DEFENSES, make_board
 
 from hashbench.boards.files import LeaderboardFiles, read_board
-from hashbench.boards.plots.board import draw_curve, draw_recall, draw_tradeoff, save_pictures
-from hashbench.boards.plots.marks import KNOWN, marks, spread
+from hashbench.boards.plots.board import draw_curve, draw_recall, save_pictures
+from hashbench.boards.plots.marks import KNOWN, MOST, leading, marks, spread
 from hashbench.boards.plots.matrix import ONE, TWO
+from hashbench.boards.plots.tradeoff import draw_tradeoff
 from hashbench.errors import BadInput
 from hashbench.registry import entries
 
@@ -110,6 +111,26 @@ def test_no_line_goes_through_the_label_of_the_chance_level(tmp_path: Path) -> N
     assert not box.x0 <= axes.transData.transform((upright, 0))[0] <= box.x1
     assert axes.bbox.x0 <= box.x0
     assert box.x1 <= axes.bbox.x1
+
+
+def test_of_many_rows_the_first_of_each_defense_is_drawn_and_the_others_are_dots(tmp_path: Path) -> None:
+    board = read_board(make_board(tmp_path))
+    others = tuple(
+        {**board.ranking[0], "defense": f"saat:epochs={one}", "map_clean": "0.5", "map_worst": f"{0.2 + one / 100}"}
+        for one in range(MOST)
+    )
+    crowd = replace(board, ranking=board.ranking + others)
+    assert leading(crowd.defenses) == board.defenses
+    pictures = [draw_curve(crowd), draw_tradeoff(crowd), draw_recall(crowd)]
+    captions = [words_of(figure)[1].get_text().partition(";")[0] for figure in pictures if figure]
+    said = "Of each defense the row that ranks highest"
+    assert captions == [said, f"{said}, the others as dots", said]
+    tradeoff = pictures[1]
+    assert tradeoff
+    dots = [line for line in tradeoff.axes[0].lines if line.get_marker() == "."]
+    assert [np.asarray(line.get_ydata())[0] for line in dots] == [pytest.approx(20 + one) for one in range(MOST)]
+    assert {line.get_color() for line in dots} == {marks(board.defenses)["saat:learning_rate=0.02,weight=3"].colour}
+    assert leading([f"cgat:epochs={one}" for one in range(MOST)]) == [f"cgat:epochs={one}" for one in range(MOST)]
 
 
 def test_marks_do_not_depend_on_the_order_and_differ_in_shape() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from command import QUICK, hashbench, start, without_log
+from command import QUICK, Command, hashbench
 
 
 @pytest.mark.parametrize(
@@ -33,11 +31,13 @@ def test_wrong_words_about_workers_are_one_line(
         ("nowhere", "can't read --scheduler nowhere; write an address such as tcp://host:8786"),
     ],
 )
-def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, address: str, message: str) -> None:
-    run = start(("run", *QUICK, "--scheduler", address), tmp_path)
-    err, _ = without_log(run.communicate(timeout=60)[1])
-    assert run.returncode == 2
-    assert err == f"error: {message}\n"
+def test_a_scheduler_that_is_not_there_is_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch, address: str, message: str
+) -> None:
+    monkeypatch.setattr("hashbench.running.cluster.connection.CONNECT", 1)
+    outcome = command("run", *QUICK, "--scheduler", address)
+    assert outcome.code == 2
+    assert outcome.err == f"error: {message}\n"
 
 
 def test_without_dask_one_line_says_what_to_install(

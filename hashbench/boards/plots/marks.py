@@ -26,6 +26,7 @@ KNOWN = (
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d")
 CHANCE: dict[str, Any] = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
 GAP = 9.0  # points from one name to the next
+MOST = 15  # rows that a picture draws, unless they are of so many defenses
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,34 @@ def titles(defenses: Sequence[str]) -> dict[str, str]:
         plain = not parameters or by_length(defenses, name) == [defense]
         found[defense] = name if plain else f"{name} ({others.index(defense) + 1})"
     return {defense: "undefended" if defense == "none" else name for defense, name in found.items()}
+
+
+def leading(defenses: Sequence[str]) -> list[str]:
+    """The rows that a picture draws: all, or of more than 15 the first of each defense.
+
+    Args:
+        defenses: labels of rows, in the order of their ranks.
+    """
+    if len(defenses) <= MOST:
+        return list(defenses)
+    first: dict[str, str] = {}
+    for defense in defenses:
+        first.setdefault(defense.partition(":")[0], defense)
+    return list(first.values())
+
+
+def of_more(defenses: Sequence[str], others: str = "") -> str:
+    """What a caption says of rows that `leading` leaves out; empty where it leaves out none.
+
+    Args:
+        others: what is drawn of them.
+
+    >>> of_more([f"cgat:epochs={epochs}" for epochs in range(1, 17)], ", the others as dots")
+    'Of each defense the row that ranks highest, the others as dots; ranking.csv has all 16.'
+    """
+    if len(leading(defenses)) == len(defenses):
+        return ""
+    return f"Of each defense the row that ranks highest{others}; ranking.csv has all {len(defenses)}."
 
 
 def by_length(defenses: Sequence[str], name: str) -> list[str]:

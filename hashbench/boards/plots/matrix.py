@@ -59,9 +59,13 @@ def save_figure(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) ->
             figure.savefig(draft, format=form, metadata=METADATA[form])
 
 
-def caption_lines(defenses: Sequence[str], across: float) -> list[str]:
-    """The lines of a caption with the parameters that short names leave out, below a figure of a width in inches."""
-    return textwrap.wrap(left_out(defenses), int(1.55 * across / LETTER))
+def caption_lines(defenses: Sequence[str], across: float, first: str = "") -> list[str]:
+    """The lines of a caption with the parameters that short names leave out, below a figure of a width in inches.
+
+    Args:
+        first: a sentence before them.
+    """
+    return textwrap.wrap(f"{first} {left_out(defenses)}".strip(), int(1.55 * across / LETTER))
 
 
 def write_caption(figure: Figure, lines: Sequence[str], down: float) -> None:

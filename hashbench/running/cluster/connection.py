@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,6 +20,7 @@ from hashbench.errors import BadParameter, ClusterLost
 from hashbench.running.cluster import fork_server
 
 CONNECT = 8  # seconds to reach a scheduler, at first and again
+ENDING = 1  # seconds of a worker to leave its task when the command ends early, before it is killed
 DEATHS = 20  # workers that may die under one task before it is given up
 
 
@@ -46,18 +48,35 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         if scheduler is None:
             fork_server.begin()
             stack.enter_context(fork_server.environment({}))  # Dask leaves variables behind
-            address = stack.enter_context(
+            cluster = stack.enter_context(
                 LocalCluster(
                     n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
                     memory_limit=None, silence_logs=logging.CRITICAL, security=Security.temporary(),
                     env=dict(os.environ),
                 )
             )  # fmt: skip
+            stack.enter_context(_ended_at_once(cluster))
+            address = cluster
         try:
             client = Client(address, timeout=CONNECT, set_as_default=False)
         except OSError:
             raise ClusterLost(f"no scheduler answers at {scheduler}; start one with 'dask scheduler'") from None
         yield stack.enter_context(client)
+
+
+@contextmanager
+def _ended_at_once(cluster: LocalCluster) -> Iterator[None]:
+    """A block whose failure, Ctrl-C among others, ends workers in the midst of a task, for which Dask waits seconds."""
+
+    async def end() -> None:
+        await asyncio.gather(*(worker.close(timeout=ENDING) for worker in cluster.workers.values()))
+
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(TimeoutError):
+            cluster.sync(end)
+        raise
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
 METHOD = "forkserver"
+PRELOADED = ["hashbench.running.cluster.tasks", "torch._dynamo"]  # the first optimiser of a process imports the latter
 
 # Workers keep the memory that they free. Dask lets them give it back at once, and a training that asks for the same
 # tensors again spends half its time in the kernel. Libraries of linear algebra start no threads when they are imported.
@@ -25,7 +26,7 @@ def begin() -> None:
     Ctrl-C in a terminal reaches all processes of a command. It is blocked in this one and in the workers, so that only
     the command itself answers it, and ends them.
     """
-    multiprocessing.set_forkserver_preload(["hashbench.running.cluster.tasks"])
+    multiprocessing.set_forkserver_preload(PRELOADED)
     resource_tracker.ensure_running()  # it would end the block
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
