@@ -45,6 +45,7 @@ NonNegativeInt = Annotated[int, Range(0)]
 Positive = Annotated[float, Range(0, open_low=True)]
 NonNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+SignedShare = Annotated[float, Range(-1, 1)]
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,23 @@ class InnerAttack:
     reach: Positive = 1.0
     mode: Mode = "eval"
 
-    def craft(self, model: HashModel, images: Images, objective: Callable[[Codes], Scores], threat: Threat) -> Images:
+    def craft(
+        self, model: HashModel, images: Images, objective: Callable[[Codes], Scores], threat: Threat,
+        shares: Scores | None = None,
+    ) -> Images:  # fmt: skip
         """Images around the given ones whose relaxed codes lower the objective.
 
         Args:
             objective: relaxed codes of the batch -> one value per image, or one value for all.
+            shares: factors of budget and steps, one per image; all 1 by default.
         """
+
+        def scaled(candidates: Images) -> Images:
+            if shares is None:
+                return candidates
+            moved = images + shares[:, None, None, None] * (candidates - images)
+            return moved + (moved.clamp(0, 1) - moved).detach()  # a pixel at the end of its range can still come back
+
         reach = self.reach * threat.eps
         budget = replace(threat, eps=min(1.0, reach) if threat.norm == "linf" else reach)
         noise = 2 * torch.rand(images.shape).to(images.device) - 1
@@ -59,13 +70,13 @@ class InnerAttack:
                 crafted, _ = descend(
                     start,
                     images,
-                    lambda candidates: objective(model(candidates)).expand(len(candidates)),
+                    lambda candidates: objective(model(scaled(candidates))).expand(len(candidates)),
                     budget,
                     steps=self.steps,
                     step_size=constant(self.step_ratio * budget.eps),
                     keep_best=False,
                 )
-        return crafted
+        return scaled(crafted)
 
 
 class Guided(nn.Module):

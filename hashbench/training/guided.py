@@ -10,6 +10,7 @@ import torch
 
 from hashbench.certification.refusal import NoCertificate, no_certificate
 from hashbench.crafting.objectives import agreement
+from hashbench.errors import BadParameter
 from hashbench.models.codes import encode
 from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel
@@ -17,6 +18,7 @@ from hashbench.registry.parameters import Value
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, Guide, Guided, InnerAttack, untouched
+from hashbench.training.budgets import Margins
 from hashbench.training.interval import IntervalTerm, Worst, moments
 from hashbench.training.loop import fit
 from hashbench.training.mixing import Batch
@@ -59,20 +61,39 @@ def guided_training(
         further: another term of the loss.
         batches: pass clean and adversarial images through the model as one batch, or apart, as the released code of
             CgAT and SAAT does: batch norm then uses the statistics of each.
-        regularisers: weight perturbation, mixed batches and the interval term.
+        regularisers: weight perturbation, mixed batches, the interval term and others.
 
     Raises:
+        BadParameter: it is to begin from random weights, and a layer does not say how to draw them.
         NoCertificate: there is an interval term, and the network has a layer without a bound, or the norm is not linf.
         TrainingDiverged: the loss is no longer finite.
     """
-    student = copy.deepcopy(model)
+    student = with_random_weights(model) if regularisers.cold else copy.deepcopy(model)
     guided = Guided(encode(student, train), train.labels, guide, relaxed=relaxed)
     if regularisers.interval and (reason := no_certificate(threat)):
         raise NoCertificate(f"the interval term bounds boxes of images ({reason}); leave it out")
     interval = IntervalTerm(student, train, recipe, Worst()) if regularisers.interval else None
-    loss = GuidedLoss(student, method, guided, threat, inner, weight, further, batches, regularisers, interval)
-    state = {"guided": guided} | ({"clock": interval.clock} if interval else {})
+    margins = Margins(len(train), regularisers.by_margin).to(train.labels.device) if regularisers.by_margin else None
+    loss = GuidedLoss(student, method, guided, threat, inner, weight, further, batches, regularisers, interval, margins)
+    state = {"guided": guided, **({"clock": interval.clock} if interval else {})}
+    state |= {"margins": margins} if margins else {}
     return fit(student, train, method, loss, recipe, name=name, state=state)
+
+
+def with_random_weights(model: HashModel) -> HashModel:
+    """A copy of a model as it is before any training; random numbers are drawn from the global state.
+
+    Raises:
+        BadParameter: a layer with weights has no `reset_parameters`.
+    """
+    fresh = copy.deepcopy(model)
+    for layer in fresh.modules():
+        if callable(draw := getattr(layer, "reset_parameters", None)):
+            draw()
+        elif next(layer.parameters(recurse=False), None) is not None:
+            name = type(layer).__name__
+            raise BadParameter(f"cold=true: the network's {name} has no reset_parameters; leave out cold")
+    return fresh
 
 
 @dataclass(frozen=True)
@@ -89,13 +110,17 @@ class GuidedLoss:
     batches: Batches
     regularisers: Regularisers
     interval: IntervalTerm | None
+    margins: Margins | None = None
 
     def __call__(self, images: Images, labels: Labels, index: Index) -> Scalar:
         """The loss of a batch."""
         images = warped_batch(images, self.regularisers.warp)
         batch = Batch.drawn(images, labels, index, self.regularisers.cutmix)
         away = batch.by_area(lambda own, _: self.guided.codes(own))
-        adversarial = self.inner.craft(self.student, batch.images, lambda codes: agreement(codes, away), self.threat)
+        shares = None if self.margins is None else self.margins.shares(index)
+        adversarial = self.inner.craft(
+            self.student, batch.images, lambda codes: agreement(codes, away), self.threat, shares
+        )
         encoded: Callable[[Images], Codes] = self.student
         if self.regularisers.awp:
             with untouched(self.method):
@@ -119,6 +144,8 @@ class GuidedLoss:
         else:
             clean, attacked = encoded(batch.images), encoded(adversarial)
         if batch.mix is None:
+            if self.margins is not None:
+                self.margins.note(batch.index, agreement(attacked, self.guided.codes(batch.labels)))
             value = guided_loss(self.method, self.guided, clean, attacked, batch.labels, batch.index, self.weight)
         else:
             value = batch.hashing(self.method, clean)

@@ -1,4 +1,4 @@
-"""What keeps an adversarial training from fitting its few images too closely: AWP, CutMix, warps, an interval term."""
+"""What may be added to a guided training, most of it against fitting few images too closely: AWP, CutMix, warps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hashbench.models.model import HashModel
-from hashbench.registry.parameters import Later, NonNegative, Share, Value
+from hashbench.registry.parameters import Later, NonNegative, Share, SignedShare, Value
 from hashbench.types import Codes, Images, Index, Scalar
 
 # What lap-2 has beside its loss, for other trainings too (docs/lap-2.md): decoupled weight decay, an inner attack
@@ -39,12 +39,18 @@ class Regularisers:
             `warped_batch`; 1 turns by up to 15 degrees, scales by up to 15 % and shifts by up to 1/8 of the side.
         interval: weight of the interval term of `mtl-ibp`, beside the other terms; its box grows from 0 over the
             first 70 % of the steps. It costs two passes.
+        by_margin: how far budgets of the inner attack differ within a batch: from 1 - by_margin times the budget for
+            the image whose code went farthest from its guide code in its last attack, to 1 + by_margin times for the
+            one that stayed nearest. Negative values give more to those that gave way.
+        cold: begin from random weights, not from those of the undefended model.
     """
 
     awp: Annotated[NonNegative, Later()] = 0.0
     cutmix: Annotated[Share, Later()] = 0.0
     warp: Annotated[NonNegative, Later()] = 0.0
     interval: Annotated[NonNegative, Later()] = 0.0
+    by_margin: Annotated[SignedShare, Later()] = 0.0
+    cold: Annotated[bool, Later()] = False
 
 
 def warped_batch(images: Images, strength: float) -> Images:

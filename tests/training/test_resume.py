@@ -87,6 +87,7 @@ def test_a_method_with_a_memory_or_weights_goes_on_too(
 
 def test_averages_and_regularisers_go_on_too(tmp_path: Path, killed_after: list[int]) -> None:
     words = {"ema": "0.9", "awp": "0.01", "cutmix": "0.5", "interval": "0.1", "optimiser": "adamw"}
+    words |= {"by_margin": "-0.5", "cold": "true"}
     check_resumed(Store(tmp_path), killed_after, "cgat", csq, **words)
 
 
