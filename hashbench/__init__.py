@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hashbench.threat import Threat as Threat
     from hashbench.training.loop import fit as fit
     from hashbench.training.recipe import Recipe as Recipe
+    from hashbench.training.unlabelled import unlabelled_images as unlabelled_images
 
 __version__: str
 
@@ -64,6 +65,7 @@ _HOMES = {
     "threat": ("Threat",),
     "training.loop": ("fit",),
     "training.recipe": ("Recipe",),
+    "training.unlabelled": ("unlabelled_images",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME_OF]

@@ -18,7 +18,7 @@ from hashbench.digests import digest
 from hashbench.errors import BadInput
 from hashbench.evaluation.flags import FLAGS
 from hashbench.metrics.bootstrap import ALPHA, Floats, holm
-from hashbench.registry.tracks import ATTACK_SETS, ranking_attack
+from hashbench.registry.tracks import ATTACK_SETS, ranking_attack, trained_on_more
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.store import Result
 
@@ -37,7 +37,7 @@ DISQUALIFYING = {
     "high_tie_mass": "the order of tied items decides on its mAP",
 }
 RANKED, FLAGGED, BELOW_CHANCE, INVALID, INCOMPLETE = "ranked", "flagged", "below chance", "invalid", "incomplete"
-UNRANKED = "unranked"  # measured without a versioned attack set
+UNRANKED, MORE_DATA = "unranked", "more data"  # measured without a versioned attack set; trained on more than others
 COLUMNS = [
     "rank", "defense", "seeds", "map_clean", "map_worst", "ci_low", "ci_high", *IN_RANKING, "worst_attack",
     "attack_set", "attack_set_digest", "attacks", "delta_vs_cgat", "delta_ci_low", "delta_ci_high", "p_holm",
@@ -90,7 +90,8 @@ def rank(
 
     All untargeted attacks by adaptive attackers count, and no others; an attack that raises a query's AP leaves the
     clean query as its worst case. A defense is not ranked if it lacks an attack that another has, has an invalid
-    cell, is at or below chance, has a flag that costs the rank, or was not measured with a versioned attack set.
+    cell, is at or below chance, has a flag that costs the rank, was not measured with a versioned attack set, or was
+    trained on images of the database too.
 
     Args:
         arrays: returns the per-query arrays of a cell.
@@ -211,6 +212,8 @@ def _verdict(
     value, chance = row.value, row.chance
     if value is not None and chance is not None and value <= chance:
         return BELOW_CHANCE, f"a model that gives one code to everything scores {100 * chance:.1f}"
+    if trained_on_more(row.defense):
+        return MORE_DATA, "trained on images of the database too, without labels; compare it with rows that were"
     if not set(ATTACK_SETS) & set(row.attacks):
         return UNRANKED, f"run it with --attack {ranking_attack([result.identity for result in own.values()])}"
     left_out = sorted({seed for _, seed in own} - set(row.seeds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from hashbench.registry.spec import Spec
 from hashbench.threat import kind_of
 
 Row = TypeVar("Row", bound=Mapping[str, Any])
@@ -15,6 +16,7 @@ TOP = "top"  # their parameter: how many ids an answer has
 ATTACK_SETS = {
     "standard-2": "standard-2", "standard": "standard-1", "square-ranking": "ranking-1", "patch-hamming": "patch-1",
 }  # fmt: skip
+UNLABELLED = "unlabelled"  # parameter of defenses: images of the database, without labels, that it is trained on too
 EVERY = "none"  # access of what sees nothing of the victim, which belongs to every track
 
 
@@ -45,6 +47,15 @@ def ranking_attack(rows: Sequence[Mapping[str, Any]]) -> str:
     if any(track_of(str(row["access"])) for row in rows):
         return "square-ranking"
     return "patch-hamming" if any(kind_of(str(row["norm"])) == "patch" for row in rows) else "standard"
+
+
+def trained_on_more(defense: str) -> bool:
+    """Whether a row's label says that its model was trained on more than the labelled training set.
+
+    >>> trained_on_more("cgat:unlabelled=1,weight=3"), trained_on_more("cgat:weight=3")
+    (True, False)
+    """
+    return Spec.parse(defense).params.get(UNLABELLED, "0") not in ("0", "0.0", "False")
 
 
 def words_of(track: str) -> str:

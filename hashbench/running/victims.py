@@ -22,11 +22,13 @@ from hashbench.models.transformed import bare
 from hashbench.models.weight_files import tensor_digest
 from hashbench.progress import job
 from hashbench.registry.protocols import Method
+from hashbench.registry.tracks import UNLABELLED
 from hashbench.running.cell import ADAPTIVE, Cell, Subject
 from hashbench.running.checkpoints import Checkpoints, Helpers, model_key
 from hashbench.running.store import DATABASES, StoredTensors
 from hashbench.seeds import seeded
 from hashbench.training.resume import Savepoint, kept_at
+from hashbench.training.unlabelled import unlabelled_at_hand
 from hashbench.types import Labels
 
 
@@ -199,7 +201,9 @@ class Victims:
             torch.manual_seed(cell.defense_seed)
             method = self._method(cell, clean)
             who, threat = f"defense {cell.defense.label}", cell.training_threat
-            model = explain(who, cell.defense.call, clean, train, method, threat)
+            further = self.split(cell).database.images if cell.defense.params.get(UNLABELLED) else None
+            with unlabelled_at_hand(further):
+                model = explain(who, cell.defense.call, clean, train, method, threat)
             if not isinstance(model, HashModel):
                 raise BadOutput(f"defense {cell.defense.label} returned a {type(model).__name__}; return a HashModel")
             return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hashbench.types import Index, Scores
+from hashbench.types import Index, Labels, Scores
 
 
 class Margins(nn.Module):
@@ -15,16 +15,16 @@ class Margins(nn.Module):
     training (Balaji, Goldstein and Hoffman, 2019); here they follow the order within a batch, so that their mean stays.
 
     Args:
-        images: how many training images there are.
+        labels: of the training set [n, classes]; the margins are kept where they are.
         spread: see `budget_shares`.
     """
 
     values: Tensor
 
-    def __init__(self, images: int, spread: float) -> None:
+    def __init__(self, labels: Labels, spread: float) -> None:
         super().__init__()
         self.spread = spread
-        self.register_buffer("values", torch.zeros(images))
+        self.register_buffer("values", torch.zeros(len(labels), device=labels.device))
 
     def shares(self, index: Index) -> Scores:
         """Shares of the budget for images at some positions in the training set [batch]."""

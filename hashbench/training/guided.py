@@ -24,6 +24,8 @@ from hashbench.training.loop import fit
 from hashbench.training.mixing import Batch
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import REGULARISED, Regularisers, passed, perturbed_weights, warped_batch
+from hashbench.training.resume import Stateful
+from hashbench.training.unlabelled import PseudoLabelled
 from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 # Attacked relaxed codes [batch, bits], labels of the batch, the memory of codes -> a term of the loss.
@@ -64,6 +66,7 @@ def guided_training(
         regularisers: weight perturbation, mixed batches, the interval term and others.
 
     Raises:
+        BadOutput: it is to use images without labels, and none are at hand.
         BadParameter: it is to begin from random weights, and a layer does not say how to draw them.
         NoCertificate: there is an interval term, and the network has a layer without a bound, or the norm is not linf.
         TrainingDiverged: the loss is no longer finite.
@@ -73,9 +76,13 @@ def guided_training(
     if regularisers.interval and (reason := no_certificate(threat)):
         raise NoCertificate(f"the interval term bounds boxes of images ({reason}); leave it out")
     interval = IntervalTerm(student, train, recipe, Worst()) if regularisers.interval else None
-    margins = Margins(len(train), regularisers.by_margin).to(train.labels.device) if regularisers.by_margin else None
-    loss = GuidedLoss(student, method, guided, threat, inner, weight, further, batches, regularisers, interval, margins)
-    state = {"guided": guided, **({"clock": interval.clock} if interval else {})}
+    margins = Margins(guided.labels, regularisers.by_margin) if regularisers.by_margin else None
+    pseudo = PseudoLabelled.by(model) if regularisers.unlabelled else None
+    loss = GuidedLoss(
+        student, method, guided, threat, inner, weight, further, batches, regularisers, interval, margins, pseudo
+    )
+    state: dict[str, Stateful] = {"guided": guided}
+    state |= {"clock": interval.clock} if interval else {}
     state |= {"margins": margins} if margins else {}
     return fit(student, train, method, loss, recipe, name=name, state=state)
 
@@ -111,9 +118,22 @@ class GuidedLoss:
     regularisers: Regularisers
     interval: IntervalTerm | None
     margins: Margins | None = None
+    pseudo: PseudoLabelled | None = None
 
     def __call__(self, images: Images, labels: Labels, index: Index) -> Scalar:
-        """The loss of a batch."""
+        """The loss of a batch, and of images without labels beside it."""
+        value = self._labelled(images, labels, index)
+        return value if self.pseudo is None else value + self._pseudo_labelled(self.pseudo, len(images))
+
+    def _pseudo_labelled(self, pseudo: PseudoLabelled, batch: int) -> Scalar:
+        """Minus the agreement of clean and attacked codes with pseudo codes, as much as there are such images."""
+        share = self.regularisers.unlabelled
+        images, codes = pseudo.drawn(max(1, round(share * batch)))
+        adversarial = self.inner.craft(self.student, images, lambda found: agreement(found, codes), self.threat)
+        clean, attacked = self.student(torch.cat([images, adversarial])).chunk(2)
+        return -share * (agreement(clean, codes) + self.weight * agreement(attacked, codes)).mean()
+
+    def _labelled(self, images: Images, labels: Labels, index: Index) -> Scalar:
         images = warped_batch(images, self.regularisers.warp)
         batch = Batch.drawn(images, labels, index, self.regularisers.cutmix)
         away = batch.by_area(lambda own, _: self.guided.codes(own))

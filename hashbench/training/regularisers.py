@@ -42,6 +42,9 @@ class Regularisers:
         by_margin: how far budgets of the inner attack differ within a batch: from 1 - by_margin times the budget for
             the image whose code went farthest from its guide code in its last attack, to 1 + by_margin times for the
             one that stayed nearest. Negative values give more to those that gave way.
+        unlabelled: how many images of the database, without their labels, join each image of a batch; codes of the
+            undefended model stand for their labels. They cost as many passes each as an image of the batch. Such a row
+            gets no rank among those that are trained on less.
         cold: begin from random weights, not from those of the undefended model.
     """
 
@@ -50,6 +53,7 @@ class Regularisers:
     warp: Annotated[NonNegative, Later()] = 0.0
     interval: Annotated[NonNegative, Later()] = 0.0
     by_margin: Annotated[SignedShare, Later()] = 0.0
+    unlabelled: Annotated[NonNegative, Later()] = 0.0
     cold: Annotated[bool, Later()] = False
 
 

@@ -46,6 +46,11 @@ def test_each_verdict_has_its_reason() -> None:
     assert verdict(replace(ROW, chance=0.49)) == ("ranked", "")
     assert verdict(replace(ROW, chance=None)) == ("ranked", "")
     assert verdict(replace(ROW, attacks=("noise",))) == ("unranked", "run it with --attack standard")
+    more = replace(ROW, defense="cgat:unlabelled=0.5")
+    assert verdict(more)[0] == "more data"
+    assert verdict(replace(more, attacks=("noise",)))[0] == "more data"
+    assert verdict(replace(more, chance=0.5)) == below
+    assert verdict(replace(ROW, defense="cgat:weight=0.5")) == ("ranked", "")
     two = {**OWN, ("standard", 2): OWN["standard", 0], ("noise", 1): OWN["noise", 0]}
     assert verdict(own=two) == ("ranked", "left out, not all attacks: seed 1 2")
 

@@ -62,7 +62,7 @@ def test_shares_of_one_change_nothing() -> None:
 def loss_of(model: HashModel, train: ImageSet, spread: float) -> GuidedLoss:
     guided = Guided(encode(model, train), train.labels, center_code)
     method = csq(encode(model, train), train.labels)
-    margins = Margins(len(train), spread)
+    margins = Margins(train.labels, spread)
     return GuidedLoss(model, method, guided, Threat(0.1), FIRM, 2.0, None, "joint", Regularisers(), None, margins)
 
 
