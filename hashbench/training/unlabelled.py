@@ -33,6 +33,10 @@ def unlabelled_images() -> ImageSource:
 
     Raises:
         BadOutput: there are none: outside of a training, or without that parameter.
+
+    >>> with unlabelled_at_hand(torch.zeros(5, 1, 8, 8)):
+    ...     len(unlabelled_images())
+    5
     """
     images = _images.get()
     if images is None:
