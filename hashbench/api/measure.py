@@ -238,7 +238,8 @@ def open_store(path: Path, tell: Tell, *, make: bool = False) -> Store:
 def _results(
     requests: Sequence[Request], cells: Sequence[Cell], store: Store, settings: RunSettings, *, probing: bool
 ) -> list[Result]:
-    if settings.workers is None and settings.scheduler is None:
+    stored = not settings.fresh and runner.nothing_left(cells, store, probing=probing, certifying=settings.certifying)
+    if stored or (settings.workers is None and settings.scheduler is None):
         with limited_threads(settings.threads):
             found = runner.run(
                 cells, store, choose_device(settings.device), fresh=settings.fresh, command=settings.command,

@@ -69,6 +69,20 @@ def stored_result(cell: Cell, store: Store, since: float | None) -> Result | Non
     return stored and replace(stored, identity=cell.identity)
 
 
+def nothing_left(cells: Sequence[Cell], store: Store, *, probing: bool, certifying: bool) -> bool:
+    """Whether the store has all results, probes and certificates that `run` would make."""
+    found = [stored_result(cell, store, None) for cell in cells]
+    results = [result for result in found if result]
+    if len(results) < len(cells):
+        return False
+    valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
+    probes = one_a_model(valid) if probing else []
+    certificates = wanted_certificates(cells, results) if certifying else []
+    return all(store.probe(probe_key(cell)) for cell in probes) and all(
+        is_made(store.certificate(wanted.key), wanted) for wanted in certificates
+    )
+
+
 def choose_device(name: str) -> torch.device:
     """The device of a name; `auto` is a GPU where there is one.
 

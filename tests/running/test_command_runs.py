@@ -9,6 +9,7 @@ import pytest
 from command import QUICK, Command, registries_restored, rows, work_in, write_plugin
 
 from hashbench.digests import code_digest
+from hashbench.errors import ClusterLost
 from hashbench.registry import entries
 
 pytestmark = pytest.mark.usefixtures("registries")
@@ -78,6 +79,27 @@ def test_results_depend_neither_on_the_store_nor_on_the_order(command: Command) 
     command(*words, "--fresh", *other)
     (found,) = (path.read_bytes() for path in Path("boards").glob("*/results.csv"))
     assert found == wanted
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_workers_are_connected_only_where_something_is_missing(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("run", *QUICK, "--attack", "noise")
+    first = command(*words)
+
+    def refused(*_: object) -> None:
+        raise ClusterLost("a cluster is connected")
+
+    monkeypatch.setattr("hashbench.running.cluster.connection.connected", refused)
+    monkeypatch.setattr("hashbench.running.cluster.fork_server.begin", lambda: None)
+    assert command(*words, "--workers", "2").out == first.out
+    for kind in ("certificates", "probes", "cells"):
+        missing = next(Path("runs", kind).iterdir())
+        missing.rename("away")
+        assert "a cluster is connected" in command(*words, "--workers", "2").err, kind
+        Path("away").rename(missing)
+    assert "a cluster is connected" in command(*words, "--workers", "2", "--fresh").err
 
 
 BAD_ATTACKS = [
