@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from hashbench.registry.spec import Spec
 from hashbench.threat import kind_of
 
 Row = TypeVar("Row", bound=Mapping[str, Any])
@@ -52,10 +51,11 @@ def ranking_attack(rows: Sequence[Mapping[str, Any]]) -> str:
 def trained_on_more(defense: str) -> bool:
     """Whether a row's label says that its model was trained on more than the labelled training set.
 
-    >>> trained_on_more("cgat:unlabelled=1,weight=3"), trained_on_more("cgat:weight=3")
-    (True, False)
+    >>> [trained_on_more(label) for label in ("cgat:unlabelled=1,weight=3", "cgat:weight=3", "mine:unlabelled=False")]
+    [True, False, False]
     """
-    return Spec.parse(defense).params.get(UNLABELLED, "0") not in ("0", "0.0", "False")
+    given = dict(part.split("=", 1) for part in defense.partition(":")[2].split(",") if "=" in part)
+    return given.get(UNLABELLED, "0") not in ("0", "0.0", "False")
 
 
 def words_of(track: str) -> str:
