@@ -55,7 +55,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv .venv || { echo "python3 lacks its venv module: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
 
 .venv/installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cluster]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | $(BIN)/python
@@ -63,5 +63,5 @@ $(BIN)/python:
 	@touch $@ .venv/installed
 
 .venv/installed-docs: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cluster,docs]'
 	@touch $@ .venv/installed

@@ -19,6 +19,20 @@ def test_the_citation_has_the_version_of_the_package() -> None:
     assert (cited["version"], cited["license"]) == (project["version"], project["license"])
 
 
+def test_the_environment_of_the_main_job_has_what_its_options_need() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    recipes = dict(re.findall(r"^(\S+):[^\n]*\n((?:\t[^\n]*\n)+)", makefile, re.MULTILINE))
+    assert "--workers" in recipes["run"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    with_dask = {"cluster"} | {extra for extra, needed in project.items() if any("cluster" in one for one in needed)}
+    marking = [text for text in recipes.values() if re.search(r"@touch .*\.venv/installed( |$)|@touch \$@", text)]
+    assert len(marking) >= 3, "each of these says that `make run` has all it needs"
+    for text in marking:
+        found = re.search(r"--editable '\.\[([a-z,]+)\]'|-r \.ci/lock\.txt", text)
+        assert found, text
+        assert found[1] is None or with_dask & set(found[1].split(",")), text
+
+
 def test_fragments_become_sections_of_a_release(tmp_path: Path) -> None:
     fragments = tmp_path / "changelog.d"
     fragments.mkdir()
