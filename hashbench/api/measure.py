@@ -238,8 +238,10 @@ def open_store(path: Path, tell: Tell, *, make: bool = False) -> Store:
 def _results(
     requests: Sequence[Request], cells: Sequence[Cell], store: Store, settings: RunSettings, *, probing: bool
 ) -> list[Result]:
-    stored = not settings.fresh and runner.nothing_left(cells, store, probing=probing, certifying=settings.certifying)
-    if stored or (settings.workers is None and settings.scheduler is None):
+    alone = settings.workers is None and settings.scheduler is None
+    if settings.workers is not None and not settings.fresh:
+        alone = runner.nothing_left(cells, store, probing=probing, certifying=settings.certifying)
+    if alone:
         with limited_threads(settings.threads):
             found = runner.run(
                 cells, store, choose_device(settings.device), fresh=settings.fresh, command=settings.command,

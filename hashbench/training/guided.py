@@ -130,7 +130,7 @@ class GuidedLoss:
         share = self.regularisers.unlabelled
         images, codes = pseudo.drawn(max(1, round(share * batch)))
         adversarial = self.inner.craft(self.student, images, lambda found: agreement(found, codes), self.threat)
-        clean, attacked = self.student(torch.cat([images, adversarial])).chunk(2)
+        clean, attacked = self._codes(self.student, images, adversarial)
         return -share * (agreement(clean, codes) + self.weight * agreement(attacked, codes)).mean()
 
     def _labelled(self, images: Images, labels: Labels, index: Index) -> Scalar:
@@ -154,15 +154,19 @@ class GuidedLoss:
         bound = self.interval(batch.images, guide, statistics, self.threat)
         return value + self.regularisers.interval * bound
 
+    def _codes(self, encoded: Callable[[Images], Codes], images: Images, adversarial: Images) -> tuple[Codes, Codes]:
+        """Relaxed codes of clean and crafted images, through one pass or two."""
+        if self.batches == "apart":
+            return encoded(images), encoded(adversarial)
+        clean, attacked = encoded(torch.cat([images, adversarial])).chunk(2)
+        return clean, attacked
+
     def _value(self, encoded: Callable[[Images], Codes], batch: Batch, adversarial: Images) -> Scalar:
         """The loss of clean and crafted images, encoded by the model or by a neighbour of it.
 
         Mixed images are not those of the training set, so that their codes enter no memory.
         """
-        if self.batches == "joint":
-            clean, attacked = encoded(torch.cat([batch.images, adversarial])).chunk(2)
-        else:
-            clean, attacked = encoded(batch.images), encoded(adversarial)
+        clean, attacked = self._codes(encoded, batch.images, adversarial)
         if batch.mix is None:
             if self.margins is not None:
                 self.margins.note(batch.index, agreement(attacked, self.guided.codes(batch.labels)))

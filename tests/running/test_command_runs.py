@@ -100,6 +100,7 @@ def test_workers_are_connected_only_where_something_is_missing(
         assert "a cluster is connected" in command(*words, "--workers", "2").err, kind
         Path("away").rename(missing)
     assert "a cluster is connected" in command(*words, "--workers", "2", "--fresh").err
+    assert "a cluster is connected" in command(*words, "--scheduler", "tcp://127.0.0.1:9").err, "its devices are others"
 
 
 BAD_ATTACKS = [

@@ -26,13 +26,13 @@ def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
     Rows that `leading` leaves out are dots of their defense's colour.
     """
     found = _points(board)
-    leaders = [defense for defense in leading(board.defenses) if defense in found]
-    if not leaders:
+    leaders = leading(board.defenses)
+    points = {defense: found[defense] for defense in leaders if defense in found}
+    if not points:
         return None
-    points = {defense: found[defense] for defense in leaders}
     with mpl.rc_context(STYLE):
-        figure, (axes,) = titled_axes(board, leaders, 1, others=", the others as dots")
-        known = marks(leading(board.defenses))
+        figure, (axes,) = titled_axes(board, list(points), 1, others=", the others as dots")
+        known = marks(leaders)
         _draw_points(axes, found, known)
         lowest = min([clean for clean, *_ in found.values()] + [100 * (board.chance or 1)])
         axes.set_xlim(max(0, lowest - 5), 101)
@@ -42,7 +42,7 @@ def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
             axes.axvline(100 * board.chance, **CHANCE)
         axes.set_ylim(0, min(103, 8 + max(max(high for *_, high in found.values()), 100 * (board.chance or 0))))
         ends = {d: (clean, worst) for d, (clean, worst, *_) in points.items()}
-        label_ends(axes, ends, known, titles(leading(board.defenses)), 72 * height_for(points))
+        label_ends(axes, ends, known, titles(leaders), 72 * height_for(points))
         _draw_crowd(axes, found, known)
     return figure
 
