@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ CLEAN = 0.99  # AP of every clean query
 
 def compared_board(
     out: Path, values: Mapping[str, ArrayLike], *, unranked: Mapping[str, str] | None = None, attack_set: str = SET,
-    name: str = "", **subject: Any,
+    name: str = "", tuned: Collection[str] = (), **subject: Any,
 ) -> Path:  # fmt: skip
     """Write a board.
 
@@ -31,6 +31,7 @@ def compared_board(
         values: of each defense its APs under the attack [seeds, queries], or [queries] of one seed.
         unranked: why defenses are not ranked.
         name: of the folder; made of the subject by default.
+        tuned: defenses whose values were chosen by trials.
         subject: fields that differ from SUBJECT, and the access of the attack.
     """
     about = {**SUBJECT, **subject}
@@ -47,7 +48,7 @@ def compared_board(
                 np.savez(folder / "queries" / f"{key}.npz", average_precision=held)
                 access = "none" if attack == "none" else about["access"]
                 cell = {"defense": label, "attack": attack, "seed": seed, "config_digest": key, "map": np.nanmean(held)}
-                results.append({**about, **cell, "access": access})
+                results.append({**about, **cell, "access": access, "tuned": "t" * 16 if label in tuned else ""})
         ranking.append(_ranking_row(label, worst, (unranked or {}).get(label, "ranked"), attack_set))
     ranking.sort(key=lambda row: -float(row["map_worst"]))
     for file, rows in (("results", results), ("ranking", ranking)):

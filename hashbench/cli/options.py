@@ -174,7 +174,8 @@ subject = options(
 training = options(
     click.option(
         "--tuned", type=click.Path(path_type=Path), metavar="FILE",
-        help="A table from `hashbench tune`; its chosen values apply to defenses given without parameters.",
+        help="A table from `hashbench tune`; its chosen values apply to defenses given without parameters, and values "
+        "that come with hashbench (`--tuned shipped`) to those that it lacks.",
     ),
     click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and metrics stay in full."),
 )  # fmt: skip

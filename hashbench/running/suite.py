@@ -14,6 +14,7 @@ from hashbench.errors import UnknownName
 from hashbench.readers.toml_files import read_suite_tables
 from hashbench.registry.parameters import suggestion
 from hashbench.running.request import Request
+from hashbench.running.tuning import SHIPPED
 
 FOLDER = Path(__file__).parent / "suites"
 PLACE = f"${DATA_VARIABLE}"  # stands for the folder of all data in names of a suite
@@ -61,13 +62,13 @@ def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
     """The requests of one table: one for each combination of its data sets, backbones, methods and bits.
 
     Args:
-        source: the suite's file; the path of a table of tuned values is relative to it.
+        source: the suite's file; the path of a table of tuned values is relative to it, but for `shipped`.
     """
     known = {**VARIED, **LISTED, **SINGLE}
     fixed: dict[str, Any] = {known[key]: tuple(_values(table[key])) for key in LISTED if key in table}
     fixed |= {known[key]: table[key] for key in SINGLE if key in table}
     if "tuned" in fixed:
-        fixed["tuned"] = source.parent / fixed["tuned"]
+        fixed["tuned"] = Path(SHIPPED) if fixed["tuned"] == SHIPPED else source.parent / fixed["tuned"]
     varied = {known[key]: _values(table[key]) for key in VARIED if key in table}
     return [
         Request(**dict(zip(varied, values, strict=True)), **fixed) for values in itertools.product(*varied.values())

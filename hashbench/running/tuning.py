@@ -29,6 +29,8 @@ from hashbench.types import Index
 
 QuerySet = Literal["queries", "validation", "study"]  # those of leaderboards, for choosing, for a study
 TRIALS = 8  # combinations of a defense's grid at most, so that none gets more tries than another
+SHIPPED = "shipped"  # names the table of trials that comes with hashbench
+SHIPPED_TABLE = Path(__file__).parent / "suites" / "tuned.csv"
 SUBJECT = ("dataset", "backbone", "method", "bits", "training")
 COLUMNS = (
     *SUBJECT, "split_digest", "norm", "eps", "attack", "seed", "defense", "trial", "map_clean", "map", "chosen",
@@ -202,7 +204,14 @@ def read_table(path: Path) -> list[Row]:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The chosen trials of a file, for one subject, under one norm, and one budget if it has `eps`."""
+    """The chosen trials of a table, for one subject, under one norm, and one budget if it has `eps`.
+
+    A defense that the table has no such trials of has those that come with hashbench, if there are any: whoever tunes
+    a defense of their own need not tune the others again.
+
+    Args:
+        path: the table; `shipped` is the one that comes with hashbench.
+    """
 
     path: Path
     subject: Mapping[str, str]
@@ -211,7 +220,7 @@ class Tuned:
         """The tuned choice for a defense; one that is given parameters, or has no grid, is left as it is.
 
         Raises:
-            BadInput: the file has no values of this defense for this subject under this norm and budget, or those of
+            BadInput: there are no values of this defense for this subject under this norm and budget, or those of
                 several budgets where none is asked for.
         """
         rows = self._rows(text)
@@ -221,7 +230,7 @@ class Tuned:
         return defenses.choose(Spec.parse(text))
 
     def eps(self, text: str) -> str:
-        """The budget under which the values of a defense were chosen, as the file has it; empty where none were.
+        """The budget under which the values of a defense were chosen, as the table has it; empty where none were.
 
         Raises:
             BadInput: as of `choose`.
@@ -233,21 +242,23 @@ class Tuned:
         plain = defenses.choose(Spec.parse(text))
         if Spec.parse(text).params or not plain.entry.grid:
             return []
-        of_subject = {name: value for name, value in self.subject.items() if name in SUBJECT} | {"defense": text}
-        table = [row for row in read_table(self.path) if _has(row, of_subject)]
-        rows = [row for row in table if _has(row, self.subject)]
-        budgets = sorted({row["eps"] for row in rows})
-        if len(budgets) > 1:
-            raise BadInput(
-                f"{self.path} has tuned values of {text!r} for eps {' and '.join(budgets)}; say which by --eps"
-            )
-        if any(row["chosen"] == "yes" for row in rows):
-            return rows
+        given = SHIPPED_TABLE if str(self.path) == SHIPPED else self.path
+        tables = {path: read_table(path) for path in (given, SHIPPED_TABLE)}
+        for path, table in tables.items():
+            rows = [row for row in table if _has(row, {**self.subject, "defense": text})]
+            budgets = sorted({row["eps"] for row in rows})
+            if len(budgets) > 1:
+                raise BadInput(
+                    f"{path} has tuned values of {text!r} for eps {' and '.join(budgets)}; say which by --eps"
+                )
+            if any(row["chosen"] == "yes" for row in rows):
+                return rows
         words = " ".join(_option(name, value) for name, value in self.subject.items() if name != "training")
-        others = sorted({f"{row['norm']} eps {row['eps']}" for row in table})
+        of_subject = {name: value for name, value in self.subject.items() if name in SUBJECT} | {"defense": text}
+        others = sorted({f"{row['norm']} eps {row['eps']}" for row in tables[given] if _has(row, of_subject)})
         found = f" but for {' and '.join(others)}" if others else ""
         raise BadInput(
-            f"{self.path} has no tuned values of {text!r}{found}; make them with 'hashbench tune {text} {words}'"
+            f"{given} has no tuned values of {text!r}{found}; make them with 'hashbench tune {text} {words}'"
         )
 
 

@@ -142,6 +142,34 @@ def test_names_keep_their_parameters_where_a_board_has_two(tmp_path: Path) -> No
     assert group.called["cgat:weight=3"] == "cgat:weight=3"
 
 
+def test_tuned_rows_form_a_group_of_their_own_by_their_names(tmp_path: Path) -> None:
+    values = {"digits": ("3", "1"), "emoji": ("9", "0.1"), "coco": ("1", "1")}
+    for dataset, (cgat, lap) in values.items():
+        chosen = (f"cgat:weight={cgat}", f"lap:weight={lap}")
+        held = {"cgat": HIGH, chosen[0]: LOW, chosen[1]: HIGH, "s3:weight=2": LOW}
+        tuned = () if dataset == "coco" else (*chosen, "s3:weight=2")
+        failed = {"s3:weight=2": "flagged"} if dataset == "digits" else {}
+        compared_board(tmp_path, held, dataset=dataset, tuned=tuned, unranked=failed)
+    everything, tuned_group = groups_of(tmp_path)
+    assert everything.title == "linf, standard-2: cnn, csq, 32 bits"
+    assert len(everything.boards) == 3
+    assert tuned_group.title == "linf, standard-2: cnn, csq, 32 bits, each tuned"
+    assert [board.about["dataset"] for board in tuned_group.boards] == ["digits", "emoji"]
+    assert tuned_group.common == ["lap", "cgat"]
+    table = ranks_table([tuned_group])
+    assert set(table["label"]) == {"cgat:weight=3", "lap:weight=1", "cgat:weight=9", "lap:weight=0.1", "s3:weight=2"}
+    digits = table[table["title"] == "digits"].set_index("defense")
+    assert digits["rank"].dropna().to_dict() == {"lap": 1, "cgat": 2}
+    assert digits["status"]["s3"] == "flagged"
+    assert by_name(first_table([tuned_group]), "first_both") == {"lap": 1, "cgat": 0}
+
+
+def test_boards_with_nothing_but_tuned_rows_are_one_group(tmp_path: Path) -> None:
+    for dataset in ("digits", "emoji"):
+        compared_board(tmp_path, {"one": HIGH, "two": LOW}, dataset=dataset, tuned=("one", "two"))
+    assert [group.title for group in groups_of(tmp_path)] == ["linf, standard-2: cnn, csq, 32 bits"]
+
+
 def test_of_two_boards_of_a_subject_the_one_with_more_ranked_rows_counts(tmp_path: Path) -> None:
     compared_board(tmp_path, {"one": LOW, "two": HIGH}, name="few")
     compared_board(tmp_path, {"one": HIGH, "two": LOW, "three": LOW / 2}, name="many")

@@ -192,14 +192,14 @@ def test_twice_the_images_take_twice_the_time_of_a_pass() -> None:
 
 
 def test_a_forecast_has_tuned_values() -> None:
-    tuned = next(r.tuned for r in read_suite("standard").requests if r.dataset == "digits-collage")
+    tuned = next(r.tuned for r in read_suite("boards").requests if r.tuned)
     request = Request(dataset="digits-collage", defenses=("cgat", "lap"), tuned=tuned, amp=True)
     trial = Request(dataset="digits-collage", defenses=("cgat",), tuned=tuned).resolve().defenses[1]
     assert trial.params["learning_rate"] != defenses.choose(Spec("cgat")).params["learning_rate"]
     text = "\n".join(forecast([request]))
     assert f"cgat:learning_rate={trial.params['learning_rate']}," in text
     assert text.count("amp=True") == 2
-    unknown = "\n".join(forecast([Request(dataset="digits", defenses=("cgat",), tuned=tuned)]))
+    unknown = "\n".join(forecast([Request(dataset="emoji", defenses=("cgat",), tuned=tuned)]))
     assert "has no tuned values of 'cgat'" in unknown
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,26 @@ import pytest
 import torch
 from command import QUICK, hashbench, start
 
+from hashbench.cli.tune import GROW
 from hashbench.datasets.digits import digits
 from hashbench.errors import BadInput, BadParameter
 from hashbench.registry.entries import defenses
 from hashbench.registry.spec import Spec
 from hashbench.running.request import Request, load_once
-from hashbench.running.tuning import TRIALS, Tuned, next_trial, read_table, trials, with_queries, write_table
+from hashbench.running.suite import read_suite
+from hashbench.running.tuning import (
+    SHIPPED_TABLE,
+    TRIALS,
+    Row,
+    Tuned,
+    next_trial,
+    read_table,
+    trials,
+    with_queries,
+    write_table,
+)
+
+SHIPPED = read_table(SHIPPED_TABLE)
 
 ROW = {
     "dataset": "digits", "backbone": "cnn", "method": "csq", "bits": "32", "training": "clean", "split_digest": "0",
@@ -24,6 +39,10 @@ TABLE = [
     {**ROW, "trial": f"cgat:weight={weight}", "map_clean": "0.9", "map": score, "chosen": chosen}
     for weight, score, chosen in (("1", "0.5", "no"), ("3", "0.7", "yes"))
 ]
+
+
+def _has(row: Row, wanted: dict[str, str]) -> bool:
+    return wanted.items() <= row.items()
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in defenses if entry.trains])
@@ -131,10 +150,42 @@ def test_the_chosen_trial_stands_for_a_defense_without_parameters(tmp_path: Path
     assert len(choice.tuned) == 16
     assert tuned.choose("cgat:weight=2").label == "cgat:weight=2"
     assert tuned.choose("none").tuned == tuned.choose("cgat:weight=2").tuned == ""
+    of_64_bits = Tuned(path, {**SUBJECT, "bits": "64"})
     with pytest.raises(BadInput, match="no tuned values of 'saat'; make them with 'hashbench tune saat --dataset"):
-        tuned.choose("saat")
+        of_64_bits.choose("saat")
     with pytest.raises(BadInput, match="no tuned values of 'cgat'"):
-        Tuned(path, {**SUBJECT, "bits": "64"}).choose("cgat")
+        of_64_bits.choose("cgat")
+
+
+def test_what_a_table_lacks_is_taken_from_the_trials_that_come_with_hashbench(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.csv"
+    write_table(path, TABLE)
+    subject = {**SUBJECT, "norm": "linf", "eps": "0.12549"}
+    for text in ("saat", "lap-2"):
+        (chosen,) = (row for row in SHIPPED if _has(row, {**subject, "defense": text}) and row["chosen"] == "yes")
+        shipped = Tuned(Path("shipped"), subject).choose(text)
+        assert shipped == Tuned(path, subject).choose(text)
+        assert shipped.params == defenses.choose(Spec.parse(chosen["trial"])).params
+    assert Tuned(path, {**subject, "eps": "0.1"}).choose("cgat").label == "cgat:weight=3", "the table's own come first"
+    with pytest.raises(BadInput, match=r"no tuned values of 'saat' but for linf eps 0\.12549; make them with"):
+        Tuned(Path("shipped"), {**subject, "eps": "0.1"}).choose("saat")
+    assert Request(defenses=("cgat",), tuned=Path("shipped")).resolve().defenses[1].tuned
+    suite = tmp_path / "mine.toml"
+    suite.write_text('title = "mine"\n[[run]]\ndefense = "saat"\nattack = "noise"\ntuned = "shipped"\n')
+    assert read_suite(str(suite)).requests[0].resolve().defenses[1] == Tuned(Path("shipped"), subject).choose("saat")
+
+
+@pytest.mark.parametrize("dataset", sorted({row["dataset"] for row in SHIPPED}))
+def test_the_trials_that_come_with_hashbench_are_fair(dataset: str) -> None:
+    own = [row for row in SHIPPED if row["dataset"] == dataset]
+    assert len({(row["split_digest"], row["norm"], row["eps"], row["attack"], row["seed"]) for row in own}) == 1
+    counts = Counter(row["defense"] for row in own)
+    assert max(counts.values()) - min(counts.values()) <= GROW
+    for name in counts:
+        rows = [row for row in own if row["defense"] == name]
+        (best,) = (row for row in rows if row["chosen"] == "yes")
+        assert float(best["map"]) == max(float(row["map"] or 0) for row in rows)
+        assert len({defenses.choose(Spec.parse(row["trial"])).label for row in rows}) == len(rows)
 
 
 def test_values_of_another_budget_are_not_taken(tmp_path: Path) -> None:

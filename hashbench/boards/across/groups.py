@@ -29,9 +29,14 @@ LEAST = 2  # boards of a group, and defenses that are ranked on all of them
 
 @dataclass(frozen=True, eq=False)
 class ComparedBoard:
-    """A board with the worst cases of its ranked defenses [seeds, queries], by label, the highest mean first."""
+    """A board with the worst cases of its ranked defenses [seeds, queries], by label, the highest mean first.
+
+    Attributes:
+        rows: the rows of its ranking that are compared, those without a rank among them.
+    """
 
     files: LeaderboardFiles
+    rows: Sequence[Row]
     worst: Mapping[str, Floats]
 
     @property
@@ -79,9 +84,9 @@ def board_groups(boards: Iterable[LeaderboardFiles]) -> list[BoardGroup]:
     """The groups of boards that are compared, each with two boards and two defenses ranked on all, at least.
 
     Boards of one track form a group, and those of them that differ in nothing but the data set and its budget form one
-    each, where that is not the same. The group of a track leaves out boards that do not rank the two defenses that most
-    boards rank: one board of other rows does not end the comparison of all. Of boards of the same subject the one with
-    the most ranked rows counts.
+    each, where that is not the same; these form one more of their tuned rows alone, where there are others too. The
+    group of a track leaves out boards that do not rank the two defenses that most boards rank: one board of other rows
+    does not end the comparison of all. Of boards of the same subject the one with the most ranked rows counts.
 
     Raises:
         BadInput: a per-query file is missing or damaged, or a table does not follow from them.
@@ -94,18 +99,15 @@ def board_groups(boards: Iterable[LeaderboardFiles]) -> list[BoardGroup]:
         parts: dict[tuple[str, ...], list[ComparedBoard]] = {}
         for board in own:
             parts.setdefault(tuple(board.about[name] for name in PART), []).append(board)
-        if len(parts) > 1:
-            found += [_group(track, part) for _, part in sorted(parts.items())]
-            if len(together := _ranked_together(own)) >= LEAST:
-                found.append(_group(track, together, of=len(own)))
-        else:
-            found.append(_group(track, own))
+        found += [group for _, part in sorted(parts.items()) for group in _groups_of_part(track, part)]
+        if len(parts) > 1 and len(together := _ranked_together(own)) >= LEAST:
+            found.append(_group(track, together, of=len(own)))
     return [group for group in found if len(group.boards) >= LEAST and len(group.common) >= LEAST]
 
 
 def _ranked_together(boards: Sequence[ComparedBoard]) -> list[ComparedBoard]:
     """The boards that rank the two defenses which most boards rank; all of them, where all rank the same two."""
-    called = names_of([board.files for board in boards])
+    called = names_of([board.rows for board in boards])
     ranked = [{called[label] for label in board.worst} for board in boards]
     counts = Counter(name for own in ranked for name in own)
     widest = set(sorted(counts, key=lambda name: (-counts[name], name))[:LEAST])
@@ -132,7 +134,14 @@ def compared_board(board: LeaderboardFiles) -> ComparedBoard | None:
         attacks, seeds = (*row["attacks"].split(), *still), row["seeds"].split()
         wanted = [[cells.get((row["defense"], attack, seed)) for seed in seeds] for attack in attacks]
         found[row["defense"]] = _worst(board, row, wanted)
-    return ComparedBoard(board, found)
+    return ComparedBoard(board, board.ranking, found)
+
+
+def tuned_rows(board: ComparedBoard) -> ComparedBoard:
+    """A board with none but the rows whose values were chosen by trials."""
+    tuned = {row["defense"] for row in board.files.results if row.get("tuned")}
+    worst = {label: values for label, values in board.worst.items() if label in tuned}
+    return ComparedBoard(board.files, [row for row in board.rows if row["defense"] in tuned], worst)
 
 
 def each_subject_once(boards: Iterable[LeaderboardFiles]) -> list[LeaderboardFiles]:
@@ -146,9 +155,13 @@ def each_subject_once(boards: Iterable[LeaderboardFiles]) -> list[LeaderboardFil
     return [board for _, board in best.values()]
 
 
-def names_of(boards: Sequence[LeaderboardFiles]) -> dict[str, str]:
-    """A name of each label of some boards: without parameters where no board has two rows of that name."""
-    labels = [{row["defense"] for row in board.ranking} for board in boards]
+def names_of(boards: Sequence[Sequence[Row]]) -> dict[str, str]:
+    """A name of each label of some boards: without parameters where no board has two rows of that name.
+
+    Args:
+        boards: of each board the rows of its ranking.
+    """
+    labels = [{row["defense"] for row in rows} for rows in boards]
     counts = [Counter(label.partition(":")[0] for label in own) for own in labels]
     twice = {name for count in counts for name, times in count.items() if times > 1}
     return {
@@ -185,11 +198,19 @@ def _values(board: LeaderboardFiles, cell: Row) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, of: int = 0) -> BoardGroup:
+def _groups_of_part(track: tuple[str, ...], boards: Sequence[ComparedBoard]) -> list[BoardGroup]:
+    """The group of boards that differ in the data set alone, and one of their tuned rows where there are others."""
+    tuned = [board for board in map(tuned_rows, boards) if len(board.worst) >= LEAST]
+    apart = any(len(board.worst) > len(tuned_rows(board).worst) for board in boards)
+    return [_group(track, boards), *([_group(track, tuned, further="each tuned")] if tuned and apart else [])]
+
+
+def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, of: int = 0, further: str = "") -> BoardGroup:
     """Boards of one track.
 
     Args:
         of: how many boards the track has, where these are of several networks, methods, trainings or code lengths.
+        further: what else the rows share, for people.
     """
     _, norm, access, attacks = track
     about = {board.files.place: board.about for board in boards}
@@ -199,9 +220,9 @@ def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, of: int =
     if of:
         shared = "all boards" if len(boards) == of else f"{len(boards)} of {of} boards"
     else:
-        shared = _said(first, [name for name in PART if (name, first[name]) != PLAIN])
+        shared = ", ".join(filter(None, [_said(first, [n for n in PART if (n, first[n]) != PLAIN]), further]))
     named = {place: _said(one, varied) for place, one in about.items()}
-    return BoardGroup(f"{words}: {shared}", tuple(boards), named, names_of([board.files for board in boards]))
+    return BoardGroup(f"{words}: {shared}", tuple(boards), named, names_of([board.rows for board in boards]))
 
 
 def _said(about: Row, names: Sequence[str]) -> str:

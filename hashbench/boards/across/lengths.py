@@ -59,7 +59,7 @@ def length_series(boards: Iterable[LeaderboardFiles]) -> list[LengthSeries]:
 
 def _series(boards: list[LeaderboardFiles]) -> LengthSeries:
     boards = sorted(boards, key=lambda board: int(board.subject[BITS]))
-    called, one = names_of(boards), {**boards[0].subject, "eps": boards[0].exact_eps}
+    called, one = names_of([board.ranking for board in boards]), {**boards[0].subject, "eps": boards[0].exact_eps}
     lines: dict[str, list[LengthPoint]] = {}
     for board in boards:
         for row in board.ranking:

@@ -108,7 +108,7 @@ def _board_rows(group: BoardGroup, board: ComparedBoard, draws: int) -> list[dic
             "defense": group.called[row["defense"]], "status": row.get("status", ""), **own.get(row["defense"], {}),
             **{name: number(row.get(name)) for name in ("map_worst", "ci_low", "ci_high")},
         }
-        for row in board.files.ranking
+        for row in board.rows
     ]  # fmt: skip
 
 
