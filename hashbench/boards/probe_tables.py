@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,7 +27,7 @@ from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.bootstrap import estimate
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.clean_room.inspection import is_stateful
-from hashbench.running.probes import probed_identity
+from hashbench.running.probes import probed_as, probed_identity
 from hashbench.running.store import Result, Store
 
 SIGNALS = (
@@ -72,14 +71,14 @@ def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
     other weights only counts as not probed: a model whose weights are others each time would have no flag.
     """
     rows = {
-        (json.dumps(probed_identity(result.identity), sort_keys=True), result.numbers["model_digest"])
+        (probed_as(probed_identity(result.identity)), result.numbers["model_digest"])
         for result in board.results
         if result.status == "valid"
     }
     newest: dict[tuple[str, str], Result] = {}
     others: dict[str, Result] = {}
     for probe in sorted(store.probes(), key=lambda r: (r.host["created_utc"], r.key)):
-        row = json.dumps(probe.identity, sort_keys=True), probe.numbers["model_digest"]
+        row = probed_as(probe.identity), probe.numbers["model_digest"]
         if row in rows:
             newest[row] = probe
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -55,6 +56,11 @@ def probed_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
     named = model_identity(identity)
     eps = named.pop(PROBE_EPS, None)
     return named if eps is None else {**named, "norm": "linf", "eps": eps}
+
+
+def probed_as(identity: Mapping[str, Any]) -> str:
+    """The model of a probe, or of `probed_identity`, as text: the trials that chose its values make it no other one."""
+    return json.dumps({name: value for name, value in identity.items() if name != "tuned"}, sort_keys=True)
 
 
 def black_box() -> Choice[Attack]:

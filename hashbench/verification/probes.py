@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +21,7 @@ from hashbench.metrics.distance_counts import Counts
 from hashbench.readers.folders import list_files
 from hashbench.readers.records import Limits, check
 from hashbench.readers.toml_files import WIDEST
-from hashbench.running.probes import probed_identity, seed_of_probe
+from hashbench.running.probes import probed_as, probed_identity, seed_of_probe
 from hashbench.running.store import Result
 from hashbench.threat import Threat, format_threat
 from hashbench.verification.findings import Findings
@@ -77,7 +76,7 @@ def _check_probe(name: str, probed: Evidence, cells: Mapping[Model, list[tuple[R
     if model not in cells:
         raise BadInput(f"{name} belongs to {defense}, seed {model[1]}, which has no valid cell here")
     for cell, _ in cells[model]:
-        if _named(probed_identity(cell.identity)) != _named(result.identity):
+        if probed_as(probed_identity(cell.identity)) != probed_as(result.identity):
             raise BadInput(f"{name} belongs to another model than the cells of {defense}, seed {model[1]}")
         for digest in ("model_digest", "codes_digest"):
             if cell.numbers.get(digest) != result.numbers.get(digest):
@@ -179,7 +178,3 @@ def _positions(cell: Result, known: NDArray[Any], count: int, name: str) -> NDAr
 
 def _model(identity: Mapping[str, Any]) -> Model:
     return str(identity["defense"]), int(identity["seed"])
-
-
-def _named(identity: Mapping[str, Any]) -> str:
-    return json.dumps({name: value for name, value in identity.items() if name != "tuned"}, sort_keys=True)

@@ -232,6 +232,9 @@ def test_a_probe_is_kept_and_counts_for_its_model_alone(digits: tuple[Runner, Vi
     runner.probe(cell)
     write(reports_of(board, runner.store), tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    tuned = Result(**{**vars(result), "identity": {**result.identity, "tuned": "t" * 16}})
+    (again,) = reports_of(leaderboards([tuned])[0], runner.store)
+    assert again == report, "the trials that chose a model's values make it no other model"
     other = Result(**{**vars(kept), "numbers": {**kept.numbers, "model_digest": "another"}})
     runner.store.save_probe(other, runner.store.probe_arrays(kept))
     (report,) = reports_of(board, runner.store)
