@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hashbench.boards.intervals import ConfidenceInterval, Reader, intervals, scored
 from hashbench.boards.leaderboard import Leaderboard, leaderboards
-from hashbench.boards.pairing import CLEAN
+from hashbench.boards.pairing import CLEAN, UNDEFENDED
 from hashbench.boards.tables import rounded, write_table, writing
 from hashbench.metrics.bootstrap import Floats
 from hashbench.registry.tracks import ATTACK_SETS
 from hashbench.running.cell import ADAPTIVE
+from hashbench.running.request import Request
 from hashbench.running.store import Result
 
 SUBJECT = ("dataset", "backbone", "method", "bits", "norm", "eps")
@@ -108,20 +110,34 @@ class Study:
         return {name: self.board.results[0].identity[name] for name in SUBJECT}
 
 
-def studies(results: Iterable[Result], arrays: Reader, validation: Mapping[str, int], reference: str) -> list[Study]:
+def studies(
+    results: Iterable[Result], arrays: Reader, validation: Mapping[str, int], reference: str | Sequence[Request]
+) -> list[Study]:
     """The studies of some results, one for each subject and threat.
 
     Args:
         arrays: returns the per-query arrays of a cell.
         validation: how many of the first queries are validation queries, by the split's digest; the others are
             training images.
-        reference: label of the defense with which the others are compared.
+        reference: label of the defense with which the others are compared, or what was asked for: each subject takes
+            the first defense that is asked for on it.
     """
     found = []
     for board in leaderboards(results):
-        count = validation[board.results[0].identity["split_digest"]]
-        found.append(Study(board, tuple(_trials(board, arrays, count)), reference))
+        identity = board.results[0].identity
+        label = reference if isinstance(reference, str) else first_defense(reference, identity)
+        found.append(Study(board, tuple(_trials(board, arrays, validation[identity["split_digest"]])), label))
     return found
+
+
+def first_defense(requests: Sequence[Request], identity: Mapping[str, Any]) -> str:
+    """The label of the first defense that is asked for on a cell's subject; `none` if no other is."""
+    for request in requests:
+        one = request.resolve()
+        labels = [choice.label for choice in (one.dataset, one.backbone, one.method, one.training)]
+        if [*labels, one.bits] == [identity[name] for name in ("dataset", "backbone", "method", "training", "bits")]:
+            return one.defenses[:2][-1].label
+    return UNDEFENDED
 
 
 def write_study(found: Sequence[Study], folder: Path) -> tuple[Path, Path]:

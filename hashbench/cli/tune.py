@@ -97,7 +97,7 @@ def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:
 @options.options(
     click.option(
         "--reference", metavar="NAME",
-        help="The defense with which the others are compared.  [default: the first one of the file]",
+        help="The defense with which the others are compared.  [default: the first one of each subject]",
     ),
     options.device,
     options.store,
@@ -140,7 +140,7 @@ def _study(
         entries.load_plugin(path)
     requests = [replace(request, queries="study") for request in read_suite(suite).requests]
     variants = [request.choose_defense(text).label for request in requests for text in ("none", *request.defenses)]
-    base = variants[min(1, len(variants) - 1)] if reference is None else _among(variants, reference, requests[0], suite)
+    base = requests if reference is None else _among(variants, reference, requests[0], suite)
     if dry_run:
         options.say_forecast(requests, device, store / TRIALS)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import torch
 from command import Command
 
-from hashbench.api.study import Study, studies
+from hashbench.api.study import Study, first_defense, studies
 from hashbench.datasets.digits import digits
+from hashbench.running.request import Request
 from hashbench.running.store import Result
 from hashbench.running.tuning import with_queries
 
@@ -44,6 +46,20 @@ def study_of(cells: list[Result]) -> Study:
     known = {f"{defense}{seed}{attack}": np.array(values) for (defense, seed, attack), values in APS.items()}
     (found,) = studies(cells, lambda r: {"average_precision": known[r.key]}, {"d": 4}, "base")
     return found
+
+
+def test_each_subject_is_compared_with_the_first_defense_asked_for_on_it() -> None:
+    cells = [cell("none", 0, "none"), cell("base", 0, "none"), cell("saat", 0, "none")]
+    other = [replace(r, key=f"{r.key} of 16", identity={**r.identity, "bits": 16}) for r in cells]
+    asked = [
+        Request(defenses=("saat", "cgat")), Request(defenses=("none",), bits=64),
+        Request(defenses=("cgat:weight=3", "saat"), bits=16), Request(defenses=("saat",), bits=16),
+    ]  # fmt: skip
+    found = studies([*cells, *other], lambda _: {"average_precision": np.ones(QUERIES)}, {"d": 4}, asked)
+    assert {study.board.results[0].identity["bits"]: study.reference for study in found} == {
+        32: "saat", 16: "cgat:weight=3",
+    }  # fmt: skip
+    assert first_defense([Request()], cells[0].identity) == "none"
 
 
 def test_tables_are_means_of_lowest_aps_and_paired_differences() -> None:
