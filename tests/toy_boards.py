@@ -110,12 +110,13 @@ def _ranking() -> list[dict[str, Any]]:
         ranked = status == "ranked"
         rank += ranked
         notes = {"below chance": "worst case below chance", "flagged": "its gradients are masked", "invalid": "a cell"}
+        delta = {"delta_vs_cgat": round(worst - 0.62, 6), "delta_ci_low": worst - 0.66, "delta_ci_high": worst - 0.58}
         rows.append({
             "rank": rank if ranked else "", "defense": defense, "seeds": "0 1", "map_clean": clean,
             "map_worst": "" if status == "invalid" else worst, "ci_low": worst - 0.03, "ci_high": worst + 0.02,
             "worst_attack": "hag", "attack_set": "standard-1" if ranked else "custom",
-            "attack_set_digest": "b" * 16, "attacks": "hag pgd-hamming noise", "delta_vs_cgat": round(worst - 0.62, 6),
-            "delta_ci_low": worst - 0.66, "delta_ci_high": worst - 0.58, "p_holm": 0.04,
+            "attack_set_digest": "b" * 16, "attacks": "hag pgd-hamming noise",
+            **(dict.fromkeys((*delta, "p_holm"), "") if defense == "cgat" else {**delta, "p_holm": 0.04}),
             "rank_group": min(rank, 2) if ranked else "", "chance_map": 0.2, "constant_map": 0.2, "n_queries": QUERIES,
             "train_cost": 8.5, "flags": flags, "status": status, "note": notes.get(status, ""),
         })  # fmt: skip

@@ -17,7 +17,7 @@ from hashbench.boards.evidence_files import BrokenRow, read_breaks
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_boards
 from hashbench.boards.leaderboard import file_name
 from hashbench.boards.pairing import row_command
-from hashbench.boards.ranking import RANKED
+from hashbench.boards.ranking import RANKED, REFERENCE
 from hashbench.boards.tables import writing
 from hashbench.errors import BadInput
 from hashbench.readers.folders import read_bytes
@@ -109,6 +109,13 @@ class Section:
     entries: tuple[PageRow, ...]
     pictures: tuple[Picture, ...]
     facts: tuple[tuple[str, str], ...]
+
+    @property
+    def reference(self) -> str:
+        """The row of cgat with which the others are compared; empty if there is none."""
+        alone = [entry.defense for entry in self.entries if entry.value("delta_vs_cgat") is None]
+        found = [defense for defense in alone if defense.partition(":")[0] == REFERENCE]
+        return found[0] if len(found) == 1 and len(alone) < len(self.entries) else ""
 
 
 def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:

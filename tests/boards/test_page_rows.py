@@ -53,11 +53,14 @@ def test_a_row_of_the_page_has_its_attacks_in_order_with_means_over_seeds(tmp_pa
     assert not rows["broken"].ranked
     assert dict(cgat.digests)["model digest"] == "a" * 16
     assert "tuned by trials" not in dict(cgat.digests)
+    assert found.reference == "cgat"
+    assert sum(row.value("delta_vs_cgat") is not None for row in rows.values()) >= 1
 
 
 def test_a_row_without_a_ranking_takes_its_clean_map_and_its_flags_from_elsewhere(tmp_path: Path) -> None:
     folder = make_board(tmp_path)
     (folder / "ranking.csv").unlink()
+    assert section(folder).reference == ""
     rows = {row.defense: row for row in section(folder).entries}
     own = [
         float(row["map"]) for row in read_board(folder).results if (row["defense"], row["attack"]) == ("cgat", "none")
