@@ -257,8 +257,9 @@ class Tuned:
         of_subject = {name: value for name, value in self.subject.items() if name in SUBJECT} | {"defense": text}
         others = sorted({f"{row['norm']} eps {row['eps']}" for row in tables[given] if _has(row, of_subject)})
         found = f" but for {' and '.join(others)}" if others else ""
+        where = given if given != SHIPPED_TABLE else "the table that comes with hashbench"
         raise BadInput(
-            f"{given} has no tuned values of {text!r}{found}; make them with 'hashbench tune {text} {words}'"
+            f"{where} has no tuned values of {text!r}{found}; make them with 'hashbench tune {text} {words}'"
         )
 
 
