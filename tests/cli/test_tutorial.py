@@ -82,7 +82,7 @@ def test_the_readme_leads_to_the_test_of_a_model_in_one_click_from_its_first_scr
 
 
 def test_following_the_page_of_a_defense_leads_to_a_comparison(follow: Callable[[str], Outcome]) -> None:
-    (code, _), (check, run, compare, _) = page("your-defense")
+    (code, _), (check, run, compare, *_) = page("your-defense")
     Path("my_defense.py").write_text(code)
     checked = follow(check)
     assert (checked.code, checked.err) == (0, "")
