@@ -21,7 +21,7 @@ GROW = 6  # further trials: enough to look beyond a corner of two numbers on all
 TRIALS = "tuning"  # a folder inside the store, so that trials never appear in tables
 
 
-@click.command(epilog="Example: hashbench tune cgat:epochs=2 --out tuned.csv")
+@click.command(epilog="Example: hashbench tune cgat:epochs=2 --grid weight=1,3 --grow 1")
 @click.argument("defenses", nargs=-1, required=True)
 @options.options(
     options.subject,

@@ -84,7 +84,7 @@ def peeking(model, train, method, threat):
     rows = ("cgat:epochs=1,unlabelled=1", "cgat:epochs=1", "peeking")
     words = [word for row in rows for word in ("--defense", row)]
     outcome = command(
-        "run", *QUICK, "--certify", "no", "--plugin", "peeking.py", *words, "--attack", "standard:share=0.01"
+        "run", *QUICK, "--certify", "no", "--plugin", "peeking.py", *words, "--attack", "noise"
     )
     assert outcome.code == 0, outcome.err
     (path,) = Path("leaderboards").glob("*/ranking.csv")
