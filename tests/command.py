@@ -106,7 +106,7 @@ def without_log(text: str) -> tuple[str, str]:
 
 
 def start(words: Sequence[str | Path], folder: Path, *, group: bool = False) -> subprocess.Popen[str]:
-    """Start the command in a process of its own, which hears Ctrl-C even if the tests run in the background.
+    """Start the command in a process of its own, which hears Ctrl-C and hang-ups even if the tests were told not to.
 
     Args:
         group: start it in a process group of its own, as a shell does.
@@ -114,7 +114,7 @@ def start(words: Sequence[str | Path], folder: Path, *, group: bool = False) -> 
     program = "from hashbench.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0 if group else None,
     )  # fmt: skip
 
