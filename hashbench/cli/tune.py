@@ -30,6 +30,10 @@ TRIALS = "tuning"  # a folder inside the store, so that trials never appear in t
         "--seed", "seeds", type=options.SEED, multiple=True, default=(SEED,), show_default=True,
         help="Seed of the trials; don't use one that appears in a table. Repeatable.",
     ),
+    click.option(
+        "--extend", is_flag=True,
+        help="Take trials that the table has of these defenses, by the same attack and seeds, as they are.",
+    ),
     click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),
     click.option(
         "--grow", type=click.IntRange(0), default=GROW, show_default=True,
@@ -51,15 +55,16 @@ def tune(store: Path, **words: Any) -> None:
     DEFENSES are names of defenses, each with its own small grid. Every combination is trained, and
     attacked on the validation queries, which no table uses; the highest mAP under attack wins. Where
     the best one stands at the end of its grid, a few trials beyond it follow. Rows of other defenses
-    and data sets stay in the table.
+    and data sets stay in the table; with --extend also those of these defenses, which are not made again.
     """
     with resumable(store):
         _tune(store=store, **words)
 
 
 def _tune(
-    *, defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], grow: int, device: str, store: Path, out: Path,
-    plugins: Sequence[Path], workers: int | None, scheduler: str | None, threads: int, quiet: bool, **words: Any,
+    *, defenses: tuple[str, ...], attack: str, grid: tuple[str, ...], grow: int, extend: bool, device: str, store: Path,
+    out: Path, plugins: Sequence[Path], workers: int | None, scheduler: str | None, threads: int, quiet: bool,
+    **words: Any,
 ) -> None:  # fmt: skip
     options.begin_workers(workers)
     from hashbench.api.measure import RunSettings
@@ -75,7 +80,15 @@ def _tune(
         threads=threads, command=options.command_line(), certifying=False, tell=options.tell,
     )  # fmt: skip
     with shown_progress(quiet=quiet):
-        rows = tune(Request(attacks=(attack,), **words), defenses, settings, out, grid=_read_grid(grid), grow=grow)
+        rows = tune(
+            Request(attacks=(attack,), **words),
+            defenses,
+            settings,
+            out,
+            grid=_read_grid(grid),
+            grow=grow,
+            extend=extend,
+        )
     for row in rows:
         mark = "chosen" if row["chosen"] == "yes" else ""
         click.echo(f"{row['trial']:<60} clean {row['map_clean'] or '-':>8}  attacked {row['map'] or '-':>8}  {mark}")

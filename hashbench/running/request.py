@@ -19,7 +19,8 @@ from hashbench.registry.spec import Spec
 from hashbench.registry.threats import check_threat
 from hashbench.registry.tracks import EVERY
 from hashbench.running.cell import Cell, Subject, plan
-from hashbench.running.tuning import SUBJECT, QuerySet, Tuned, format_budget, with_queries
+from hashbench.running.trial_tables import SUBJECT, Tuned, format_budget
+from hashbench.running.tuning import QuerySet, with_queries
 from hashbench.threat import Threat
 from hashbench.training.undefended import clean_training
 

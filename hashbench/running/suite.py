@@ -14,7 +14,7 @@ from hashbench.errors import UnknownName
 from hashbench.readers.toml_files import read_suite_tables
 from hashbench.registry.parameters import suggestion
 from hashbench.running.request import Request
-from hashbench.running.tuning import SHIPPED
+from hashbench.running.trial_tables import SHIPPED
 
 FOLDER = Path(__file__).parent / "suites"
 PLACE = f"${DATA_VARIABLE}"  # stands for the folder of all data in names of a suite

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 
 from hashbench.digests import digest
-from hashbench.errors import BadInput, BadParameter, StoreUnusable
+from hashbench.errors import BadInput, BadParameter
 from hashbench.models.data import ImageSet, RetrievalSplit
-from hashbench.readers.board_columns import TUNED
-from hashbench.readers.csv_tables import read_rows, with_names, wrong_values
-from hashbench.readers.text import csv_name
-from hashbench.registry.entries import Choice, defenses
+from hashbench.registry.entries import defenses
 from hashbench.registry.parameters import format_value
-from hashbench.registry.protocols import Defense
 from hashbench.registry.spec import Spec
-from hashbench.running.shared_files import replaced
 from hashbench.running.store import Result
+from hashbench.running.trial_tables import SUBJECT, Row, format_budget
 from hashbench.seeds import derive_seed
 from hashbench.types import Index
 
 QuerySet = Literal["queries", "validation", "study"]  # those of leaderboards, for choosing, for a study
+MADE_BY = ("split_digest", "attack", "seed")  # what may differ between trials that replace each other in a table
 TRIALS = 8  # combinations of a defense's grid at most, so that none gets more tries than another
-SHIPPED = "shipped"  # names the table of trials that comes with hashbench
-SHIPPED_TABLE = Path(__file__).parent / "suites" / "tuned.csv"
-SUBJECT = ("dataset", "backbone", "method", "bits", "training")
-COLUMNS = (
-    *SUBJECT, "split_digest", "norm", "eps", "attack", "seed", "defense", "trial", "map_clean", "map", "chosen",
-)  # fmt: skip
-
-Row = dict[str, str]
 
 
 def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[str]:
@@ -87,11 +74,11 @@ def next_trial(text: str, rows: Sequence[Row], grid: Mapping[str, Sequence[str]]
     'lap:weight=9'
     """
     best = Spec.parse(next(row["trial"] for row in rows if row["chosen"] == "yes"))
-    known = {row["trial"] for row in rows}
+    known = {label_of(row["trial"]) for row in rows}
     for name, values in _axes(Spec.parse(text), grid).items():
-        for value in _neighbours(best.params[name], values):
+        for value in _neighbours(best.params.get(name, ""), values):
             trial = Spec(best.name, {**best.params, name: value})
-            if str(trial) not in known and _is_allowed(trial):
+            if _is_allowed(trial) and label_of(str(trial)) not in known:
                 return str(trial)
     return None
 
@@ -149,7 +136,9 @@ def _beside(validation: ImageSet, train: ImageSet, seed: str) -> ImageSet:
     return ImageSet(torch.cat(images), torch.cat([validation.labels, train.labels[rows.to(train.labels.device)]]))
 
 
-def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable[Result]) -> list[Row]:
+def judge_trials(
+    text: str, specs: Sequence[str], attack: str, results: Iterable[Result], held: Sequence[Row] = ()
+) -> list[Row]:
     """One row per trial; the one with the highest mAP under attack, averaged over seeds, is chosen.
 
     Args:
@@ -157,136 +146,59 @@ def judge_trials(text: str, specs: Sequence[str], attack: str, results: Iterable
         specs: its trials.
         attack: the label of the attack that decides.
         results: cells of all trials, attacked and not.
+        held: rows of trials that need no results.
     """
-    found = list(results)
-    rows = [_row(text, spec, attack, found) for spec in specs]
+    found, known = list(results), {label_of(row["trial"]): row for row in held}
+    rows = [known.get(label_of(spec)) or _row(text, spec, attack, found) for spec in specs]
     scores = [float(row["map"]) if row["map"] else -math.inf for row in rows]
     best = max(range(len(rows)), key=scores.__getitem__)
     return [row | {"chosen": "yes" if number == best else "no"} for number, row in enumerate(rows)]
 
 
-def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows into a table, replacing those of the same defense on the same subject under the same threat.
-
-    Raises:
-        StoreUnusable: the file can't be written.
-        BadInput: there is a file of that name which is not such a table.
-    """
-    kept = read_table(path) if path.exists() else []
-    renewed = {_place(row) for row in rows}
-    table = [row for row in kept if _place(row) not in renewed] + list(rows)
-    table.sort(key=lambda row: _place(row))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({name: csv_name(value) for name, value in row.items()} for row in table)
-    except OSError as error:
-        raise StoreUnusable(f"can't write {path} ({error.strerror}); choose another file with --out") from None
-
-
-def read_table(path: Path) -> list[Row]:
-    """The rows of a table of trials.
-
-    Raises:
-        BadInput: the file is missing or is not such a table.
-    """
-    try:
-        table = with_names(read_rows(path, header=COLUMNS))
-        wrong = wrong_values(table, TUNED) or ([] if table.rows else [f"{table.name} has no rows"])
-    except BadInput as error:
-        wrong = [str(error)]
-    if wrong:
-        raise BadInput(f"can't read tuned values ({wrong[0]}); make them with 'hashbench tune'")
-    return list(table.rows)
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The chosen trials of a table, for one subject, under one norm, and one budget if it has `eps`.
-
-    A defense that the table has no such trials of has those that come with hashbench, if there are any: whoever tunes
-    a defense of their own need not tune the others again.
+def held_trials(text: str, place: Row, table: Sequence[Row]) -> list[Row]:
+    """The rows of a defense's trials that a table has from the same images, threat, attack and seeds.
 
     Args:
-        path: the table; `shipped` is the one that comes with hashbench.
+        text: the defense as requested.
+        place: as `place_of` gives it.
+
+    Raises:
+        BadInput: it has others of the same subject and threat, which would be lost.
     """
-
-    path: Path
-    subject: Mapping[str, str]
-
-    def choose(self, text: str) -> Choice[Defense]:
-        """The tuned choice for a defense; one that is given parameters, or has no grid, is left as it is.
-
-        Raises:
-            BadInput: there are no values of this defense for this subject under this norm and budget, or those of
-                several budgets where none is asked for.
-        """
-        rows = self._rows(text)
-        for row in rows:
-            if row["chosen"] == "yes":
-                return replace(defenses.choose(Spec.parse(row["trial"])), tuned=digest(rows))
-        return defenses.choose(Spec.parse(text))
-
-    def eps(self, text: str) -> str:
-        """The budget under which the values of a defense were chosen, as the table has it; empty where none were.
-
-        Raises:
-            BadInput: as of `choose`.
-        """
-        return next((row["eps"] for row in self._rows(text)), "")
-
-    def _rows(self, text: str) -> list[Row]:
-        """The trials of a defense; none where it is given parameters or has no grid."""
-        plain = defenses.choose(Spec.parse(text))
-        if Spec.parse(text).params or not plain.entry.grid:
-            return []
-        given = SHIPPED_TABLE if str(self.path) == SHIPPED else self.path
-        tables = {path: read_table(path) for path in (given, SHIPPED_TABLE)}
-        for path, table in tables.items():
-            rows = [row for row in table if _has(row, {**self.subject, "defense": text})]
-            budgets = sorted({row["eps"] for row in rows})
-            if len(budgets) > 1:
-                raise BadInput(
-                    f"{path} has tuned values of {text!r} for eps {' and '.join(budgets)}; say which by --eps"
-                )
-            if any(row["chosen"] == "yes" for row in rows):
-                return rows
-        words = " ".join(_option(name, value) for name, value in self.subject.items() if name != "training")
-        of_subject = {name: value for name, value in self.subject.items() if name in SUBJECT} | {"defense": text}
-        others = sorted({f"{row['norm']} eps {row['eps']}" for row in tables[given] if _has(row, of_subject)})
-        found = f" but for {' and '.join(others)}" if others else ""
-        where = given if given != SHIPPED_TABLE else "the table that comes with hashbench"
-        raise BadInput(
-            f"{where} has no tuned values of {text!r}{found}; make them with 'hashbench tune {text} {words}'"
-        )
+    subject = {name: value for name, value in place.items() if name not in MADE_BY} | {"defense": text}
+    own = [row for row in table if subject.items() <= row.items()]
+    for row in own:
+        if other := [name for name in MADE_BY if row[name] != place[name]]:
+            raise BadInput(
+                f"the table has trials of {text!r} with another {other[0]}; name another table by --out, or leave out "
+                "--extend to replace them"
+            )
+    return own
 
 
-def format_budget(eps: float) -> str:
-    """A budget as tables of trials have it."""
-    return f"{eps:.6g}"
+def place_of(identity: Mapping[str, Any], attack: str, seeds: Iterable[int]) -> Row:
+    """What trials share that are held against each other: subject, images, threat, attack and seeds, as tables have it.
+
+    Args:
+        identity: of a cell.
+        attack: the label of the attack that decides.
+    """
+    words = {name: str(identity[name]) for name in (*SUBJECT, "split_digest", "norm")}
+    told = " ".join(map(str, sorted(set(seeds))))
+    return {**words, "eps": format_budget(identity["eps"]), "attack": attack, "seed": told}
 
 
-def _has(row: Row, wanted: Mapping[str, str]) -> bool:
-    return all(row[name] == value for name, value in wanted.items())
-
-
-def _option(name: str, value: str) -> str:
-    """An option of the command line for a column of the table."""
-    kind, _, side = value.partition("-")
-    return f"--patch {side}" if name == "norm" and kind == "patch" else f"--{name} {value}"
+def label_of(trial: str) -> str:
+    """The label of a trial, which is the same however its values are written."""
+    return defenses.choose(Spec.parse(trial)).label
 
 
 def _row(text: str, spec: str, attack: str, results: Sequence[Result]) -> Row:
-    label = defenses.choose(Spec.parse(spec)).label
+    label = label_of(spec)
     of_trial = [r for r in results if r.identity["defense"] == label]
-    one = of_trial[0].identity
-    words: dict[str, Any] = {name: one[name] for name in (*SUBJECT, "split_digest", "norm", "eps")}
-    seeds = " ".join(str(seed) for seed in sorted({r.identity["seed"] for r in of_trial}))
+    place = place_of(of_trial[0].identity, attack, (r.identity["seed"] for r in of_trial))
     scores = {"map_clean": _mean(of_trial, "none"), "map": _mean(of_trial, attack)}
-    row = {**words, "eps": format_budget(one["eps"]), "attack": attack, "seed": seeds, "defense": text, "trial": spec}
-    return {name: str(value) for name, value in (row | scores).items()}
+    return {**place, "defense": text, "trial": spec, **scores}
 
 
 def _mean(results: Sequence[Result], attack: str) -> str:
@@ -294,7 +206,3 @@ def _mean(results: Sequence[Result], attack: str) -> str:
     values = [r.numbers.get("map") for r in results if r.identity["attack"] == attack]
     known = [v for v in values if v is not None]
     return f"{sum(known) / len(known):.6f}" if known and len(known) == len(values) else ""
-
-
-def _place(row: Row) -> tuple[str, ...]:
-    return tuple(row[name] for name in (*SUBJECT, "defense", "norm", "eps"))

@@ -20,7 +20,7 @@ from command import Command, Outcome
 from npz_archives import archive, header
 from toy_boards import make_board
 
-from hashbench.running.tuning import COLUMNS
+from hashbench.running.trial_tables import COLUMNS
 
 NAMES = ("query_codes", "query_labels", "database_codes", "database_labels")
 Make = Callable[[Path], object]

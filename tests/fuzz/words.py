@@ -60,7 +60,7 @@ TEMPLATES = [
     "data digits", "data digits-collage", "data lists:size=16 --root images", "data flickr25k --root images",
     "data digits --plugin good.py --json",
     "tune cgat saat --out new.csv --seed 1000 --attack hag --dataset digits --store runs --device cpu",
-    "tune cgat:epochs=2 --grid learning_rate=0.01,0.02 --grid weight=1,2 --bits 16 --method dpsh --backbone cnn",
+    "tune cgat:epochs=2 --extend --grid learning_rate=0.01,0.02 --grid weight=1,2 --bits 16 --method dpsh --backbone cnn",
     "tune cgat --workers 2 --scheduler tcp://127.0.0.1:1 --threads 1 --plugin good.py",
     "tune cgat --training epochs=1 --norm l2 --eps 0.03 --patch 3 --plugin good.py --quiet --grow 0",
     "certify --defense ibp --defense cgat --seed 0 --dataset digits --store runs --out made --tuned tuned.csv --amp",

@@ -16,17 +16,8 @@ from hashbench.registry.entries import defenses
 from hashbench.registry.spec import Spec
 from hashbench.running.request import Request, load_once
 from hashbench.running.suite import read_suite
-from hashbench.running.tuning import (
-    SHIPPED_TABLE,
-    TRIALS,
-    Row,
-    Tuned,
-    next_trial,
-    read_table,
-    trials,
-    with_queries,
-    write_table,
-)
+from hashbench.running.trial_tables import SHIPPED_TABLE, Row, Tuned, read_table, write_table
+from hashbench.running.tuning import TRIALS, next_trial, trials, with_queries
 
 SHIPPED = read_table(SHIPPED_TABLE)
 
@@ -255,6 +246,38 @@ def test_tune_and_run_with_what_it_found(
     missing = hashbench(capsys, monkeypatch, "run", "--defense", "saat", "--tuned", "tuned.csv", *QUICK)
     assert missing.code == 2
     assert "no tuned values of 'saat'" in missing.err
+
+
+def test_trials_of_a_table_are_not_made_again_where_it_is_extended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("--attack", "pgd-hamming:steps=2,restarts=1", "--grow", "0", *QUICK)
+    assert hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", "--grid", "weight=1", *words).code == 0
+    (first,) = read_table(tmp_path / "tuned.csv")
+    write_table(tmp_path / "tuned.csv", [{**first, "map": "0.000001"}])  # as from another machine
+    grid = ("--grid", "weight=2,1.0", "--store", "other", *words)
+    done = hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", "--extend", *grid)
+    assert done.code == 0, done.err
+    rows = read_table(tmp_path / "tuned.csv")
+    assert [(row["trial"], row["chosen"]) for row in rows] == [
+        ("cgat:epochs=1,steps=1,weight=1", "no"), ("cgat:epochs=1,steps=1,weight=2", "yes"),
+    ]  # fmt: skip
+    assert rows[0]["map"] == "0.000001"
+    assert len([line for line in done.log.splitlines() if "start: training cgat" in line]) == 1
+    before = (tmp_path / "tuned.csv").read_bytes()
+    refused = hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", "--extend", *grid, "--seed", "1001")
+    assert refused.code == 2
+    assert (
+        "the table has trials of 'cgat:epochs=1,steps=1' with another seed; name another table by --out" in refused.err
+    )
+    assert (tmp_path / "tuned.csv").read_bytes() == before
+
+
+def test_a_trial_that_was_made_is_not_proposed_again_however_it_is_written() -> None:
+    rows = [{"trial": "cgat:weight=3", "chosen": "yes"}, {"trial": "cgat:weight=9.0", "chosen": "no"}]
+    assert next_trial("cgat", rows, {"weight": ["1", "3"]}) == "cgat:weight=1"
+    assert next_trial("cgat", rows, {"learning_rate": ["0.01", "0.02"]}) is None, "the best one says nothing of it"
 
 
 def test_workers_find_the_same(

@@ -83,9 +83,7 @@ def peeking(model, train, method, threat):
 """)
     rows = ("cgat:epochs=1,unlabelled=1", "cgat:epochs=1", "peeking")
     words = [word for row in rows for word in ("--defense", row)]
-    outcome = command(
-        "run", *QUICK, "--certify", "no", "--plugin", "peeking.py", *words, "--attack", "noise"
-    )
+    outcome = command("run", *QUICK, "--certify", "no", "--plugin", "peeking.py", *words, "--attack", "noise")
     assert outcome.code == 0, outcome.err
     (path,) = Path("leaderboards").glob("*/ranking.csv")
     with path.open() as file:
