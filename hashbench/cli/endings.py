@@ -42,12 +42,13 @@ class _Signals:
     """The first signal raises `Stopped`, so that workers are ended and messages printed; a second one ends at once."""
 
     def __init__(self) -> None:
-        self.asked = self.said = False
+        self.stop: Stopped | None = None
+        self.said = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self.asked:
-            self.asked = True
-            raise Stopped(number)
+        if self.stop is None:
+            self.stop = Stopped(number)
+            raise self.stop
         if not self.said:
             with contextlib.suppress(OSError):
                 os.write(2, b"stopped at once; what was finished is kept\n")
@@ -79,6 +80,10 @@ def end(command: Callable[[], int | None]) -> NoReturn:
             _give_up(error.cause)
         except (KeyboardInterrupt, OSError) as error:
             _give_up(error)
+        except Exception:
+            if _signals.stop is None:
+                raise
+            _give_up(_signals.stop)
 
 
 def say(text: str, *, err: bool = False, limit: int = LONGEST) -> None:
@@ -122,11 +127,13 @@ def _handed_on() -> Iterator[None]:
 
 @contextmanager
 def resumable(store: Path) -> Iterator[None]:
-    """Say on a signal that the store keeps what was finished."""
+    """Say on a signal that the store keeps what was finished; libraries may make an error of their own of it."""
     try:
         yield
-    except KeyboardInterrupt as error:
-        stop = error if isinstance(error, Stopped) else Stopped()
+    except (KeyboardInterrupt, Exception) as error:
+        stop = _signals.stop or (Stopped() if isinstance(error, KeyboardInterrupt) else None)
+        if stop is None:
+            raise
         _stop(stop, f"stopped: finished cells are kept in {store}; run the same command to resume")
 
 
@@ -143,7 +150,7 @@ def _heard() -> Iterator[None]:
     try:
         yield
     finally:
-        if not _signals.asked:
+        if _signals.stop is None:
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -62,6 +62,36 @@ def test_a_second_signal_ends_at_once() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", AT_ONCE)
 
 
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ("contextlib.nullcontext()", "stopped"),
+        ("resumable('runs')", "stopped: finished cells are kept in runs; run the same command to resume"),
+    ],
+)
+def test_a_signal_that_a_library_makes_another_error_of_is_one_line_too(block: str, said: str) -> None:
+    program = (
+        "import contextlib, os, signal, sys\n"
+        "from hashbench.cli.endings import end, resumable\n"
+        "def command():\n"
+        f"    with {block}:\n"
+        "        try: os.kill(os.getpid(), getattr(signal, sys.argv[1]) if len(sys.argv) > 1 else 0)\n"
+        "        except KeyboardInterrupt as error: raise ImportError('initialization failed') from error\n"
+        "        raise ImportError('of its own')\n"
+        "end(command)"
+    )
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+
+    for name, code in (("SIGINT", 130), ("SIGTERM", 143)):
+        done = run(name)
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", f"{said}\n")
+    broken = run()
+    assert broken.returncode == 1
+    assert broken.stderr.endswith("ImportError: of its own\n"), "without a signal it stays what it is"
+
+
 def test_a_run_under_nohup_outlives_its_terminal() -> None:
     program = (
         "import os, signal\n"

@@ -47,7 +47,7 @@ def test_ctrl_c_leaves_no_worker(tmp_path: Path, everyone: bool, early: bool) ->
     out, err = run.communicate(timeout=60)
     err, _ = without_log(err)
     assert len(children) >= (2 if early else 4), "of multiprocessing one that tracks and one that forks; two workers"
-    assert run.returncode == 130
+    assert run.returncode == 130, err
     assert out == ""
     assert err.startswith("stopped: finished cells are kept")
     assert err.count("\n") == 1
