@@ -4,9 +4,9 @@
 Every untargeted attack, some with further parameters, is made on the undefended model, on every defended one that is
 a function of the image, and on deliberately broken ones, on validation queries. The worst case of a query is its lowest
 average precision. For each number of members the set is printed that brings the worst case nearest to that of all
-attacks with their defaults, on the model where it is farthest, until one is within half a point on each. Then follow
-the sets as they are, and last the newest with the attacks that docs/protocol.md names beside it; the script fails if
-these together are more than 0.3 points above on some model.
+attacks with their defaults, on the model where it is farthest, until one is within half a point on each. Then follows
+the newest set with the attacks that docs/protocol.md names beside it. The last rows are the sets as they are, the newest
+last; the script fails if that one is more than 0.3 points above on some model.
 Passes are those on the undefended model, and their mean over the adversarially trained ones.
 
 Example: scripts/choose_standard.py --store runs
@@ -82,7 +82,7 @@ FURTHER = (
 )  # fmt: skip
 MOST = 8  # members
 WITHIN = 0.005  # mAP that a set of members may leave above the worst case of all attacks
-NEWEST_WITHIN = 0.003  # and that the newest set with what goes with it may
+NEWEST_WITHIN = 0.003  # and that the newest set may
 
 Values = NDArray[np.float64]
 Found = dict[str, dict[str, Values]]  # APs [queries] by model and attack
@@ -174,7 +174,7 @@ def choice(found: Found, costs: Costs, trained: Costs) -> list[dict[str, Any]]:
         rows.append(row(" ".join(names), names, values[:, best].min(axis=1)))
         if rows[-1]["excess"] <= WITHIN:
             break
-    for members in ([SETS[0]], [SETS[1]], [SETS[1], *BESIDE]):
+    for members in ((SETS[-1], *BESIDE), *((name,) for name in SETS)):
         worst = np.stack([[of[name] for name in members] for of in found.values()]).min(axis=1)
         rows.append(row(" ".join(members), members, worst))
     return rows

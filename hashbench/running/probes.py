@@ -37,9 +37,8 @@ def probe_key(cell: Cell) -> str:
 
 def key_of_probe(identity: Mapping[str, Any], version: int | None = None) -> str:
     """The key of the probe with an identity from `probed_identity`, for a version of the probe (default: current)."""
-    named = {name: value for name, value in identity.items() if name != "tuned"}
     version = PROBE_VERSION if version is None else version
-    return digest(["probe", named, version, BLACK_BOX, black_box().versions("attack")])
+    return digest(["probe", _untuned(identity), version, BLACK_BOX, black_box().versions("attack")])
 
 
 def model_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def probed_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def probed_as(identity: Mapping[str, Any]) -> str:
     """The model of a probe, or of `probed_identity`, as text: the trials that chose its values make it no other one."""
-    return json.dumps({name: value for name, value in identity.items() if name != "tuned"}, sort_keys=True)
+    return json.dumps(_untuned(identity), sort_keys=True)
 
 
 def black_box() -> Choice[Attack]:
@@ -111,3 +110,8 @@ def measure(
     places = sampled_rows(split.queries, seed).numpy()
     arrays = {**found.arrays, "rows": places[found.arrays["rows"]]}
     return Result(probe_key(cell), identity, {**found.numbers, "new_images_seed": draw, **facts}, host), arrays
+
+
+def _untuned(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity without the trials that chose the defense's values."""
+    return {name: value for name, value in identity.items() if name != "tuned"}

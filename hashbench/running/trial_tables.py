@@ -105,9 +105,9 @@ class Tuned:
         if Spec.parse(text).params or not plain.entry.grid:
             return []
         given = SHIPPED_TABLE if str(self.path) == SHIPPED else self.path
-        tables = {path: read_table(path) for path in (given, SHIPPED_TABLE)}
-        for path, table in tables.items():
-            rows = [row for row in table if _has(row, {**self.subject, "defense": text})]
+        wanted = {**self.subject, "defense": text}
+        for path in dict.fromkeys((given, SHIPPED_TABLE)):
+            rows = [row for row in read_table(path) if wanted.items() <= row.items()]
             budgets = sorted({row["eps"] for row in rows})
             if len(budgets) > 1:
                 raise BadInput(
@@ -116,8 +116,10 @@ class Tuned:
             if any(row["chosen"] == "yes" for row in rows):
                 return rows
         words = " ".join(_option(name, value) for name, value in self.subject.items() if name != "training")
-        of_subject = {name: value for name, value in self.subject.items() if name in SUBJECT} | {"defense": text}
-        others = sorted({f"{row['norm']} eps {row['eps']}" for row in tables[given] if _has(row, of_subject)})
+        of_subject = {name: value for name, value in wanted.items() if name in (*SUBJECT, "defense")}
+        others = sorted(
+            {f"{row['norm']} eps {row['eps']}" for row in read_table(given) if of_subject.items() <= row.items()}
+        )
         found = f" but for {' and '.join(others)}" if others else ""
         where = given if given != SHIPPED_TABLE else "the table that comes with hashbench"
         raise BadInput(
@@ -128,10 +130,6 @@ class Tuned:
 def format_budget(eps: float) -> str:
     """A budget as tables of trials have it."""
     return f"{eps:.6g}"
-
-
-def _has(row: Row, wanted: Mapping[str, str]) -> bool:
-    return all(row[name] == value for name, value in wanted.items())
 
 
 def _option(name: str, value: str) -> str:

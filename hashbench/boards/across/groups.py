@@ -200,9 +200,10 @@ def _values(board: LeaderboardFiles, cell: Row) -> Floats:
 
 def _groups_of_part(track: tuple[str, ...], boards: Sequence[ComparedBoard]) -> list[BoardGroup]:
     """The group of boards that differ in the data set alone, and one of their tuned rows where there are others."""
-    tuned = [board for board in map(tuned_rows, boards) if len(board.worst) >= LEAST]
-    apart = any(len(board.worst) > len(tuned_rows(board).worst) for board in boards)
-    return [_group(track, boards), *([_group(track, tuned, further="each tuned")] if tuned and apart else [])]
+    tuned = [tuned_rows(board) for board in boards]
+    apart = any(len(own.worst) < len(board.worst) for own, board in zip(tuned, boards, strict=True))
+    ranked = [own for own in tuned if len(own.worst) >= LEAST]
+    return [_group(track, boards), *([_group(track, ranked, further="each tuned")] if ranked and apart else [])]
 
 
 def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, of: int = 0, further: str = "") -> BoardGroup:
