@@ -5,8 +5,8 @@ Every untargeted attack, some with further parameters, is made on the undefended
 a function of the image, and on deliberately broken ones, on validation queries. The worst case of a query is its lowest
 average precision. For each number of members the set is printed that brings the worst case nearest to that of all
 attacks with their defaults, on the model where it is farthest, until one is within half a point on each. Then follows
-the newest set with the attacks that docs/protocol.md names beside it. The last rows are the sets as they are, the newest
-last; the script fails if that one is more than 0.3 points above on some model.
+the newest set with the attacks that docs/protocol.md names beside it. The last rows are the sets as they are, the
+newest last; the script fails if that one is more than 0.3 points above on some model.
 Passes are those on the undefended model, and their mean over the adversarially trained ones.
 
 Example: scripts/choose_standard.py --store runs
