@@ -22,7 +22,7 @@ from hashbench.models.data import ImageSource, Victim
 from hashbench.models.model import binarize
 from hashbench.registry.entries import Choice, Entry
 from hashbench.running.cell import Cell
-from hashbench.running.clean_room.room import ChoiceWords, Part, RoomTask
+from hashbench.running.clean_room.room import ChoiceWords, Part, RoomCodes, RoomTask
 from hashbench.running.clean_room.rooms import CleanRooms
 from hashbench.types import BinaryCodes, Images, Index
 
@@ -35,6 +35,7 @@ CHANCE = 4  # bits that may differ by chance, whatever the share
 RANDOM_CHANCE = 16  # the same of a randomised model; 13 of 1,920 were seen of an honest one
 PREFIX = "room_"
 REASON = f"{PREFIX}reason"
+DREW = f"{PREFIX}drew"  # there if the model drew random numbers from torch
 Numbers = dict[str, Any]
 
 
@@ -50,11 +51,11 @@ def was_inspected(numbers: Numbers) -> bool:
 
 def is_stateful(numbers: Numbers) -> bool:
     """Whether a cell's numbers say that its codes could not be reproduced."""
-    found = {name: value for name, value in numbers.items() if name.startswith(PREFIX)}
-    if REASON in found:
+    if REASON in numbers:
         return True
-    chance = RANDOM_CHANCE if any(own for _, own, _ in found.values()) else CHANCE
-    return any(moved > SURE + EXCESS * own + chance / compared for moved, own, compared in found.values())
+    found = [value for name, value in numbers.items() if name.startswith(PREFIX) and name != DREW]
+    chance = RANDOM_CHANCE if DREW in numbers or any(own for _, own, _ in found) else CHANCE
+    return any(moved > SURE + EXCESS * own + chance / compared for moved, own, compared in found)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class InspectedCell:
     def numbers(self, victim: Victim, arrays: Arrays) -> Numbers:
         """For each kind of images: shares of bits that differ from the run and between processes; number of bits.
 
+        The name `room_drew` is there if the model drew random numbers from torch in one of the processes.
+
         The crafted queries are encoded again, some of them one by one. For the cell without an attack the database
         is too; for a cell with an attack, the training images are, and compared with what the run's model gives
         after the attack.
@@ -108,18 +111,19 @@ class InspectedCell:
             rows = some(len(victim.train))
             kinds["train"] = _coded(victim, victim.train.images, rows), partial(self._task, "train", rows)
 
-        def made() -> dict[str, BinaryCodes]:
+        def made() -> dict[str, RoomCodes]:
             return {name: self.rooms.codes(task()) for name, (_, task) in kinds.items()}
 
         try:
             once = made()
-            moved = {name: _differing(once[name], codes) for name, (codes, _) in kinds.items()}
+            moved = {name: _differing(once[name].codes, codes) for name, (codes, _) in kinds.items()}
             # Bits of an image near the border of two codes flip together, so that one kind alone may show no chance.
             again = made() if max(moved.values()) > SURE else once
         except InvalidCell as failure:
             return {REASON: str(failure)}
-        own = {name: _differing(once[name], again[name]) for name in kinds}
-        return {f"{PREFIX}{name}": [moved[name], own[name], codes.numel()] for name, (codes, _) in kinds.items()}
+        own = {name: _differing(once[name].codes, again[name].codes) for name in kinds}
+        found = {f"{PREFIX}{name}": [moved[name], own[name], codes.numel()] for name, (codes, _) in kinds.items()}
+        return found | ({DREW: True} if any(room.drew for room in once.values()) else {})
 
     def _task(self, part: Part, rows: Index, images: Tensor | None = None, *, alone: bool = False) -> RoomTask:
         cell, subject = self.cell, self.cell.subject

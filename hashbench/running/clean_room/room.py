@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,8 +80,19 @@ class RoomTask:
     draw: int
 
 
-def room_codes(task: RoomTask) -> BinaryCodes:
-    """The binary codes of a task's images in their order [images, bits], on the CPU.
+class RoomCodes(NamedTuple):
+    """What a process found: binary codes of the images in their order [images, bits], on the CPU.
+
+    Attributes:
+        drew: whether the model drew random numbers from torch to encode them.
+    """
+
+    codes: BinaryCodes
+    drew: bool
+
+
+def room_codes(task: RoomTask) -> RoomCodes:
+    """The binary codes of a task's images, by a model that is made here.
 
     Raises:
         HashbenchError: the model can't be made here, or returns no codes.
@@ -116,13 +127,21 @@ def _cell(task: RoomTask) -> Cell:
     return Cell(subject, task.seed, task.defense.chosen(entries.defenses), nothing, Threat(task.eps, task.norm))
 
 
-def _shuffled(model: HashModel, asked: ImageSet, task: RoomTask, device: torch.device) -> BinaryCodes:
+def _shuffled(model: HashModel, asked: ImageSet, task: RoomTask, device: torch.device) -> RoomCodes:
     """Codes of the images at the task's rows, computed in another order and in other batches than in the run."""
     torch.manual_seed(task.draw)
+    before = _random_states(device)
     order = torch.randperm(len(task.rows), generator=torch.Generator().manual_seed(derive_seed("order", task.draw)))
     found = torch.empty(len(task.rows), task.bits)
     for places in torch.split(order, 1 if task.alone else batch_size(asked)):
         rows = places if task.images is not None else task.rows[places]
         images = asked.images[rows].to(device)
         found[places] = binarize(explain("the model in a process of its own", encode_batch, model, images)).cpu()
-    return found
+    drew = any(not torch.equal(old, new) for old, new in zip(before, _random_states(device), strict=True))
+    return RoomCodes(found, drew)
+
+
+def _random_states(device: torch.device) -> list[Tensor]:
+    """The states of torch's own generators that a model on a device may draw from."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states

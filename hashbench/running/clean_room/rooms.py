@@ -15,9 +15,8 @@ from pathlib import Path
 import torch
 
 from hashbench.errors import BadOutput
-from hashbench.running.clean_room.room import RoomTask
+from hashbench.running.clean_room.room import RoomCodes, RoomTask
 from hashbench.running.clean_room.server import CODES, REASON
-from hashbench.types import BinaryCodes
 
 SERVER = "hashbench.running.clean_room.server"
 
@@ -28,8 +27,8 @@ class CleanRooms:
 
     _server: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def codes(self, task: RoomTask) -> BinaryCodes:
-        """The codes of a task's images, computed in a new process [images, bits].
+    def codes(self, task: RoomTask) -> RoomCodes:
+        """The codes of a task's images, computed in a new process.
 
         A process that was killed says nothing about the model, so another one tries again, once.
 
@@ -43,7 +42,7 @@ class CleanRooms:
             raise BadOutput("the process has ended")
         return codes
 
-    def _codes(self, task: RoomTask) -> BinaryCodes | None:
+    def _codes(self, task: RoomTask) -> RoomCodes | None:
         """The same; None if the process was killed."""
         server = self._started()
         with tempfile.TemporaryDirectory(prefix="hashbench-") as folder:
@@ -57,8 +56,7 @@ class CleanRooms:
                 if not server.stdout.readline():
                     server.wait()
             if path.with_name(CODES).is_file():
-                codes: BinaryCodes = torch.load(path.with_name(CODES), weights_only=True)
-                return codes
+                return RoomCodes(**torch.load(path.with_name(CODES), weights_only=True))
             reason = path.with_name(REASON)
             if reason.is_file():
                 raise BadOutput(reason.read_text(encoding="utf-8"))

@@ -37,7 +37,7 @@ def main() -> None:
 def _carry_out(path: Path) -> None:
     try:
         task: RoomTask = pickle.loads(path.read_bytes())  # noqa: S301  # written by the run that started this process
-        torch.save(room_codes(task), path.with_name(CODES))
+        torch.save(room_codes(task)._asdict(), path.with_name(CODES))
     except HashbenchError as error:
         path.with_name(REASON).write_text(str(error), encoding="utf-8")
     except BaseException as error:  # noqa: BLE001  # whatever a plugin raises
