@@ -1,20 +1,14 @@
 """AutoPGD (Croce and Hein, ICML 2020) towards the centers of other classes, one after the other; ours."""
 
-from dataclasses import replace
-
-from torch import Tensor
-
-from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, never_done
-from hashbench.crafting.objectives import agreement
-from hashbench.crafting.search import auto_pgd_search
-from hashbench.models.codes import class_codes, encode, encode_batch, mainstay_code
+from hashbench.crafting.search import auto_pgd_search, towards
+from hashbench.models.codes import class_codes, encode, encode_batch, mainstay_code, nearest
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
 from hashbench.registry.decorators import attack
 from hashbench.registry.parameters import Count
 from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
-from hashbench.types import Codes, GuideCodes, Images, Index, Labels
+from hashbench.types import Images
 
 
 @attack(
@@ -41,28 +35,9 @@ def apgd_centers(victim: Victim, threat: Threat, *, steps: Count = 25, targets: 
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         ranked = nearest(encode_batch(victim.model, queries.images), centers, queries.labels[:, classes])
 
-        def towards(place: int) -> Objective:
-            def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
-                codes = victim.model(images)
-                apart = agreement(codes, guide[rows])
-                loss = (apart - agreement(codes, centers[ranked[rows, place]])) / 2
-                return replace(never_done(loss), score=apart.detach())
-
-            return objective
-
-        objectives = [towards(place) for place in range(min(targets, len(centers)))]
+        objectives = [
+            towards(victim.model, guide, centers[ranked[:, place]]) for place in range(min(targets, len(centers)))
+        ]
         return auto_pgd_search(queries, objectives, threat, steps=steps)
 
     return craft
-
-
-def nearest(codes: Codes, centers: GuideCodes, own: Labels) -> Tensor:
-    """Classes ordered from the nearest center to the farthest, a code's own classes last: [codes, classes].
-
-    Args:
-        codes: relaxed codes [codes, bits].
-        centers: [classes, bits].
-        own: [codes, classes], 1 for the classes that a code's image has.
-    """
-    likeness = binarize(codes) @ centers.T - 2 * centers.shape[1] * own
-    return likeness.sort(dim=1, descending=True, stable=True).indices

@@ -1,18 +1,17 @@
 """Gradient search on average precision itself, in the smooth form of He et al. (CVPR 2018); ours."""
 
 from hashbench.crafting.autopgd import auto_pgd
-from hashbench.crafting.gradient_loop import ObjectiveValue, never_done
 from hashbench.crafting.objectives import agreement
+from hashbench.crafting.precision_search import smooth_objective
 from hashbench.crafting.search import HALF, guided, noisy_start, plain
-from hashbench.crafting.soft_average_precision import soft_average_precision
-from hashbench.models.codes import draw_rows, encode, mainstay_code, shared_labels
+from hashbench.models.codes import encode, mainstay_code, sample_of
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
 from hashbench.registry.decorators import attack
 from hashbench.registry.parameters import Count, Positive
 from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
-from hashbench.types import Images, Index
+from hashbench.types import Images
 
 
 @attack(
@@ -42,17 +41,13 @@ def soft_ap(
         half_width: half the width of the triangular bins over Hamming distances, in bits.
     """
     memory = binarize(encode(victim.model, victim.train))
-    rows = draw_rows(len(victim.gallery.codes), sample, memory.device)
-    codes, labels = victim.gallery.codes[rows], victim.gallery.labels[rows]
+    ranked = sample_of(victim.gallery, sample)
 
     def craft(queries: Queries) -> Images:
-        clean, relevant = queries.images, shared_labels(queries.labels, labels)
+        clean = queries.images
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
         away = guided(victim.model, guide, -guide, loss=agreement, score=agreement, alpha=plain, margin=HALF)
-
-        def worse(images: Images, places: Index, progress: float) -> ObjectiveValue:
-            return never_done(soft_average_precision(victim.model(images), codes, relevant[places], half_width))
-
+        worse = smooth_objective(victim.model, ranked, queries.labels, half_width)
         start = noisy_start(queries, threat)
         middle, _ = auto_pgd(start, clean, away, threat, steps=approach)
         found, _ = auto_pgd(middle, clean, worse, threat, steps=steps)

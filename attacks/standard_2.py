@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,28 +12,34 @@ from hashbench.attacks.pgd_own import pgd_own
 from hashbench.attacks.square_hamming import square_hamming
 from hashbench.attacks.transfer import transfer
 from hashbench.crafting.autopgd import auto_pgd
-from hashbench.crafting.gradient_loop import Objective
-from hashbench.crafting.objectives import agreement
-from hashbench.crafting.precision_search import LowestImages, draws_of, flip_objective
-from hashbench.crafting.search import annealed, guided, masked, noisy_start, plain
+from hashbench.crafting.precision_search import LowestImages, draws_of
+from hashbench.crafting.search import annealed, masked, noisy_start, plain
 from hashbench.crafting.square_moves import numbers_a_move, square_side, with_squares
-from hashbench.models.codes import draw_rows, encode, encode_batch, mainstay_code
-from hashbench.models.data import Gallery, Queries, Victim
+from hashbench.crafting.walks import Aims, Walk, Walks
+from hashbench.models.codes import class_codes, encode, mainstay_code, sample_of
+from hashbench.models.data import Queries, Victim
 from hashbench.models.model import HashModel, binarize, frozen
 from hashbench.registry.decorators import attack
 from hashbench.registry.parameters import Share
 from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
-from hashbench.types import GuideCodes, Images, Index, Labels, Scores
+from hashbench.types import GuideCodes, Images, Labels, Scores
 
 NOISE, SQUARES = 10, 11  # streams of the noise that gradients are compared with, and of changed squares
 LARGEST = 0.8  # share of the image that the first squares would cover
-SAMPLE = 2000  # database items by which it is weighed what a bit is worth
+SAMPLE = 2000  # database items in which walks approximate average precision
 ASKED, STEPS = 32, 20  # training images that show whether gradients can be trusted, and gradients on each
 TRUSTED = 2.5  # a model's gradients are trusted where they lead so many times as far as noise, in the median
 NEAR = 0.1  # later walks are for queries that are not so near to the floor yet
 MOVED, MOVED_FAR = 0.08, 0.25  # and whose AP has fallen so much before the third walk, and before the others
 MEMBERS = ("apgd-hamming", "pgd-own", "transfer", "pgd-hamming", "soft-ap", "square-hamming")
+
+FIRST = (Walk(Aims.from_guide, 32, 35, from_lowest=True), Walk(Aims.from_guide_annealed, 25, 35))
+LATER = (
+    Walk(Aims.from_own, 20, 25, MOVED, NEAR),
+    Walk(Aims.from_guide_annealed, 20, 40, MOVED_FAR, NEAR),
+    Walk(Aims.from_own, 20, 40, MOVED_FAR, NEAR),
+)
 
 
 @attack(
@@ -57,10 +62,20 @@ def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
     Args:
         share: share of the steps of each stage, at least one; `transfer` always runs in full.
     """
+    return by_walks(victim, threat, FIRST, LATER, share)
+
+
+def by_walks(victim: Victim, threat: Threat, first: Sequence[Walk], later: Sequence[Walk], share: float) -> Craft:
+    """An attack set of walks, and of black-box attacks for queries whose gradients mislead.
+
+    Args:
+        first: walks that show whether a query's gradients lead farther than noise.
+        later: those after them.
+        share: share of the steps of each stage, at least one; `transfer` always runs in full.
+    """
     memory = binarize(encode(victim.model, victim.train))
-    rows = draw_rows(len(victim.gallery.codes), SAMPLE, memory.device)
-    sample = Gallery(victim.gallery.codes[rows], victim.gallery.labels[rows])
-    draws = draws_of(victim.model, victim.train)
+    sample = sample_of(victim.gallery, SAMPLE)
+    centers, draws = class_codes(memory, victim.train.labels), draws_of(victim.model, victim.train)
 
     def part(steps: int) -> int:
         return max(1, round(share * steps))
@@ -71,20 +86,14 @@ def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
     misled, further = gradients_mislead(victim, threat, guides), further_attacks(victim, threat, part)
 
     def craft(queries: Queries) -> Images:
-        model, guide = victim.model, guides(queries.labels)
-        walks = Walks(victim, threat, queries, sample, LowestImages(victim, queries, draws))
-        lowest, clean = walks.lowest, walks.lowest.precision.clone()
-        again = masked(model, guide, alpha=annealed)
-        found = [
-            walks.walk(masked(model, guide), 0, lowest.places, part(32), part(35), from_lowest=True),
-            walks.walk(again, 1, lowest.places, part(25), part(35)),
-        ]
-        doubtful = misled | (lead_over_noise(model, guide, queries, threat, found) <= 1)
-        away = away_from_own(model, queries)
-        later = ((away, MOVED, 25), (again, MOVED_FAR, 40), (away, MOVED_FAR, 40))
-        for stream, (objective, fallen, steps) in enumerate(later, 2):
-            moving = (lowest.precision < clean - fallen) & (lowest.precision > lowest.floor + NEAR)
-            walks.walk(objective, stream, moving.nonzero().flatten(), part(20), part(steps))
+        aims = Aims(victim, queries, guides(queries.labels), centers, sample)
+        walks = Walks(aims, threat, LowestImages(victim, queries, draws), part)
+        lowest = walks.lowest
+        clean = lowest.precision.clone()
+        found = [walks.walk(one, stream, clean) for stream, one in enumerate(first)]
+        doubtful = misled | (lead_over_noise(victim.model, aims.guide, queries, threat, found) <= 1)
+        for stream, one in enumerate(later, len(first)):
+            walks.walk(one, stream, clean)
         for member in further:
             places = lowest.places[doubtful[lowest.places]]
             if len(places):
@@ -108,62 +117,6 @@ def further_attacks(victim: Victim, threat: Threat, part: Callable[[int], int]) 
         transfer(victim, threat, attack="soft-ap"),
         square_hamming(victim, threat, steps=part(300)),
     ]
-
-
-def away_from_own(model: HashModel, queries: Queries) -> Objective:
-    """The mean product of the relaxed code, through the annealed tanh, and the clean query's binary code."""
-    own = binarize(encode_batch(model, queries.images))
-    return guided(model, own, -own, loss=agreement, score=agreement, alpha=annealed)
-
-
-@dataclass(frozen=True)
-class Walks:
-    """The gradient stages of the set on a batch of queries.
-
-    Args:
-        sample: part of the database, by which it is weighed what a bit is worth.
-        lowest: keeps the images that the walks find.
-    """
-
-    victim: Victim
-    threat: Threat
-    queries: Queries
-    sample: Gallery
-    lowest: LowestImages
-
-    def walk(
-        self, objective: Objective, stream: int, rows: Index, away: int, by_flips: int, *, from_lowest: bool = False
-    ) -> Images:
-        """AutoPGD on an objective from noise, then on the bits whose flip lowers the average precision.
-
-        Args:
-            stream: of the noise.
-            rows: the queries that take part, by their positions in the batch.
-            away: gradient steps on the objective.
-            by_flips: gradient steps on the bits.
-            from_lowest: take these from the query's lowest image, not from what the objective itself finds best.
-
-        Returns:
-            What the objective itself finds best [queries, channels, height, width].
-        """
-        found = self._search(objective, noisy_start(self.queries, self.threat, stream), rows, away)
-        middle = self.lowest.images.clone() if from_lowest else found
-        flips = flip_objective(self.victim.model, self.sample, self.queries.labels)
-        left = rows[torch.isin(rows, self.lowest.places)]
-        self._search(flips, middle, left, by_flips, leads=True, first_step=1.0)
-        return found
-
-    def _search(
-        self, objective: Objective, start: Images, rows: Index, steps: int, *, leads: bool = False,
-        first_step: float = 2.0,
-    ) -> Images:  # fmt: skip
-        watched = self.lowest.watched(objective, leads=leads)
-        found, _ = auto_pgd(
-            start, self.queries.images, watched, self.threat, steps=steps, rows=rows, first_step=first_step
-        )
-        if self.lowest.draws > 1 and len(rows):
-            self.lowest.offer(found[rows], rows)
-        return found
 
 
 def change_squares(lowest: LowestImages, threat: Threat, queries: Queries, chosen: Tensor, steps: int) -> None:

@@ -62,12 +62,13 @@ LONGER = {
     "square-ranking": {"steps": "60", "top": "10"},
     "standard": {"share": "1"},
     "standard-2": {"share": "1"},
+    "standard-3": {"share": "1"},
     "uap-hamming": {"epochs": "3", "batch_size": "10"},
 }
 # Codes and classes of a method's canary: fewer classes than bits, a power of two of bits, more classes than bits.
 SHAPES = ((BITS, CLASSES), (16, 6), (8, 20))
 # Attacks that train a surrogate by the training loop, whose version is then one that their digits follow.
-WITH_SURROGATE = ("nag", "standard", "standard-2", "transfer")
+WITH_SURROGATE = ("nag", "standard", "standard-2", "standard-3", "transfer")
 
 
 @dataclass(frozen=True)

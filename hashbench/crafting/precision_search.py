@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from hashbench.crafting.gallery_ap import NEAR_FLOOR, exact_precision, lowest_precision, precision_in
-from hashbench.crafting.gradient_loop import Objective, ObjectiveValue
+from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, never_done
+from hashbench.crafting.soft_average_precision import soft_average_precision
 from hashbench.errors import BadInput
-from hashbench.models.codes import encode_batch
+from hashbench.models.codes import encode_batch, shared_labels
 from hashbench.models.data import Gallery, ImageSet, Queries, Victim
 from hashbench.models.model import HashModel, binarize
 from hashbench.types import BinaryCodes, Images, Index, Labels
@@ -106,6 +107,24 @@ def flip_objective(model: HashModel, gallery: Gallery, labels: Labels) -> Object
         signs = binarize(relaxed.detach())
         loss = (flip_gains(gallery, signs, labels[rows]).to(relaxed) * signs * relaxed).sum(1)
         return ObjectiveValue(loss, loss.detach(), torch.zeros_like(loss, dtype=torch.bool), relaxed.detach())
+
+    return objective
+
+
+def smooth_objective(model: HashModel, gallery: Gallery, labels: Labels, half_width: float) -> Objective:
+    """The smooth average precision of relaxed codes in a gallery (He et al., CVPR 2018).
+
+    Args:
+        gallery: what average precision is measured in; a small sample of the database is enough.
+        labels: labels of the queries [queries, classes].
+        half_width: half the width of the triangular bins over Hamming distances, in bits.
+    """
+    relevant = shared_labels(labels, gallery.labels)
+
+    def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
+        relaxed = model(images)
+        found = never_done(soft_average_precision(relaxed, gallery.codes, relevant[rows], half_width))
+        return replace(found, codes=relaxed.detach())
 
     return objective
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from hashbench.crafting.autopgd import auto_pgd
-from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, better, iterate
-from hashbench.crafting.objectives import clipped_agreement, masked_agreement
+from hashbench.crafting.gradient_loop import Objective, ObjectiveValue, better, iterate, never_done
+from hashbench.crafting.objectives import agreement, clipped_agreement, masked_agreement
 from hashbench.crafting.step_rules import StepRule, constant, cosine, steepest_steps
 from hashbench.models.data import Queries
 from hashbench.models.model import HashModel
@@ -98,6 +99,24 @@ def masked(
     return guided(
         model, guide, -guide, loss=masked_agreement, score=clipped_agreement, alpha=alpha, margin=HALF, size=size
     )
+
+
+def towards(model: HashModel, guide: GuideCodes, center: GuideCodes) -> Objective:
+    """The objective from guide codes to other center codes: half the difference of the code's mean products with both.
+
+    Its score is the mean product with the guide code alone, so that iterates towards several centers are comparable.
+
+    Args:
+        guide, center: one code for each query [queries, bits].
+    """
+
+    def objective(images: Images, rows: Index, progress: float) -> ObjectiveValue:
+        codes = model(images)
+        apart = agreement(codes, guide[rows])
+        loss = (apart - agreement(codes, center[rows])) / 2
+        return replace(never_done(loss), score=apart.detach(), codes=codes.detach())
+
+    return objective
 
 
 def reached(codes: Codes, goal: GuideCodes, margin: float) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hashbench.models.data import Gallery, ImageSet
 from hashbench.models.image_files import stream
-from hashbench.models.model import HashModel, frozen
+from hashbench.models.model import HashModel, binarize, frozen
 from hashbench.types import BinaryCodes, Codes, GuideCodes, Images, Labels
 
 BATCH = 256  # images that go through a model at once; changing it changes last digits
@@ -98,10 +98,28 @@ def center_code(codes: Codes, code_labels: Labels, labels: Labels, *, weighted: 
     return lean.masked_fill_(positives == items, 0).sign_().to(codes.dtype)
 
 
+def sample_of(gallery: Gallery, number: int) -> Gallery:
+    """Items of a gallery, drawn like `draw_rows`; all of them if there are no more than `number`."""
+    rows = draw_rows(len(gallery.codes), number, gallery.codes.device)
+    return Gallery(gallery.codes[rows], gallery.labels[rows])
+
+
 def class_codes(codes: Codes, code_labels: Labels) -> GuideCodes:
     """The center code of each class that occurs, [classes, bits]."""
     classes = torch.eye(code_labels.shape[1], device=codes.device, dtype=codes.dtype)[code_labels.any(0)]
     return center_code(codes, code_labels, classes)
+
+
+def nearest(codes: Codes, centers: GuideCodes, own: Labels) -> Tensor:
+    """Classes ordered from the nearest center to the farthest, a code's own classes last: [codes, classes].
+
+    Args:
+        codes: relaxed codes [codes, bits].
+        centers: [classes, bits].
+        own: [codes, classes], 1 for the classes that a code's image has.
+    """
+    likeness = binarize(codes) @ centers.T - 2 * centers.shape[1] * own
+    return likeness.sort(dim=1, descending=True, stable=True).indices
 
 
 def mainstay_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes:

@@ -9,10 +9,9 @@ import pytest
 import torch
 from toys import layers, linear_model, make_toy
 
-from hashbench.attacks.apgd_centers import nearest
 from hashbench.crafting.objectives import agreement, clipped_agreement, masked_departure
 from hashbench.crafting.prototype_networks import CodeNet
-from hashbench.models.codes import anchor_code, center_code, class_codes, encode, mainstay_code
+from hashbench.models.codes import anchor_code, center_code, class_codes, encode, mainstay_code, nearest
 from hashbench.models.data import Queries, Victim
 from hashbench.models.helpers import NONE, Settings, Tensors, Versions, train_anew
 from hashbench.models.model import binarize

@@ -1,7 +1,8 @@
-"""The attack set `standard-2`: never above a walk of its own, and black boxes only where gradients mislead."""
+"""The attack sets of walks: never above a walk of their own, and black boxes only where gradients mislead."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,21 +12,36 @@ import torch
 from toys import floor, make_toy, precision, small_model
 
 from hashbench.attacks import standard_2 as module
-from hashbench.attacks.standard_2 import gradients_mislead, standard_2
+from hashbench.attacks.standard_2 import FIRST, LATER, NOISE, SQUARES, gradients_mislead, standard_2
+from hashbench.attacks.standard_3 import LATER as LATER_OF_3
+from hashbench.attacks.standard_3 import standard_3
 from hashbench.crafting.gallery_ap import NEAR_FLOOR, precision_in
-from hashbench.crafting.precision_search import DRAWS, LowestImages, draws_of, flip_gains, flip_objective
-from hashbench.models.codes import encode, encode_batch, mainstay_code
+from hashbench.crafting.precision_search import (
+    DRAWS,
+    LowestImages,
+    draws_of,
+    flip_gains,
+    flip_objective,
+    smooth_objective,
+)
+from hashbench.crafting.soft_average_precision import soft_average_precision
+from hashbench.crafting.walks import Aims, Walk, Walks
+from hashbench.models.codes import class_codes, encode, encode_batch, mainstay_code, shared_labels
 from hashbench.models.data import Gallery, Queries, Victim
 from hashbench.models.model import HashModel, binarize, frozen
 from hashbench.models.pass_counter import Passes, counted
+from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.types import GuideCodes, Labels
 
 THREAT = Threat(8 / 255)
 
 
-def crafted(victim: Victim, queries: Queries, **words: float) -> Queries:
-    craft = standard_2(victim, THREAT, **words)
+SETS = pytest.mark.parametrize("make", [standard_2, standard_3])
+
+
+def crafted(make: Callable[..., Craft], victim: Victim, queries: Queries, **words: float) -> Queries:
+    craft = make(victim, THREAT, **words)
     with frozen(victim.model):
         return replace(queries, images=craft(queries).detach())
 
@@ -91,18 +107,20 @@ def test_every_iterate_counts() -> None:
     assert np.allclose(precision(victim, replace(queries, images=lowest.images)), np.min(seen, axis=0), equal_nan=True)
 
 
-def test_is_never_above_the_clean_query_and_keeps_the_budget() -> None:
+@SETS
+def test_is_never_above_the_clean_query_and_keeps_the_budget(make: Callable[..., Craft]) -> None:
     victim, queries = make_toy(small_model())
-    attacked = crafted(victim, queries, share=0.2)
+    attacked = crafted(make, victim, queries, share=0.2)
     THREAT.check(attacked.images, queries.images)
     assert (precision(victim, attacked) <= precision(victim, queries) + 1e-12).all()
     assert precision(victim, attacked).mean() < precision(victim, queries).mean()
 
 
-def test_the_company_of_a_query_changes_nothing() -> None:
+@SETS
+def test_the_company_of_a_query_changes_nothing(make: Callable[..., Craft]) -> None:
     victim, queries = make_toy(small_model())
     torch.manual_seed(0)
-    craft = standard_2(victim, THREAT, share=0.2)
+    craft = make(victim, THREAT, share=0.2)
     with frozen(victim.model):
         whole = craft(queries)
         alone = craft(queries.take(torch.tensor([3])))
@@ -147,3 +165,66 @@ def test_a_model_that_draws_random_numbers_is_judged_by_several_passes() -> None
         LowestImages(replace(victim, model=random), queries, DRAWS)
     assert passes.forwards == DRAWS * len(queries.index)
     assert encode_batch(random, queries.images).shape == (len(queries.index), random.bits)
+
+
+@pytest.mark.parametrize("later", [LATER, LATER_OF_3])
+def test_no_walk_shares_a_stream_of_noise_with_what_follows(later: tuple[Walk, ...]) -> None:
+    assert len(FIRST) + len(later) <= min(NOISE, SQUARES)
+
+
+def test_the_smooth_objective_is_the_soft_average_precision_of_a_gallery() -> None:
+    victim, queries = make_toy(small_model())
+    rows = torch.tensor([4, 1])
+    value = smooth_objective(victim.model, victim.gallery, queries.labels, 2.0)(queries.images[rows], rows, 0.5)
+    codes, relevant = victim.model(queries.images[rows]), shared_labels(queries.labels[rows], victim.gallery.labels)
+    assert torch.equal(value.loss, soft_average_precision(codes, victim.gallery.codes, relevant, 2.0))
+    assert value.codes is not None
+    assert torch.equal(value.codes, codes)
+    assert not value.done.any()
+
+
+def aims_of(victim: Victim, queries: Queries) -> Aims:
+    memory = binarize(encode(victim.model, victim.train))
+    guide = mainstay_code(memory, victim.train.labels, queries.labels)
+    return Aims(victim, queries, guide, class_codes(memory, victim.train.labels), victim.gallery)
+
+
+def test_a_walk_to_a_center_goes_from_the_guide_code_to_that_of_the_nearest_other_class() -> None:
+    victim, queries = make_toy(small_model())
+    aims, rows = aims_of(victim, queries), torch.arange(len(queries.index))
+    value = aims.to_center(0)(queries.images, rows, 0.0)
+    codes = victim.model(queries.images)
+    for row in rows.tolist():
+        others = aims.centers[queries.labels[row] == 0]
+        near = others[(others @ aims.own[row]).argmax()]
+        expected = ((codes[row] * aims.guide[row]).mean() - (codes[row] * near).mean()) / 2
+        assert torch.isclose(value.loss[row], expected)
+
+
+def test_a_walk_without_an_aim_goes_down_from_the_lowest_image() -> None:
+    victim, queries = make_toy(small_model())
+    lowest = LowestImages(victim, queries)
+    walks = Walks(aims_of(victim, queries), THREAT, lowest, lambda steps: steps)
+    before, clean = lowest.precision.clone(), lowest.precision.clone()
+    passes = Passes()
+    with frozen(victim.model), counted(victim.model, passes):
+        start = walks.walk(Walk(None, 0, 10, smooth=True), 2, clean)
+    assert torch.equal(start, queries.images)
+    assert (lowest.precision <= before).all()
+    assert lowest.precision.mean() < before.mean()
+    assert passes.backwards <= 10 * len(queries.index)
+    THREAT.check(lowest.images, queries.images)
+
+
+def test_only_queries_that_have_fallen_far_enough_and_not_arrived_take_part_in_a_walk() -> None:
+    victim, queries = make_toy(small_model())
+    lowest = LowestImages(victim, queries)
+    walks = Walks(aims_of(victim, queries), THREAT, lowest, lambda steps: steps)
+    clean = lowest.precision + torch.where(torch.arange(len(queries.index)) == 3, 0.2, 0.0)
+    moved = (clean - lowest.precision > 0.1) & (lowest.precision > lowest.floor + 0.05)
+    assert moved.nonzero().flatten().tolist() == [3]
+    images = lowest.images.clone()
+    with frozen(victim.model):
+        walks.walk(Walk(Aims.from_guide, 5, 5, 0.1, 0.05), 0, clean)
+    changed = (lowest.images != images).flatten(1).any(1)
+    assert not changed[torch.arange(len(changed)) != 3].any()
