@@ -164,6 +164,23 @@ def test_tuned_rows_form_a_group_of_their_own_by_their_names(tmp_path: Path) -> 
     assert by_name(first_table([tuned_group]), "first_both") == {"lap": 1, "cgat": 0}
 
 
+@pytest.mark.parametrize(("tuned_there", "expected"), [(2, ["digits", "emoji"]), (4, ["digits", "coco", "emoji"])])
+def test_a_board_with_few_tuned_rows_does_not_shorten_the_table_of_the_others(
+    tmp_path: Path, tuned_there: int, expected: list[str]
+) -> None:
+    names = ("cgat", "lap", "saat", "s3")
+    for dataset in ("digits", "coco", "emoji"):
+        count = tuned_there if dataset == "coco" else len(names)
+        rows = {
+            f"{name}:weight={dataset.count('o') + 1}": LOW + place / 100 for place, name in enumerate(names[:count])
+        }
+        compared_board(tmp_path, {**rows, "plain": HIGH}, dataset=dataset, tuned=tuple(rows))
+    everything, tuned_group = groups_of(tmp_path)
+    assert len(everything.boards) == 3
+    assert sorted(board.about["dataset"] for board in tuned_group.boards) == sorted(expected)
+    assert len(tuned_group.common) == 4
+
+
 def test_boards_with_nothing_but_tuned_rows_are_one_group(tmp_path: Path) -> None:
     for dataset in ("digits", "emoji"):
         compared_board(tmp_path, {"one": HIGH, "two": LOW}, dataset=dataset, tuned=("one", "two"))

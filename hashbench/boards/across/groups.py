@@ -84,9 +84,10 @@ def board_groups(boards: Iterable[LeaderboardFiles]) -> list[BoardGroup]:
     """The groups of boards that are compared, each with two boards and two defenses ranked on all, at least.
 
     Boards of one track form a group, and those of them that differ in nothing but the data set and its budget form one
-    each, where that is not the same; these form one more of their tuned rows alone, where there are others too. The
-    group of a track leaves out boards that do not rank the two defenses that most boards rank: one board of other rows
-    does not end the comparison of all. Of boards of the same subject the one with the most ranked rows counts.
+    each, where that is not the same; these form one more of their tuned rows alone, where there are others too, of the
+    boards that make the largest table. The group of a track leaves out boards that do not rank the two defenses that
+    most boards rank: one board of other rows does not end the comparison of all. Of boards of the same subject the one
+    with the most ranked rows counts.
 
     Raises:
         BadInput: a per-query file is missing or damaged, or a table does not follow from them.
@@ -202,8 +203,24 @@ def _groups_of_part(track: tuple[str, ...], boards: Sequence[ComparedBoard]) -> 
     """The group of boards that differ in the data set alone, and one of their tuned rows where there are others."""
     tuned = [tuned_rows(board) for board in boards]
     apart = any(len(own.worst) < len(board.worst) for own, board in zip(tuned, boards, strict=True))
-    ranked = [own for own in tuned if len(own.worst) >= LEAST]
+    ranked = _largest_table([own for own in tuned if len(own.worst) >= LEAST])
     return [_group(track, boards), *([_group(track, ranked, further="each tuned")] if ranked and apart else [])]
+
+
+def _largest_table(boards: Sequence[ComparedBoard]) -> list[ComparedBoard]:
+    """The boards that make the largest table with the defenses ranked on all of them, those with most rows first.
+
+    So a board on which few rows are tuned does not end the comparison of the others.
+    """
+    longest = sorted(boards, key=lambda board: len(board.worst), reverse=True)
+
+    def entries(count: int) -> int:
+        called = names_of([board.rows for board in longest[:count]])
+        ranked = [{called[label] for label in board.worst} for board in longest[:count]]
+        return count * len(set.intersection(*ranked))
+
+    best = max(range(len(boards), 0, -1), key=entries, default=0)
+    return [board for board in boards if board in longest[:best]]
 
 
 def _group(track: tuple[str, ...], boards: Sequence[ComparedBoard], *, of: int = 0, further: str = "") -> BoardGroup:
