@@ -1,7 +1,7 @@
 """AutoPGD (Croce and Hein, ICML 2020) towards the centers of other classes, one after the other; ours."""
 
 from hashbench.crafting.search import auto_pgd_search, towards
-from hashbench.models.codes import class_codes, encode, encode_batch, mainstay_code, nearest
+from hashbench.models.codes import encode, encode_batch, mainstay_code, other_centers
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import binarize
 from hashbench.registry.decorators import attack
@@ -28,16 +28,12 @@ def apgd_centers(victim: Victim, threat: Threat, *, steps: Count = 25, targets: 
         targets: how many other classes are tried: those whose center codes are nearest to the query's clean code.
     """
     memory = binarize(encode(victim.model, victim.train))
-    centers = class_codes(memory, victim.train.labels)
-    classes = victim.train.labels.any(0).nonzero().flatten()
 
     def craft(queries: Queries) -> Images:
         guide = mainstay_code(memory, victim.train.labels, queries.labels)
-        ranked = nearest(encode_batch(victim.model, queries.images), centers, queries.labels[:, classes])
-
-        objectives = [
-            towards(victim.model, guide, centers[ranked[:, place]]) for place in range(min(targets, len(centers)))
-        ]
+        codes = encode_batch(victim.model, queries.images)
+        centers = other_centers(codes, memory, victim.train.labels, queries.labels)
+        objectives = [towards(victim.model, guide, center) for center in centers[:, :targets].unbind(1)]
         return auto_pgd_search(queries, objectives, threat, steps=steps)
 
     return craft

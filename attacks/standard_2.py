@@ -16,7 +16,7 @@ from hashbench.crafting.precision_search import LowestImages, draws_of
 from hashbench.crafting.search import annealed, masked, noisy_start, plain
 from hashbench.crafting.square_moves import numbers_a_move, square_side, with_squares
 from hashbench.crafting.walks import Aims, Walk, Walks
-from hashbench.models.codes import class_codes, encode, mainstay_code, sample_of
+from hashbench.models.codes import encode, mainstay_code, sample_of
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import HashModel, binarize, frozen
 from hashbench.registry.decorators import attack
@@ -33,6 +33,7 @@ TRUSTED = 2.5  # a model's gradients are trusted where they lead so many times a
 NEAR = 0.1  # later walks are for queries that are not so near to the floor yet
 MOVED, MOVED_FAR = 0.08, 0.25  # and whose AP has fallen so much before the third walk, and before the others
 MEMBERS = ("apgd-hamming", "pgd-own", "transfer", "pgd-hamming", "soft-ap", "square-hamming")
+USES = (*(("attack", name) for name in MEMBERS), ("backbone", "cnn"), ("method", "csq"))
 
 FIRST = (Walk(Aims.from_guide, 32, 35, from_lowest=True), Walk(Aims.from_guide_annealed, 25, 35))
 LATER = (
@@ -46,7 +47,7 @@ LATER = (
     "standard-2",
     threats=("linf", "l2"),
     paper="ours",
-    uses=(*(("attack", name) for name in MEMBERS), ("backbone", "cnn"), ("method", "csq")),
+    uses=USES,
     presets={"quick": {"share": 0.05}},
 )
 def standard_2(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:
@@ -74,8 +75,7 @@ def by_walks(victim: Victim, threat: Threat, first: Sequence[Walk], later: Seque
         share: share of the steps of each stage, at least one; `transfer` always runs in full.
     """
     memory = binarize(encode(victim.model, victim.train))
-    sample = sample_of(victim.gallery, SAMPLE)
-    centers, draws = class_codes(memory, victim.train.labels), draws_of(victim.model, victim.train)
+    sample, draws = sample_of(victim.gallery, SAMPLE), draws_of(victim.model, victim.train)
 
     def part(steps: int) -> int:
         return max(1, round(share * steps))
@@ -86,7 +86,7 @@ def by_walks(victim: Victim, threat: Threat, first: Sequence[Walk], later: Seque
     misled, further = gradients_mislead(victim, threat, guides), further_attacks(victim, threat, part)
 
     def craft(queries: Queries) -> Images:
-        aims = Aims(victim, queries, guides(queries.labels), centers, sample)
+        aims = Aims(victim, queries, guides(queries.labels), memory, sample)
         walks = Walks(aims, threat, LowestImages(victim, queries, draws), part)
         lowest = walks.lowest
         clean = lowest.precision.clone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from hashbench.attacks.standard_2 import FIRST, MEMBERS, by_walks
+from hashbench.attacks.standard_2 import FIRST, USES, by_walks
 from hashbench.crafting.walks import Aims, Walk
 from hashbench.models.data import Victim
 from hashbench.registry.decorators import attack
@@ -30,7 +30,7 @@ LATER = (
     "standard-3",
     threats=("linf", "l2"),
     paper="ours",
-    uses=(*(("attack", name) for name in MEMBERS), ("backbone", "cnn"), ("method", "csq")),
+    uses=USES,
     presets={"quick": {"share": 0.05}},
 )
 def standard_3(victim: Victim, threat: Threat, *, share: Share = 1.0) -> Craft:

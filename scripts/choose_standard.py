@@ -29,6 +29,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from undefended import validating
 
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.model import HashModel
@@ -132,7 +133,7 @@ def measure(store: Store) -> tuple[Found, Costs, Costs]:
         dataset=DATASET, defenses=tuple(defended.values()), attacks=attacks, seeds=(SEED,)
     ).resolve()  # fmt: skip
     models = dict(zip([choice.label for choice in request.defenses], (UNDEFENDED, *defended), strict=True))
-    cells = request.cells(validating)
+    cells = request.cells(published)
     take_models(BOARD, [key for cell in cells for key in (cell.clean_key, cell.defended_key)], store)
     found: Found = {name: {} for name in models.values()}
     costs: Costs = {}
@@ -158,11 +159,10 @@ def measure(store: Store) -> tuple[Found, Costs, Costs]:
     return found, costs, trained
 
 
-def validating(data: Choice[Dataset]) -> RetrievalSplit:
-    """The data set with its first validation queries in the place of the test queries, so that its models stay."""
-    first = torch.arange(QUERIES)
+def published(data: Choice[Dataset]) -> RetrievalSplit:
+    """The data set with validation queries, but with its own digest, by which its published models are found."""
     split: RetrievalSplit = data.call()
-    return replace(split, queries=ImageSet(split.validation.images[first], split.validation.labels[first]))
+    return replace(validating(split, QUERIES), digest=split.digest)
 
 
 def _competes(attack: Choice[Attack]) -> bool:

@@ -16,7 +16,7 @@ from hashbench.crafting.gradient_loop import Objective
 from hashbench.crafting.objectives import agreement
 from hashbench.crafting.precision_search import LowestImages, flip_objective, smooth_objective
 from hashbench.crafting.search import annealed, guided, masked, noisy_start, towards
-from hashbench.models.codes import encode_batch, nearest
+from hashbench.models.codes import encode_batch, other_centers
 from hashbench.models.data import Gallery, Queries, Victim
 from hashbench.models.model import binarize
 from hashbench.threat import Threat
@@ -31,14 +31,14 @@ class Aims:
 
     Attributes:
         guide: the weighted guide code of each query [queries, bits].
-        centers: the center code of each class [classes, bits].
+        memory: binary codes of the training set [n, bits].
         sample: part of the database, in random order, in which average precision is approximated.
     """
 
     victim: Victim
     queries: Queries
     guide: GuideCodes
-    centers: GuideCodes
+    memory: BinaryCodes
     sample: Gallery
 
     def from_guide(self) -> Objective:
@@ -60,9 +60,13 @@ class Aims:
         Args:
             place: which class: 0 for that whose center is nearest to the query's clean code, and so on.
         """
-        seen = self.victim.train.labels.any(0).nonzero().flatten()
-        ranked = nearest(self.own, self.centers, self.queries.labels[:, seen])
-        return towards(self.victim.model, self.guide, self.centers[ranked[:, min(place, len(self.centers) - 1)]])
+        last = self.others.shape[1] - 1
+        return towards(self.victim.model, self.guide, self.others[:, min(place, last)])
+
+    @functools.cached_property
+    def others(self) -> Tensor:
+        """The center codes of other classes, the nearest first [queries, classes, bits]."""
+        return other_centers(self.own, self.memory, self.victim.train.labels, self.queries.labels)
 
     @functools.cached_property
     def flips(self) -> Objective:
@@ -130,8 +134,9 @@ class Walks:
         queries, lowest = self.aims.queries, self.lowest
         moving = (lowest.precision < clean - walk.fallen) & (lowest.precision > lowest.floor + walk.near)
         rows = moving.nonzero().flatten()
-        found = lowest.images.clone()
-        if walk.aim is not None:
+        if walk.aim is None:
+            found = lowest.images.clone()
+        else:
             start = noisy_start(queries, self.threat, stream)
             found = self._search(walk.aim(self.aims), start, rows, self.part(walk.away))
         middle = lowest.images.clone() if walk.from_lowest else found

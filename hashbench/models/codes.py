@@ -122,6 +122,19 @@ def nearest(codes: Codes, centers: GuideCodes, own: Labels) -> Tensor:
     return likeness.sort(dim=1, descending=True, stable=True).indices
 
 
+def other_centers(codes: Codes, memory: BinaryCodes, memory_labels: Labels, labels: Labels) -> Tensor:
+    """The center codes of all classes, for each code the nearest first, its own classes last: [codes, classes, bits].
+
+    Args:
+        codes: relaxed codes [codes, bits].
+        memory: binary codes that the centers are made of [n, bits].
+        memory_labels: their labels [n, all classes].
+        labels: labels of the codes [codes, all classes].
+    """
+    centers = class_codes(memory, memory_labels)
+    return centers[nearest(codes, centers, labels[:, memory_labels.any(0)])]
+
+
 def mainstay_code(codes: Codes, code_labels: Labels, labels: Labels) -> GuideCodes:
     """The weighted center code, for each row of `labels`: [items, bits].
 

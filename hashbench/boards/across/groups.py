@@ -108,11 +108,16 @@ def board_groups(boards: Iterable[LeaderboardFiles]) -> list[BoardGroup]:
 
 def _ranked_together(boards: Sequence[ComparedBoard]) -> list[ComparedBoard]:
     """The boards that rank the two defenses which most boards rank; all of them, where all rank the same two."""
-    called = names_of([board.rows for board in boards])
-    ranked = [{called[label] for label in board.worst} for board in boards]
+    ranked = _ranked_names(boards)
     counts = Counter(name for own in ranked for name in own)
     widest = set(sorted(counts, key=lambda name: (-counts[name], name))[:LEAST])
     return [board for board, own in zip(boards, ranked, strict=True) if widest <= own]
+
+
+def _ranked_names(boards: Sequence[ComparedBoard]) -> list[set[str]]:
+    """Of each board the names of the defenses that it ranks."""
+    called = names_of([board.rows for board in boards])
+    return [{called[label] for label in board.worst} for board in boards]
 
 
 def compared_board(board: LeaderboardFiles) -> ComparedBoard | None:
@@ -215,9 +220,7 @@ def _largest_table(boards: Sequence[ComparedBoard]) -> list[ComparedBoard]:
     longest = sorted(boards, key=lambda board: len(board.worst), reverse=True)
 
     def entries(count: int) -> int:
-        called = names_of([board.rows for board in longest[:count]])
-        ranked = [{called[label] for label in board.worst} for board in longest[:count]]
-        return count * len(set.intersection(*ranked))
+        return count * len(set.intersection(*_ranked_names(longest[:count])))
 
     best = max(range(len(boards), 0, -1), key=entries, default=0)
     return [board for board in boards if board in longest[:best]]
