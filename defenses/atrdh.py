@@ -19,7 +19,7 @@ from hashbench.registry.parameters import NonNegative, Positive
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
-from hashbench.training.loop import fit
+from hashbench.training.loop import fit, steps_per_epoch
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import UNMIXED
 from hashbench.training.resume import Stateful
@@ -62,7 +62,7 @@ def atrdh(
             which by an oversight leaves out the pairs of label set i with images 0 to i.
     """
     student = copy.deepcopy(model)
-    steps = recipe.epochs * -(-len(train) // recipe.batch_size)
+    steps = recipe.epochs * steps_per_epoch(train, recipe)
     targeted = RandomTargets(encode(student, train), train.labels, prototype_rate, steps, upper=pairs == "official")
     sets = label_sets(targeted.labels)
 

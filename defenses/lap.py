@@ -11,7 +11,7 @@ from hashbench.registry.parameters import Count, NonNegative, Positive
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
-from hashbench.training.guided import FurtherLoss, guided_training
+from hashbench.training.guided import FurtherLoss, check_guided, guided_training
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import REGULARISED, Regularisers
 from hashbench.types import Codes, Labels, Scalar
@@ -24,6 +24,7 @@ INNER = InnerAttack(steps=3, step_ratio=0.5, reach=1.25)
 @defense(
     "lap",
     paper="ours",
+    check=check_guided,
     grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
     presets={"regularised": REGULARISED},
 )

@@ -11,7 +11,7 @@ from hashbench.registry.parameters import Count, NonNegative, Positive
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
-from hashbench.training.guided import guided_training
+from hashbench.training.guided import check_guided, guided_training
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import Regularisers
 
@@ -23,6 +23,7 @@ REGULARISERS = Regularisers(cutmix=0.25)
 @defense(
     "lap-2",
     paper="ours",
+    check=check_guided,
     grid={"learning_rate": (0.02, 0.04), "weight": (1.0, 3.0), "cutmix": (0.25, 0.5)},
 )
 def lap_2(

@@ -18,7 +18,7 @@ from hashbench.training.loop import fit
 from hashbench.training.mixing import Batch
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import REGULARISED
-from hashbench.types import Images, Index, Labels, Scalar
+from hashbench.types import Codes, Images, Index, Labels, Scalar
 
 RECIPE = Recipe(learning_rate=0.01)
 INNER = InnerAttack()
@@ -51,12 +51,15 @@ def pgd_training(
     """
     student = copy.deepcopy(model)
 
+    def attacked_loss(batch: Batch, codes: Codes) -> Scalar:
+        with untouched(method):
+            return batch.hashing(method, codes)
+
     def loss(images: Images, labels: Labels, index: Index) -> Scalar:
         batch = Batch.drawn(images, labels, index, cutmix)
-        with untouched(method):
-            crafted = inner.craft(student, batch.images, lambda codes: -batch.hashing(method, codes), threat)
-            relaxed, attacked = student(torch.cat([batch.images, crafted])).chunk(2)
-            hard = batch.hashing(method, attacked)
+        crafted = inner.craft(student, batch.images, lambda codes: -attacked_loss(batch, codes), threat)
+        relaxed, attacked = student(torch.cat([batch.images, crafted])).chunk(2)
+        hard = attacked_loss(batch, attacked)
         return (1 - adversarial) * batch.hashing(method, relaxed) + adversarial * hard
 
     return fit(student, train, method, loss, recipe, name="pgd-training")

@@ -10,7 +10,7 @@ from hashbench.registry.parameters import NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import InnerAttack
-from hashbench.training.guided import guided_training
+from hashbench.training.guided import check_guided, guided_training
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import REGULARISED, Regularisers
 
@@ -22,6 +22,7 @@ INNER = InnerAttack(steps=3, step_ratio=0.5)
 @defense(
     "s3",
     paper="ours",
+    check=check_guided,
     grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
     presets={"regularised": REGULARISED},
 )

@@ -12,7 +12,7 @@ from hashbench.registry.parameters import Later, NonNegative
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, Guided, InnerAttack
-from hashbench.training.guided import STRONG, guided_training
+from hashbench.training.guided import STRONG, check_guided, guided_training
 from hashbench.training.recipe import Recipe
 from hashbench.training.regularisers import REGULARISED, Regularisers
 from hashbench.types import Codes, Labels, Scalar
@@ -25,6 +25,7 @@ INNER = InnerAttack()
 @defense(
     "saat",
     paper="Yuan et al., TIFS 2023",
+    check=check_guided,
     grid={"preset": ("default", "regularised"), "learning_rate": (0.01, 0.02), "weight": (1.0, 3.0)},
     presets={"regularised": REGULARISED, "strong": STRONG},
 )

@@ -10,7 +10,7 @@ HashbenchError
 |   `-- PluginError        a plugin can't be loaded, or registers a name that is taken
 |-- ClusterLost            the workers of a run are gone; finished work is stored
 `-- InvalidCell            a cell of the matrix has no valid number; the other cells continue
-    |-- CodeRaised         an attack or a defense raised an exception; the next run tries again
+    |-- CodeRaised         an attack, a defense or a method raised an exception; the next run tries again
     |-- BadOutput          an attack did not return a batch of images, or a defense a usable model
     |-- NoTarget           a targeted attack on a data set where a query has no disjoint target
     |-- ThreatViolation    an adversarial image is outside the budget
@@ -67,7 +67,7 @@ class InvalidCell(HashbenchError):
 
 
 class CodeRaised(InvalidCell):
-    """An attack or a defense that raised an exception."""
+    """An attack, a defense or a method that raised an exception."""
 
 
 class BadOutput(InvalidCell):

@@ -15,6 +15,7 @@ from hashbench.boards.leaderboard import Leaderboard, leaderboards
 from hashbench.boards.pairing import CLEAN, UNDEFENDED
 from hashbench.boards.tables import rounded, write_table, writing
 from hashbench.metrics.bootstrap import Floats
+from hashbench.models.data import RetrievalSplit
 from hashbench.registry.tracks import ATTACK_SETS
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.request import Request
@@ -111,31 +112,38 @@ class Study:
 
 
 def studies(
-    results: Iterable[Result], arrays: Reader, validation: Mapping[str, int], reference: str | Sequence[Request]
+    results: Iterable[Result], arrays: Reader, splits: Mapping[str, RetrievalSplit], reference: str | Sequence[Request]
 ) -> list[Study]:
     """The studies of some results, one for each subject and threat.
 
     Args:
         arrays: returns the per-query arrays of a cell.
-        validation: how many of the first queries are validation queries, by the split's digest; the others are
-            training images.
-        reference: label of the defense with which the others are compared, or what was asked for: each subject takes
-            the first defense that is asked for on it.
+        splits: the data, by the digest that results have; the first of its queries are its validation queries, the
+            others training images.
+        reference: label of the defense with which the others are compared, or what was asked for: each subject and
+            threat takes the first defense that is asked for on it.
     """
     found = []
     for board in leaderboards(results):
         identity = board.results[0].identity
-        label = reference if isinstance(reference, str) else first_defense(reference, identity)
-        found.append(Study(board, tuple(_trials(board, arrays, validation[identity["split_digest"]])), label))
+        split = splits[identity["split_digest"]]
+        label = reference if isinstance(reference, str) else first_defense(reference, identity, split)
+        found.append(Study(board, tuple(_trials(board, arrays, len(split.validation))), label))
     return found
 
 
-def first_defense(requests: Sequence[Request], identity: Mapping[str, Any]) -> str:
-    """The label of the first defense that is asked for on a cell's subject; `none` if no other is."""
+def first_defense(requests: Sequence[Request], identity: Mapping[str, Any], split: RetrievalSplit) -> str:
+    """The label of the first defense that is asked for on a cell's subject and threat; `none` if no other is."""
     for request in requests:
         one = request.resolve()
-        labels = [choice.label for choice in (one.dataset, one.backbone, one.method, one.training)]
-        if [*labels, one.bits] == [identity[name] for name in ("dataset", "backbone", "method", "training", "bits")]:
+        if one.dataset.label != identity["dataset"]:
+            continue
+        threat = one.threat_on(split)
+        asked = {
+            "backbone": one.backbone.label, "method": one.method.label, "training": one.training.label,
+            "bits": one.bits, "norm": threat.norm, "eps": threat.eps,
+        }  # fmt: skip
+        if all(identity[name] == value for name, value in asked.items()):
             return one.defenses[:2][-1].label
     return UNDEFENDED
 

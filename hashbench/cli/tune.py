@@ -163,8 +163,8 @@ def _study(
     )  # fmt: skip
     with shown_progress(quiet=quiet):
         found = measured(requests, settings, probing=False)
-    validation = {cell.subject.split.digest: len(cell.subject.split.validation) for cell in found.cells}
-    made = studies(found.results, found.store.arrays, validation, base)
+    splits = {cell.subject.split.digest: cell.subject.split for cell in found.cells}
+    made = studies(found.results, found.store.arrays, splits, base)
     for one in made:
         print_study(one.variants_table(), one.reference)
     for path in write_study(made, out):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from hashbench.errors import CodeRaised, HashbenchError
+from hashbench.errors import ClusterLost, CodeRaised, HashbenchError, InvalidCell, StoreUnusable
 
 
 def explain(who: str, function: Any, *args: Any) -> Any:
     """Call code that may come from a plugin; any exception becomes a one-line reason that ends the cell.
 
     Raises:
-        CodeRaised: the function raised something that is not hashbench's own.
+        CodeRaised: the function raised something that ends no run: nothing of hashbench's own, or a refusal of what
+            it was asked for, which comes too late to stop the other cells.
+        InvalidCell, StoreUnusable, ClusterLost: the function raised it.
     """
     try:
         return function(*args)
-    except HashbenchError:
+    except (InvalidCell, StoreUnusable, ClusterLost):
         raise
+    except HashbenchError as error:
+        raise CodeRaised(f"{who}: {error}") from error
     except Exception as error:
         trace = error.__traceback__
         while trace and trace.tb_next:

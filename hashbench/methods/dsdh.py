@@ -12,7 +12,8 @@ from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Index, Labels, Scalar
 
 
-@method("dsdh", paper="Li, Sun, He and Tan, NeurIPS 2017")
+# Version 2: under `pgd-training` the discrete codes are found once an epoch, from codes of clean images alone.
+@method("dsdh", paper="Li, Sun, He and Tan, NeurIPS 2017", version=2)
 def dsdh(
     codes: Codes,
     labels: Labels,

@@ -10,7 +10,7 @@ from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Labels
 
 
-@method("dsdh-c", paper="Wang et al., WWW 2023, released code; DSDH: Li et al., NeurIPS 2017")
+@method("dsdh-c", paper="Wang et al., WWW 2023, released code; DSDH: Li et al., NeurIPS 2017", version=2)
 def dsdh_c(
     codes: Codes,
     labels: Labels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -57,6 +57,7 @@ class ImageSet:
         return ImageSet(images, self.labels.to(device))
 
 
+QuerySet = Literal["queries", "validation", "study"]  # those of leaderboards, for choosing, for a study
 Part = ImageSet | Sequence[Any]  # or a pair of images and labels, as arrays or tensors
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from hashbench.digests import code_digest, digest
 from hashbench.evaluation.judge import PROTOCOL_VERSION
-from hashbench.models.data import RetrievalSplit
+from hashbench.models.data import QuerySet, RetrievalSplit
 from hashbench.models.helpers import Settings, Tensors, Version, Versions
 from hashbench.registry.entries import Choice, entry_of, stamp_of
 from hashbench.registry.plugins import is_file_of_user
@@ -47,7 +47,10 @@ SEEDED = {"schema_version": 1, "protocol_version": 1}
 
 @dataclass(frozen=True)
 class Subject:
-    """What is defended and attacked: data, network, hashing method, code length, clean training."""
+    """What is defended and attacked: data, network, hashing method, code length, clean training.
+
+    `split` has the queries that `queries` names already.
+    """
 
     dataset: Choice[Dataset]
     split: RetrievalSplit
@@ -55,6 +58,7 @@ class Subject:
     method: Choice[MethodFactory]
     training: Choice[Any]
     bits: int
+    queries: QuerySet = "queries"
 
 
 @dataclass(frozen=True)

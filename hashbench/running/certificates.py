@@ -123,11 +123,13 @@ def certify_model(
         if wanted.goal == TARGETED:
             labels = draw_targets(labels, split.database.labels, cell.target_seed)
         found = explain(
-            f"the certificate of {cell.defense.label}", _in_parts, model.victim.model, split.queries.images, labels,
+            f"the certificate of {cell.defense.label}", _certified, model.victim.model, split.queries.images, labels,
             model.victim.gallery, wanted,
         )  # fmt: skip
-    except (NoCertificate, InvalidCell) as refusal:
-        return refused(str(refusal))
+    except InvalidCell as failure:
+        return refused(str(failure))
+    if isinstance(found, NoCertificate):
+        return refused(str(found))
     if found is None:
         host = {**host, LIMIT: wanted.seconds}
         return refused(TOO_LONG)
@@ -138,6 +140,14 @@ def certify_model(
     }  # fmt: skip
     numbers = {**facts, "certified": whole.map, "n_queries": len(clean)}
     return Result(wanted.key, identity, numbers, host), arrays
+
+
+def _certified(*args: Any) -> tuple[Certificate, Values] | NoCertificate | None:
+    """As `_in_parts`; a refusal is returned, since `explain` would take it for an error."""
+    try:
+        return _in_parts(*args)
+    except NoCertificate as refusal:
+        return refusal
 
 
 def _in_parts(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from hashbench.errors import BadInput, BadParameter
 from hashbench.evaluation.leaks import leaks
-from hashbench.models.data import RetrievalSplit
+from hashbench.models.data import QuerySet, RetrievalSplit
 from hashbench.readers import toml_files
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice
@@ -20,7 +20,7 @@ from hashbench.registry.threats import check_threat
 from hashbench.registry.tracks import EVERY
 from hashbench.running.cell import Cell, Subject, plan
 from hashbench.running.trial_tables import SUBJECT, Tuned, format_budget
-from hashbench.running.tuning import QuerySet, with_queries
+from hashbench.running.tuning import with_queries
 from hashbench.threat import Threat
 from hashbench.training.undefended import clean_training
 
@@ -168,6 +168,10 @@ class Resolved:
     norm: str = "linf"
     tuned_for: Mapping[str, str] = field(default_factory=dict)
 
+    def threat_on(self, split: RetrievalSplit) -> Threat:
+        """The threat, with a data set's own budget where none is given."""
+        return split.threat(self.norm, self.threat.eps if self.threat else None)
+
     def cells(self, load: Load) -> list[Cell]:
         """The cells of the matrix, once the defenses have been checked against an untrained model.
 
@@ -177,7 +181,7 @@ class Resolved:
         from hashbench.running.victims import new_model
 
         split = with_queries(load(self.dataset), self.queries)
-        threat = split.threat(self.norm, self.threat.eps if self.threat else None)
+        threat = self.threat_on(split)
         for text, eps in self.tuned_for.items():
             if eps and eps != (own := format_budget(threat.eps)):
                 raise BadInput(
@@ -187,7 +191,7 @@ class Resolved:
             check_threat(attack, threat)
         for defense in self.defenses:
             check_threat(defense, split.training_threat(threat))
-        subject = Subject(self.dataset, split, self.backbone, self.method, self.training, self.bits)
+        subject = Subject(self.dataset, split, self.backbone, self.method, self.training, self.bits, self.queries)
         untrained = new_model(subject)
         for choice in self.defenses:
             choice.check(untrained)

@@ -219,8 +219,11 @@ class Runner:
         return self.store.save_cell(Result(cell.key, cell.identity, numbers, host), found.arrays)
 
     def _watched(self, cell: Cell) -> InspectedCell | None:
-        """What keeps some of a cell's crafted queries for a process of its own, where the model needs one."""
-        if not needs_room(cell):
+        """What keeps some of a cell's crafted queries for a process of its own, where the model needs one.
+
+        Only rows of boards have a flag for codes that can't be reproduced: trials and studies need no such process.
+        """
+        if cell.subject.queries != "queries" or not needs_room(cell):
             return None
         rows = some(len(cell.subject.split.queries))
         return InspectedCell(cell, self.rooms, self.store.root, self.plugins, self.device, rows)

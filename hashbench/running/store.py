@@ -217,11 +217,11 @@ def _publish(target: Path, write: Callable[[Path], T]) -> T:
         draft = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
         written = write(draft)
         draft.chmod(0o755)
+        retired = draft.with_name(f"{draft.name}-old")
         if target.exists():
-            retired = draft.with_name(f"{draft.name}-old")
             target.rename(retired)
-            shutil.rmtree(retired, ignore_errors=True)
         draft.rename(target)
+        shutil.rmtree(retired, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         if draft:
             shutil.rmtree(draft, ignore_errors=True)
@@ -253,7 +253,9 @@ def _read_weights(folder: Path) -> StoredTensors | None:
 
 
 def _write_weights(folder: Path, weights: StoredTensors) -> None:
-    save_file({name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}, folder / WEIGHTS)
+    # Copies, since safetensors refuses tensors that share memory, such as those of tied layers.
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in weights.tensors.items()}
+    save_file(tensors, folder / WEIGHTS)
     facts = {**weights.facts, "weights_digest": _file_digest(folder / WEIGHTS)}
     _write_record(folder / FACTS, facts)
 

@@ -6,13 +6,13 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from hashbench.digests import digest
 from hashbench.errors import BadInput, BadParameter
-from hashbench.models.data import ImageSet, RetrievalSplit
+from hashbench.models.data import ImageSet, QuerySet, RetrievalSplit
 from hashbench.registry.entries import defenses
 from hashbench.registry.parameters import format_value
 from hashbench.registry.spec import Spec
@@ -21,7 +21,6 @@ from hashbench.running.trial_tables import SUBJECT, Row, format_budget
 from hashbench.seeds import derive_seed
 from hashbench.types import Index
 
-QuerySet = Literal["queries", "validation", "study"]  # those of leaderboards, for choosing, for a study
 MADE_BY = ("split_digest", "attack", "seed")  # what may differ between trials that replace each other in a table
 TRIALS = 8  # combinations of a defense's grid at most, so that none gets more tries than another
 
@@ -60,8 +59,8 @@ def trials(text: str, grid: Mapping[str, Sequence[str]] | None = None) -> list[s
 def next_trial(text: str, rows: Sequence[Row], grid: Mapping[str, Sequence[str]] | None = None) -> str | None:
     """A further trial where the best one stands at the end of what was tried of a number; None if it stands inside.
 
-    The best trial's numbers are looked at in turn: the next higher, then the next lower value of each, with all else
-    as it is. A step is as long as that between the grid's first two values: a factor where both are positive, a
+    The best trial's numbers are looked at in turn: a value above, then one below all that were tried of each with all
+    else as it is. A step is as long as that between the grid's first two values: a factor where both are positive, a
     difference otherwise. Values that the parameter does not allow are left out.
 
     Args:
@@ -74,11 +73,12 @@ def next_trial(text: str, rows: Sequence[Row], grid: Mapping[str, Sequence[str]]
     'lap:weight=9'
     """
     best = Spec.parse(next(row["trial"] for row in rows if row["chosen"] == "yes"))
-    known = {label_of(row["trial"]) for row in rows}
+    own, known = defenses.choose(best).params, [defenses.choose(Spec.parse(row["trial"])).params for row in rows]
     for name, values in _axes(Spec.parse(text), grid).items():
-        for value in _neighbours(best.params.get(name, ""), values):
+        tried = [str(one[name]) for one in known if name in own and {**one, name: own[name]} == own]
+        for value in _beyond(tried, best.params.get(name, ""), values):
             trial = Spec(best.name, {**best.params, name: value})
-            if _is_allowed(trial) and label_of(str(trial)) not in known:
+            if _is_allowed(trial):
                 return str(trial)
     return None
 
@@ -89,18 +89,25 @@ def _axes(spec: Spec, grid: Mapping[str, Sequence[str]] | None) -> Mapping[str, 
     return grid or {name: [format_value(value) for value in values] for name, values in declared.items()}
 
 
-def _neighbours(value: str, values: Sequence[str]) -> list[str]:
-    """The next higher and the next lower value, by the step of a grid; none unless all are two numbers or more."""
+def _beyond(tried: Sequence[str], value: str, values: Sequence[str]) -> list[str]:
+    """The next higher and the next lower value, by the step of a grid, as far as none so high or so low was tried.
+
+    None unless all are two numbers or more.
+    """
     try:
         here, first, second = float(value), *map(float, values[:2])
     except ValueError:
         return []
     if first == second:
         return []
+    numbers = list(map(float, tried))
     if min(here, first, second) > 0:
         step = max(first, second) / min(first, second)
-        return [f"{here * step:.6g}", f"{here / step:.6g}"]
-    return [f"{here + abs(second - first):.6g}", f"{here - abs(second - first):.6g}"]
+        higher, lower = here * step, here / step
+    else:
+        higher, lower = here + abs(second - first), here - abs(second - first)
+    ends = [(higher, here >= max(numbers)), (lower, here <= min(numbers))]
+    return [f"{number:.6g}" for number, is_end in ends if is_end]
 
 
 def _is_allowed(trial: Spec) -> bool:

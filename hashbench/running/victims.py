@@ -211,8 +211,10 @@ class Victims:
         return self._kept(cell, cell.defended_key, clean, make) if cell.defense.entry.trains else make()
 
     def _method(self, cell: Cell, model: HashModel) -> Method:
-        train = self.split(cell).train
-        method: Method = cell.subject.method.call(encode(model, train), train.labels.to(self.device))
+        train, choice = self.split(cell).train, cell.subject.method
+        method: Method = explain(
+            f"method {choice.label}", choice.call, encode(model, train), train.labels.to(self.device)
+        )
         return method.to(self.device)
 
     def _kept(self, cell: Cell, key: str, start: HashModel, make: Callable[[], HashModel]) -> HashModel:
@@ -221,13 +223,14 @@ class Victims:
         What comes back always went through the store, so that a resumed run sees the same weights.
         """
         what = f"the model {cell.subject.method.label}" if key == cell.clean_key else cell.defense.label
+        savepoints: list[Savepoint] = []  # one, if the model has to be trained
 
         def train() -> StoredTensors:
             savepoint = Savepoint(self.checkpoints.store, key, Passes(), self.checkpoints.fresh)
+            savepoints.append(savepoint)
             passes = savepoint.passes
             with job(f"training {what}, {cell.place}"), counted(start, passes), kept_at(savepoint):
                 model = make()
-            savepoint.finish()
             size = len(cell.subject.split.train)
             facts = {
                 "key": key,
@@ -238,6 +241,8 @@ class Victims:
             return StoredTensors(model.state_dict(), facts)
 
         weights = self.checkpoints.get(key, what, train)
+        for savepoint in savepoints:
+            savepoint.finish()
         model = new_model(cell.subject).to(self.device)
         try:
             model.load_state_dict(weights.tensors)

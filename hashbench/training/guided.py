@@ -19,7 +19,7 @@ from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Batches, Guide, Guided, InnerAttack, untouched
 from hashbench.training.budgets import Margins
-from hashbench.training.interval import IntervalTerm, Worst, moments
+from hashbench.training.interval import IntervalTerm, Worst, check_network, moments
 from hashbench.training.loop import fit
 from hashbench.training.mixing import Batch
 from hashbench.training.recipe import Recipe
@@ -85,6 +85,19 @@ def guided_training(
     state |= {"clock": interval.clock} if interval else {}
     state |= {"margins": margins} if margins else {}
     return fit(student, train, method, loss, recipe, name=name, state=state)
+
+
+def check_guided(model: HashModel, *, regularisers: Regularisers, **parameters: object) -> None:
+    """Reject a network that the regularisers of a guided training can't work with, before anything is trained.
+
+    Raises:
+        BadParameter: it is to begin from random weights, and a layer does not say how to draw them.
+        NoCertificate: there is an interval term, and the network has a layer without a bound.
+    """
+    if regularisers.cold:
+        with_random_weights(model)
+    if regularisers.interval:
+        check_network(model)
 
 
 def with_random_weights(model: HashModel) -> HashModel:

@@ -28,7 +28,7 @@ from hashbench.registry.parameters import Positive, Share
 from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
-from hashbench.training.loop import fit
+from hashbench.training.loop import fit, steps_per_epoch
 from hashbench.training.recipe import Recipe
 from hashbench.types import Codes, GuideCodes, Images, Index, Labels, Scalar
 
@@ -119,7 +119,7 @@ class IntervalTerm:
 
     def __init__(self, model: HashModel, train: ImageSet, recipe: Recipe, worst: Worst) -> None:
         self.model, self.graph, self.widen = model, trace(innermost(model)), worst.widen
-        steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size)) * recipe.epochs
+        steps = steps_per_epoch(train, recipe) * recipe.epochs
         self.clock = Clock(max(1, round(worst.ramp * steps)))
 
     def __call__(self, images: Images, guide: GuideCodes, statistics: Moments, threat: Threat) -> Scalar:

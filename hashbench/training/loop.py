@@ -57,12 +57,12 @@ def fit(
     False
     """
     device = next(model.parameters()).device
-    steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size))
     weights = [*model.parameters(), *method.parameters()]
-    optimiser, schedule = recipe.build(weights, steps)
+    optimiser, schedule = recipe.build(weights, steps_per_epoch(train, recipe))
     parts: dict[str, Stateful] = {"model": model, "method": method, "optimiser": optimiser, "schedule": schedule}
     average = MovingAverage(model, recipe.ema) if recipe.ema else None
-    parts |= {**(state or {}), **({"average": average} if average else {})}
+    parts |= {"average": average} if average else {}
+    parts |= {f"state {label}": part for label, part in (state or {}).items()}
     for epoch in epochs_left(parts, recipe.epochs, name):
         for images, labels, index in _shuffled(train, recipe.batch_size, device):
             model.train()
@@ -73,6 +73,16 @@ def fit(
             if average:
                 average.update(model)
     return (average.copied_to(model) if average else model).eval()
+
+
+def steps_per_epoch(train: ImageSet, recipe: Recipe) -> int:
+    """How many batches of an epoch `fit` trains on.
+
+    >>> train = ImageSet(torch.rand(33, 1, 2, 2), torch.ones(33, 1))
+    >>> steps_per_epoch(train, Recipe(batch_size=16))
+    2
+    """
+    return sum(len(batch) > 1 for batch in train.batches(recipe.batch_size))
 
 
 def _shuffled(train: ImageSet, size: int, device: torch.device) -> Iterator[tuple[Images, Labels, Index]]:

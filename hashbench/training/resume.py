@@ -86,12 +86,13 @@ class Savepoint:
         return f"{self.key}-{self.trainings}"
 
     def load(self, name: str, parts: Mapping[str, Stateful]) -> int:
-        """Restore the parts; returns the number of finished epochs, 0 if nothing is stored."""
+        """Restore the parts; returns the number of finished epochs, 0 if nothing is stored for these parts."""
         kept = None if self.fresh else self.store.training(name)
-        if kept is None:
+        state = {} if kept is None else unflatten(kept.facts["state"], kept.tensors)
+        random = state.pop(RANDOM, None)
+        if kept is None or random is None or state.keys() != parts.keys():
             return 0
-        state = unflatten(kept.facts["state"], kept.tensors)
-        _set_random_state(state.pop(RANDOM))
+        _set_random_state(random)
         for label, part in parts.items():
             part.load_state_dict(state[label])
         self.passes.forwards, self.passes.backwards = kept.facts["passes"]

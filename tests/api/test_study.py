@@ -13,11 +13,14 @@ from command import Command
 
 from hashbench.api.study import Study, first_defense, studies
 from hashbench.datasets.digits import digits
+from hashbench.models.data import ImageSet
 from hashbench.running.request import Request
 from hashbench.running.store import Result
 from hashbench.running.tuning import with_queries
 
-QUERIES = 6  # four of validation, then two of the training set
+QUERIES, VALIDATION = 6, 4  # the validation queries come first, then images of the training set
+DIGITS = digits()
+FEW = replace(DIGITS, validation=ImageSet(DIGITS.validation.images[:VALIDATION], DIGITS.validation.labels[:VALIDATION]))
 APS = {  # by defense, seed and attack
     ("base", 0, "none"): [0.9, 0.9, 0.9, 0.9, 1, 1],
     ("base", 0, "noise"): [0.5, 0.6, 0.7, 0.8, 0.9, 0.7],
@@ -44,22 +47,28 @@ def cell(defense: str, seed: int, attack: str, **more: str) -> Result:
 
 def study_of(cells: list[Result]) -> Study:
     known = {f"{defense}{seed}{attack}": np.array(values) for (defense, seed, attack), values in APS.items()}
-    (found,) = studies(cells, lambda r: {"average_precision": known[r.key]}, {"d": 4}, "base")
+    (found,) = studies(cells, lambda r: {"average_precision": known[r.key]}, {"d": FEW}, "base")
     return found
 
 
-def test_each_subject_is_compared_with_the_first_defense_asked_for_on_it() -> None:
-    cells = [cell("none", 0, "none"), cell("base", 0, "none"), cell("saat", 0, "none")]
-    other = [replace(r, key=f"{r.key} of 16", identity={**r.identity, "bits": 16}) for r in cells]
+def test_each_subject_and_threat_is_compared_with_the_first_defense_asked_for_on_it() -> None:
+    def cells(**place: object) -> list[Result]:
+        found = [cell(defense, 0, "none") for defense in ("none", "base", "saat")]
+        return [replace(r, key=f"{r.key} {place}", identity={**r.identity, "eps": 32 / 255, **place}) for r in found]
+
     asked = [
         Request(defenses=("saat", "cgat")), Request(defenses=("none",), bits=64),
         Request(defenses=("cgat:weight=3", "saat"), bits=16), Request(defenses=("saat",), bits=16),
+        Request(defenses=("lap", "saat"), eps="8/255"), Request(defenses=("s3",), norm="l2", eps="0.5"),
     ]  # fmt: skip
-    found = studies([*cells, *other], lambda _: {"average_precision": np.ones(QUERIES)}, {"d": 4}, asked)
-    assert {study.board.results[0].identity["bits"]: study.reference for study in found} == {
-        32: "saat", 16: "cgat:weight=3",
+    results = [*cells(), *cells(bits=16), *cells(eps=8 / 255), *cells(norm="l2", eps=0.5), *cells(bits=64)]
+    found = studies(results, lambda _: {"average_precision": np.ones(QUERIES)}, {"d": FEW}, asked)
+    places = {study.reference: study.board.results[0].identity for study in found}
+    assert {name: (one["bits"], one["norm"], one["eps"]) for name, one in places.items()} == {
+        "saat": (32, "linf", 32 / 255), "cgat:weight=3": (16, "linf", 32 / 255), "none": (64, "linf", 32 / 255),
+        "lap": (32, "linf", 8 / 255), "s3": (32, "l2", 0.5),
     }  # fmt: skip
-    assert first_defense([Request()], cells[0].identity) == "none"
+    assert first_defense([Request()], results[0].identity, FEW) == "none"
 
 
 def test_tables_are_means_of_lowest_aps_and_paired_differences() -> None:

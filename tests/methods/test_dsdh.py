@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import torch
 from torch import Tensor
+from toys import random_images, small_model
 
-from hashbench.methods.dsdh import DiscreteSupervised, discrete_descent
+from hashbench.methods.dsdh import DiscreteSupervised, discrete_descent, dsdh
+from hashbench.models.codes import encode
+from hashbench.registry.entries import defenses
+from hashbench.registry.spec import Spec
+from hashbench.threat import Threat
 
 
 def random_problem() -> tuple[Tensor, Tensor]:
@@ -49,6 +55,26 @@ def test_codes_are_updated_once_an_epoch() -> None:
             if not updates or method.discrete is not updates[-1]:
                 updates.append(method.discrete)
     assert len(updates) == 3
+
+
+@pytest.mark.parametrize("words", [{}, {"cutmix": "1"}])
+def test_an_adversarial_training_updates_them_from_clean_images_alone(
+    words: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attacked batches begin each from the memory of before, so that they never update it within an epoch."""
+    starts: list[Tensor] = []
+    update = DiscreteSupervised.update
+
+    def noted(self: DiscreteSupervised) -> None:
+        starts.append(self.memory.codes.clone())
+        update(self)
+
+    monkeypatch.setattr(DiscreteSupervised, "update", noted)
+    train, model = random_images(40), small_model()
+    choice = defenses.choose(Spec("pgd-training", {"epochs": "3", "batch_size": "16", "steps": "2", **words}))
+    choice.call(model, train, dsdh(encode(model, train), train.labels), Threat(0.1))
+    different = [starts[0], *(one for before, one in itertools.pairwise(starts) if not torch.equal(before, one))]
+    assert len(different) == (1 if words else 3)
 
 
 def test_pull_draws_codes_to_the_discrete_ones() -> None:

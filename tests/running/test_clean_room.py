@@ -111,6 +111,14 @@ def test_what_can_t_be_made_again_counts_as_stateful(
     assert is_stateful(found)
 
 
+@pytest.mark.parametrize("plugin", ["look-up"], indirect=True)
+def test_trials_and_studies_need_no_process(plugin: Path, tmp_path: Path) -> None:
+    asked = Request(training="epochs=1", backbone="cnn:width=4", defenses=("look-up",), queries="validation")
+    results = list(run(asked.resolve().cells(load_once()), Store(tmp_path), CPU, plugins=(plugin,)))
+    assert [r.status for r in results] == ["valid", "valid"]
+    assert not any(name.startswith("room") for r in results for name in r.numbers)
+
+
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [

@@ -23,6 +23,7 @@ from hashbench.running.forecast.plan import Sizes
 from hashbench.running.request import Request, load_once
 from hashbench.running.store import Result, Store, StoredTensors
 
+READ_SIZES = plan_module._sizes
 SIZES = Sizes(1000, 300, 1297, 32 / 255, 1, 8)
 COST = PassCost(forward=0.001, gradient=0.004, weights=1, largest=1, activations=1, batch=1)
 
@@ -30,7 +31,7 @@ COST = PassCost(forward=0.001, gradient=0.004, weights=1, largest=1, activations
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A data set of known sizes, and passes that cost what they are said to."""
-    monkeypatch.setattr(plan_module, "_sizes", lambda dataset, load: SIZES)
+    monkeypatch.setattr(plan_module, "_sizes", lambda request, load: SIZES)
     monkeypatch.setattr(lines_module, "measure_pass", lambda model, channels, size, device: COST)
 
 
@@ -104,6 +105,11 @@ def test_every_line_of_a_forecast() -> None:
         f"about {seconds * 1.5 / 60:.0f} minutes and 6.8e-08 GB beside the data on one cpu, from passes measured now; "
         "trainings' own steps, probes and intervals come on top",
     ]
+
+
+def test_the_queries_of_trials_and_studies_are_counted() -> None:
+    found = [READ_SIZES(Request(queries=name), load_once()).queries for name in ("queries", "validation", "study")]
+    assert found == [300, 200, 400]
 
 
 def test_what_the_store_has_is_not_counted(tmp_path: Path) -> None:

@@ -47,6 +47,32 @@ def test_a_second_save_takes_the_first_ones_place(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "cells").iterdir()] == ["k"]
 
 
+def test_a_save_that_is_stopped_while_it_clears_away_the_old_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    store.save_training("t", {"w": torch.zeros(2)}, {"epochs": 7})
+
+    def stopped(*given: Any, **words: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hashbench.running.store.shutil.rmtree", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        store.save_training("t", {"w": torch.ones(2)}, {"epochs": 8})
+    found = store.training("t")
+    assert found is not None
+    assert found.facts["epochs"] == 8
+
+
+def test_tensors_that_share_memory_are_stored(tmp_path: Path) -> None:
+    layer, store = torch.nn.Linear(2, 2), Store(tmp_path)
+    tied = torch.nn.Sequential(layer, torch.nn.Tanh(), layer)
+    store.save_model("tied", StoredTensors(tied.state_dict()))
+    found = store.model("tied")
+    assert found is not None
+    assert all(torch.equal(found.tensors[name], value) for name, value in tied.state_dict().items())
+
+
 @pytest.mark.parametrize("name", ["cell.json", "queries.npz"])
 @pytest.mark.parametrize("damage", ["truncated", "absent", "changed"])
 def test_a_damaged_cell_counts_as_absent(tmp_path: Path, name: str, damage: str) -> None:

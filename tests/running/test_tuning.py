@@ -92,6 +92,16 @@ def test_a_winner_that_stands_inside_is_not_followed() -> None:
     assert walk("cgat", grid, lambda weight: -abs(weight - 7)) == ["cgat:weight=16"]
 
 
+def test_a_value_that_was_tried_is_not_tried_again_in_other_digits() -> None:
+    rows = judged({"lap:weight=1": 0.5, "lap:weight=3": 0.4, "lap:weight=0.333333": 0.6})
+    assert next_trial("lap", rows, {"weight": ["1", "3"]}) == "lap:weight=0.111111"
+
+
+def test_a_winner_inside_an_uneven_grid_is_not_followed() -> None:
+    assert walk("lap", {"weight": ["1", "3", "10"]}, lambda weight: -abs(weight - 3)) == []
+    assert walk("lap", {"weight": ["1", "3", "10"]}, lambda weight: -abs(weight - 10)) == ["lap:weight=30"]
+
+
 def test_values_that_a_parameter_does_not_allow_are_not_tried() -> None:
     assert walk("pgd-training", {"adversarial": ["0.5", "1"]}, lambda adversarial: adversarial) == []
     assert walk("lap-2", {"ranking": ["0", "2"]}, lambda ranking: -ranking) == []

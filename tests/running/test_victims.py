@@ -1,4 +1,4 @@
-"""The codes of a database are made once for a model, whoever needs them next."""
+"""Models and the codes of their databases are made once, whoever needs them next, and nothing trained is lost."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ import pytest
 import torch
 from toys import random_images, small_model
 
-from hashbench.errors import BadOutput
+from hashbench.errors import BadOutput, InvalidCell, StoreUnusable
 from hashbench.evaluation.judge import make_victim
 from hashbench.models.data import split_of_tensors
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
+from hashbench.registry import entries
+from hashbench.registry.decorators import method
+from hashbench.registry.protocols import Method
+from hashbench.running.cell import Cell
 from hashbench.running.checkpoints import Checkpoints
+from hashbench.running.request import Request, load_once
 from hashbench.running.store import DATABASES, WEIGHTS, Store
-from hashbench.running.victims import kept_victim
+from hashbench.running.victims import Victims, kept_victim
+from hashbench.types import Codes, Labels
 
 SPLIT = split_of_tensors(
     train=random_images(8), queries=random_images(8), validation=random_images(8), database=random_images(300), eps=0.1
@@ -58,3 +64,50 @@ def test_codes_that_are_no_numbers_are_refused_and_not_kept(tmp_path: Path) -> N
         with pytest.raises(BadOutput, match="not finite"):
             kept_victim(model, SPLIT, Checkpoints(Store(tmp_path)), "a", 0)
     assert not list((tmp_path / DATABASES).iterdir())
+
+
+def cell(method: str = "csq") -> Cell:
+    """The clean cell of an undefended model that is small and trained for an epoch."""
+    return Request(backbone="cnn:width=4", training="epochs=1", method=method).resolve().cells(load_once())[0]
+
+
+def test_a_training_is_forgotten_only_once_its_model_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **words: object) -> None:
+        raise StoreUnusable("no space left")
+
+    victims = Victims(Checkpoints(Store(tmp_path)), torch.device("cpu"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "save_model", full)
+        with pytest.raises(StoreUnusable):
+            victims.model(cell())
+    (kept,) = (tmp_path / "trainings").iterdir()
+    assert kept.name == f"{cell().clean_key}-1"
+    victims.model(cell())
+    assert not list((tmp_path / "trainings").iterdir())
+
+
+def test_a_method_that_raises_makes_the_cell_invalid(tmp_path: Path) -> None:
+    @method("moody")
+    def moody(codes: Codes, labels: Labels, /) -> Method:
+        """It never works."""
+        raise ValueError("not today")
+
+    try:
+        found = Victims(Checkpoints(Store(tmp_path)), torch.device("cpu")).make(cell(method="moody"))
+    finally:
+        del entries.methods._entries["moody"]
+    assert isinstance(found, InvalidCell)
+    assert str(found).startswith("method moody raised ValueError at test_victims.py:")
+    assert str(found).endswith(": not today")
+
+
+def test_what_a_defense_refuses_too_late_ends_its_own_cells_alone(tmp_path: Path) -> None:
+    asked = Request(backbone="cnn:width=4", training="epochs=1", norm="l2", defenses=("cgat:interval=0.1", "jpeg"))
+    victims = Victims(Checkpoints(Store(tmp_path)), torch.device("cpu"))
+    _, refused, other = (victims.make(cell) for cell in asked.resolve().cells(load_once()))
+    assert isinstance(refused, InvalidCell)
+    assert str(refused) == (
+        "defense cgat:interval=0.1: the interval term bounds boxes of images (certificates are for l-inf budgets; none "
+        "is known for l2); leave it out"
+    )
+    assert not isinstance(other, InvalidCell)

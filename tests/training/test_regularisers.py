@@ -11,11 +11,13 @@ from torch import nn
 from toys import gradients, layers, linear_model, pixels, random_images, small_model
 
 from hashbench.defenses.cgat import cgat
+from hashbench.errors import UsageError
 from hashbench.methods.csq import csq
 from hashbench.models.codes import center_code, encode
 from hashbench.models.model import HashModel, frozen
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.registry import entries
+from hashbench.registry.parameters import parameters
 from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
@@ -254,3 +256,29 @@ def test_an_averaged_training_ends_with_the_average_of_its_steps(monkeypatch: py
     assert len(seen) == 6
     torch.testing.assert_close(found.state_dict()["network.0.weight"], wanted)
     assert not torch.equal(wanted, seen[-1])
+
+
+class Undrawn(nn.Linear):
+    """A layer that does not say how its weights are drawn."""
+
+    reset_parameters = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.weight = nn.Parameter(torch.ones(4, 4))
+        self.bias = nn.Parameter(torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    "name", [entry.name for entry in entries.defenses if "cold" in {p.name for p in parameters(entry.function)}]
+)
+def test_what_a_regulariser_can_not_work_with_is_refused_before_a_training(name: str) -> None:
+    undrawn = HashModel(nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Undrawn()), 4)
+    unbounded = HashModel(nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Softsign()), 4)
+    for model, words, message in (
+        (undrawn, {"cold": "true"}, "the network's Undrawn has no reset_parameters; leave out cold"),
+        (unbounded, {"interval": "0.1"}, "Softsign"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            entries.defenses.choose(Spec(name, words)).check(model)
+        entries.defenses.choose(Spec(name)).check(model)

@@ -21,7 +21,10 @@ from hashbench.registry.spec import Spec
 from hashbench.running.store import Store
 from hashbench.threat import Threat
 from hashbench.training import resume as module
+from hashbench.training.loop import fit
+from hashbench.training.recipe import Recipe
 from hashbench.training.resume import Savepoint, flatten, kept_at, unflatten
+from hashbench.types import Images, Index, Labels, Scalar
 
 EPOCHS = 4
 TRAINING = [entry.name for entry in defenses if entry.trains]
@@ -89,6 +92,40 @@ def test_averages_and_regularisers_go_on_too(tmp_path: Path, killed_after: list[
     words = {"ema": "0.9", "awp": "0.01", "cutmix": "0.5", "interval": "0.1", "optimiser": "adamw"}
     words |= {"by_margin": "-0.5", "cold": "true"}
     check_resumed(Store(tmp_path), killed_after, "cgat", csq, **words)
+
+
+@pytest.mark.parametrize("label", ["memory", "model", "optimiser", "random"])
+def test_what_a_loss_carries_may_have_any_name(tmp_path: Path, killed_after: list[int], label: str) -> None:
+    def mine(point: Savepoint) -> dict[str, torch.Tensor]:
+        torch.manual_seed(5)
+        train, model, memory = random_images(40), small_model(), torch.nn.BatchNorm1d(1)
+        method = csq(encode(model, train), train.labels)
+
+        def loss(images: Images, labels: Labels, index: Index) -> Scalar:
+            value: Scalar = method(model(images), labels, index) + memory(images.mean((1, 2, 3))[:, None]).sum()
+            seen: torch.Tensor = memory.state_dict()["running_mean"]
+            return value * seen.sum()
+
+        with kept_at(point):
+            recipe = Recipe(EPOCHS, batch_size=16)
+            return fit(model, train, method, loss, recipe, state={label: memory}).state_dict()
+
+    killed_after[0] = 100
+    undisturbed = mine(Savepoint(Store(tmp_path), "whole", Passes()))
+    killed_after[0] = 2
+    with pytest.raises(CodeRaised, match="killed"):
+        mine(Savepoint(Store(tmp_path), "cut", Passes()))
+    killed_after[0] = 100
+    resumed = mine(Savepoint(Store(tmp_path), "cut", Passes()))
+    assert all(torch.equal(resumed[key], value) for key, value in undisturbed.items())
+    assert 100 - killed_after[0] == EPOCHS - 2
+
+
+def test_a_state_of_other_parts_counts_as_missing(tmp_path: Path) -> None:
+    store, part = Store(tmp_path), torch.nn.Linear(2, 2)
+    Savepoint(store, "k", Passes()).save("k-1", {"guided": part}, 2)
+    assert Savepoint(store, "k", Passes()).load("k-1", {"state guided": part}) == 0
+    assert Savepoint(store, "k", Passes()).load("k-1", {"guided": part}) == 2
 
 
 def test_a_finished_training_leaves_nothing_and_a_damaged_one_starts_anew(

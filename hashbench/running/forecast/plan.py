@@ -20,6 +20,7 @@ from hashbench.running.cell import Cell, attackers, column_name
 from hashbench.running.forecast.passes import attack_passes, clean_passes, defense_passes, training_step
 from hashbench.running.request import Load, Request
 from hashbench.running.store import Store
+from hashbench.running.tuning import with_queries
 from hashbench.threat import Threat
 
 CHANNELS, SIZE = 3, 224  # of images that are not there, unless the data set's parameters give a size
@@ -67,7 +68,7 @@ class Plan:
 
 def plan_of(request: Request, load: Load, store: Store | None = None) -> Plan:
     """Look at a request; what the store has is not made again."""
-    sizes = _sizes(request.dataset, load)
+    sizes = _sizes(request, load)
     plan = Plan(request, sizes, missing=[sizes.problem] if sizes.problem else [])
     for registered, text in ((entries.methods, request.method), (entries.backbones, request.backbone)):
         choice, problem = choose(registered, text)
@@ -124,12 +125,12 @@ def _leave_out(plan: Plan, cells: list[Cell], store: Store) -> None:
             plan.passes -= PassForecast(sizes.database, 0)
 
 
-def _sizes(dataset: str, load: Load) -> Sizes:
-    choice, problem = choose(entries.datasets, dataset)
+def _sizes(request: Request, load: Load) -> Sizes:
+    choice, problem = choose(entries.datasets, request.dataset)
     if choice is None:
         return Sizes(0, 0, 0, None, problem=problem)
     try:
-        split = load(choice)
+        split = with_queries(load(choice), request.queries)
     except MissingData as error:
         return _published(choice, str(error))
     counts = len(split.train), len(split.queries), len(split.database)
