@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from hashbench.registry import entries
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.registry.spec import Spec
+from hashbench.registry.threats import check_threat
 from hashbench.registry.tracks import EVERY, by_track, track_of
 from hashbench.running.cell import ADAPTIVE, Cell, defended_key
 from hashbench.running.request import Load, load_once
@@ -34,6 +35,7 @@ from hashbench.running.runner import Runner, choose_device
 from hashbench.running.store import Result, Store
 from hashbench.running.victims import DefendedModel
 from hashbench.seeds import seeded
+from hashbench.threat import Threat
 from hashbench.verification.findings import BoardCell
 from hashbench.verification.rerun import cell_of, load_defended
 from hashbench.verification.rows import flags_of_board, read_cells
@@ -142,6 +144,9 @@ def _choice(text: str, cells: Sequence[BoardCell]) -> Choice[Attack]:
         raise BadParameter(
             f"{text} has access {found.access}, and no attack of the leaderboard has; name one that fits"
         )
+    if cells:
+        identity = cells[0][0].identity
+        check_threat(found, Threat(float(identity["eps"]), identity["norm"]))
     return found
 
 
@@ -213,7 +218,7 @@ def _table(
     rows = []
     for choice in choices:
         new = [result for result in found if result.identity["attack"] == choice.label]
-        after = _ranking(folder, [*whole, *new], held, flags)
+        after = _ranking(folder, [*whole, *new, *_not_attacked(whole, new, choice)], held, flags)
         for label in dict.fromkeys(str(result.identity["defense"]) for result in models):
             own = [result for result in new if result.identity["defense"] == label]
             rows.append(_row(label, choice.label, whole, own, before[label], after[label], held) | {
@@ -221,6 +226,25 @@ def _table(
             })  # fmt: skip
     rows.sort(key=lambda row: (row["change"] is None, row["change"] or 0.0))
     return rounded(rows, COLUMNS)
+
+
+def _not_attacked(whole: Sequence[Result], new: Sequence[Result], choice: Choice[Attack]) -> Iterator[Result]:
+    """For each model without a result of an attack, one that leaves its worst case as it is, so that it keeps a rank.
+
+    Each is a result of the same model on the board, under the attack's name.
+    """
+    done = {_model_of(result) for result in new}
+    for result in whole:
+        identity, model = result.identity, _model_of(result)
+        counts = identity["goal"] == "untargeted" and identity["attacker"] == ADAPTIVE and identity["attack"] != CLEAN
+        if counts and model not in done:
+            done.add(model)
+            params = {"attack": choice.label, "attack_params": choice.visible}
+            yield replace(result, identity={**identity, **params})
+
+
+def _model_of(result: Result) -> tuple[str, int]:
+    return str(result.identity["defense"]), int(result.identity["seed"])
 
 
 def _ranking(

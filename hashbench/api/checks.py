@@ -15,12 +15,12 @@ from hashbench.models.arrays import in_range, multi_hot
 from hashbench.models.codes import batch_size
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.model import HashModel, frozen
+from hashbench.readers.toml_files import MOST_BITS
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.types import Images
 
 AT_ONCE = 4096  # images whose pixels are looked at together
-MOST_BITS = 1024
 SHAPE = "give one row of K logits for each image: [n, K]"
 
 

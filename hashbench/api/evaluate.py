@@ -128,14 +128,15 @@ class _Setting:
         cells = {choice.label: self._measured(choice, victim, split) for choice in attacks}
         precisions = {label: cell.arrays["average_precision"] for label, cell in cells.items()}
         attacked = [precisions[c.label] for c in attacks if c.goal == "untargeted" and c.name != CLEAN]
-        worst = np.min(attacked, axis=0) if attacked else None
+        lowest = np.min(attacked, axis=0) if attacked else None
+        worst = None if lowest is None else np.fmin(lowest, precisions[CLEAN])
         bound, reason = self._certificate(victim, split)
-        clean, lowest, sure = (
+        own, after, sure = (
             _mean(values) for values in (precisions[CLEAN], worst, None if bound is None else bound.precision)
         )
         return EvaluationReport(
-            name, hashing.bits, self.threat.eps, self.seed, self.split.digest, float(clean[0] or 0), clean[1], *lowest,
-            float(cells[CLEAN].numbers["chance_map"]), *sure, reason, self._flags(victim, split, worst),
+            name, hashing.bits, self.threat.eps, self.seed, self.split.digest, float(own[0] or 0), own[1], *after,
+            float(cells[CLEAN].numbers["chance_map"]), *sure, reason, self._flags(victim, split, lowest),
             {c.label: _numbers(c, cells[c.label]) for c in attacks},
             {label: cell.arrays for label, cell in cells.items()},
             {"protocol": PROTOCOL_VERSION, "probe": PROBE_VERSION}, self.threat.norm,
@@ -164,7 +165,7 @@ class _Setting:
             return None, str(refusal)
         return found, ""
 
-    def _flags(self, victim: Victim, split: RetrievalSplit, worst: Values | None) -> tuple[str, ...]:
+    def _flags(self, victim: Victim, split: RetrievalSplit, lowest: Values | None) -> tuple[str, ...]:
         if not self.probed:
             return ()
         seed = self._seed("probe")
@@ -177,9 +178,9 @@ class _Setting:
             return (NOT_PROBED,)
         flags = raised(found.numbers, found.arrays)
         rows = sampled_rows(split.queries, seed).numpy()[found.arrays["rows"]]
-        if worst is None or self.threat.side or found.numbers["unstable_share"]:
+        if lowest is None or self.threat.side or found.numbers["unstable_share"]:
             return tuple(flags)
-        return (*flags, *([ABOVE_PROBE] if is_above(worst, {**found.arrays, "rows": rows}) else []))
+        return (*flags, *([ABOVE_PROBE] if is_above(lowest, {**found.arrays, "rows": rows}) else []))
 
 
 def _mean(values: Values | None) -> tuple[float | None, Bounds | None]:

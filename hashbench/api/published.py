@@ -47,7 +47,7 @@ def load_model(
     """The network of a published row, in eval mode, with its weights checked by their digest.
 
     Args:
-        row: DATASET/DEFENSE, such as digits-collage/cgat; the defense as in the tables, or without its parameters where
+        row: DATASET/DEFENSE, such as digits/cgat; the defense as in the tables, or without its parameters where
             the data set has only one such label.
         seed: of the row.
         boards: a leaderboard's folder or a folder of several; by default `leaderboards`, here or beside the package.
@@ -63,7 +63,7 @@ def load_model(
     ...     hashbench.load_model("cgat", boards=tempfile.mkdtemp())
     ... except hashbench.HashbenchError as error:
     ...     print(error)
-    'cgat' names no row; write DATASET/DEFENSE, such as digits-collage/cgat
+    'cgat' names no row; write DATASET/DEFENSE, such as digits/cgat
     """
     folder, (result, _) = find_row(row, seed, boards_folder(boards))
     with published_model(folder, result, None if store is None else Path(store), device) as (_, model, _):

@@ -58,6 +58,9 @@ def run(
     ('digits-cnn-csq-32bit-clean-epochs-1-linf-32-255', ['none', 'chance'])
     """
     words = _names(dataset, backbone, method, defenses, attacks)
+    for name, listed, example in (("seeds", seeds, "[0]"), ("plugins", plugins, "['mine.py']")):
+        if isinstance(listed, str | int | Path):
+            raise BadInput(f"{name} is one {type(listed).__name__}; give a list: {name}={example}")
     text = eps if isinstance(eps, str) or eps is None else repr(float(eps))
     (data,), (network,), (objective,) = (words[kind] for kind in ("data set", "backbone", "method"))
     request = Request(

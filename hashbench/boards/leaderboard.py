@@ -159,7 +159,8 @@ class Leaderboard:
         return _mean([r.numbers[number] for r in self.results if r.numbers and attack_of(r) == attack])
 
     def _matrix_row(self, defense: str) -> dict[str, Any]:
-        row: dict[str, Any] = {"defense": defense, "seeds": len(self.seeds)}
+        seeds = {r.identity["seed"] for r in self.results if r.identity["defense"] == defense}
+        row: dict[str, Any] = {"defense": defense, "seeds": len(seeds)}
         for attack in self.attacks:
             name = self.column(attack)
             for number, column in (("map", name), ("map_low", f"{name} low"), ("map_high", f"{name} high")):

@@ -170,9 +170,10 @@ def _row(
     whole = tuple(s for s in seeds if attacks and all((attack, s) in values for attack in attacks))
     used = attacks if whole else tuple(a for a in attacks if all((a, s) in values for s in seeds))
     seeds = whole or seeds
+    has_clean = all((CLEAN, s) in values for s in seeds)
     row = RankingRow(defense, RANKED, "", flags, seeds, used)
     if used:
-        still = [CLEAN] if clean_counts and all((CLEAN, s) in values for s in seeds) else []
+        still = [CLEAN] if clean_counts and has_clean else []
         by_attack = _stack([[values[attack, s] for s in seeds] for attack in (*used, *still)])
         row = replace(
             row,
@@ -187,12 +188,12 @@ def _row(
         chance=mean_known([r.numbers["chance_map"] for (_, s), r in own.items() if s in seeds and r.numbers]),
         cost=mean_known([training_cost(cells, defense, s) for s in seeds]),
     )
-    status, note = _verdict(row, own, attacks, bool(whole))
+    status, note = _verdict(row, own, attacks, bool(whole), has_clean or not clean_counts)
     return replace(row, status=status, note=note)
 
 
 def _verdict(
-    row: RankingRow, own: Mapping[tuple[str, int], Result], attacks: tuple[str, ...], whole: bool
+    row: RankingRow, own: Mapping[tuple[str, int], Result], attacks: tuple[str, ...], whole: bool, has_clean: bool
 ) -> tuple[str, str]:
     """The status of a row and the reason for it, if any, as text."""
     for (attack, seed), result in own.items():
@@ -203,6 +204,8 @@ def _verdict(
     if not whole:
         lacking = sorted(set(attacks) - set(row.attacks))
         return INCOMPLETE, f"has no per-query values under {', '.join(lacking)}, which others have; run it with them"
+    if not has_clean:
+        return INCOMPLETE, "has no per-query values of its clean queries; run it again"
     by_reason: dict[str, list[str]] = {}
     for flag in row.flags:
         if flag in DISQUALIFYING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     click.option("--defense", "defenses", multiple=True, metavar="NAME", help="A defense. Repeatable."),
     options.subject,
     click.option(
-        "--seed", "seeds", type=click.IntRange(0), multiple=True, default=(0,), show_default=True,
+        "--seed", "seeds", type=options.SEED, multiple=True, default=(0,), show_default=True,
         help="Seed of trainings. Repeatable.",
     ),
     options.training,

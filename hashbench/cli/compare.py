@@ -10,6 +10,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import say
+from hashbench.readers.toml_files import MOST_BITS
 
 
 @click.command(epilog="Example: hashbench compare cgat none --attack pgd-hamming")
@@ -20,7 +21,7 @@ from hashbench.cli.endings import say
     click.option("--dataset", metavar="NAME", help="Use only cells of this data set."),
     click.option("--method", metavar="NAME", help="Use only cells of this hashing method."),
     click.option("--backbone", metavar="NAME", help="Use only cells of this network."),
-    click.option("--bits", type=click.IntRange(1, 1024), help="Use only cells of this code length."),
+    click.option("--bits", type=click.IntRange(1, MOST_BITS), help="Use only cells of this code length."),
     click.option(
         "--training", metavar="PARAMS", help="Use only cells after this clean training; 'clean': with its defaults."
     ),

@@ -25,6 +25,7 @@ def data(name: str, root: Path | None, as_json: bool, plugins: tuple[Path, ...])
     """
     from hashbench.conformance.data_sets import inspect_lists, inspect_split
     from hashbench.datasets.list_files import ORIGINS
+    from hashbench.evaluation.foreign_code import load_split
     from hashbench.registry import entries
     from hashbench.registry.spec import Spec
 
@@ -36,7 +37,7 @@ def data(name: str, root: Path | None, as_json: bool, plugins: tuple[Path, ...])
     if choice.name in ORIGINS:
         lines = inspect_lists(choice.name, **choice.params)  # type: ignore[arg-type]
     else:
-        lines = inspect_split(choice.name, choice.call())
+        lines = inspect_split(choice.name, load_split(choice))
     if as_json:
         options.print_document({"dataset": choice.name, "facts": [line.document for line in lines]})
         return

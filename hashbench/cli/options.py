@@ -14,6 +14,7 @@ import click
 
 from hashbench.cli.endings import say
 from hashbench.errors import StoreUnusable
+from hashbench.readers.toml_files import LARGEST_SEED, MOST_BITS
 
 if TYPE_CHECKING:
     from hashbench.running.request import Request
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., Any])
 LONGEST_PLAN = 1 << 20  # characters of a line that lists all rows of a matrix
 FORMATS = ("png", "svg", "pdf", "tex")
-SEED = click.IntRange(0, 2**32 - 1)
+SEED = click.IntRange(0, LARGEST_SEED)
 
 
 def options(*given: Callable[[C], C]) -> Callable[[C], C]:
@@ -157,7 +158,7 @@ subject = options(
     click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="The data set."),
     click.option("--method", default="csq", show_default=True, metavar="NAME", help="The hashing method."),
     click.option("--backbone", default="cnn", show_default=True, metavar="NAME", help="The network."),
-    click.option("--bits", type=click.IntRange(1, 1024), default=32, show_default=True, help="Code length."),
+    click.option("--bits", type=click.IntRange(1, MOST_BITS), default=32, show_default=True, help="Code length."),
     click.option(
         "--training", default="", metavar="PARAMS", help="Parameters of clean training: epochs=30,batch_size=32."
     ),

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from hashbench.verification.findings import Findings
 
 TRUSTED = (
-    "taken on trust, since only models and data show it: which codes and moves queries had, what provenance.csv says, "
-    "and what probes count beside APs; --rerun attacks single queries again"
+    "taken on trust, since only models and data show it: which codes and moves queries had, certificates that no "
+    "attack contradicts, the flag stateful, what provenance.csv says, what probes count beside APs; --rerun attacks "
+    "single queries again"
 )
 
 
@@ -120,6 +121,9 @@ def _in_any_case(look: Callable[[Path], Findings], folder: Path) -> Findings:
         return Findings([described(error)])
     except (RecursionError, MemoryError) as error:  # the last resort: readers refuse what would lead here
         return Findings([f"it takes more memory or depth than there is ({type(error).__name__})"])
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:  # the same
+        reason = " ".join(str(error).split())[:200]
+        return Findings([f"it holds what no leaderboard has, and can't be checked ({type(error).__name__}: {reason})"])
 
 
 def _verdict(place: Path, found: Findings) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def break_(
 ) -> None:
     """Lower a row by adversarial images that were made elsewhere, with credit.
 
-    ROW is DATASET/DEFENSE, such as digits-collage/cgat. IMAGES is an .npz file with images, [n, channels, height,
+    ROW is DATASET/DEFENSE, such as digits/cgat. IMAGES is an .npz file with images, [n, channels, height,
     width] of floats in [0, 1] or of bytes, and index, [n] positions in the query set. Each image is audited against
     the row's budget. What lowers the row is written into the folder broken beside the leaderboard's tables, which stay
     as they are; `hashbench verify` checks it and names it.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hashbench.errors import ClusterLost, CodeRaised, HashbenchError, InvalidCell, StoreUnusable
+from hashbench.errors import BadOutput, ClusterLost, CodeRaised, HashbenchError, InvalidCell, StoreUnusable
+from hashbench.models.data import RetrievalSplit
+from hashbench.registry.entries import Choice
+from hashbench.registry.protocols import Dataset
 
 
 def explain(who: str, function: Any, *args: Any) -> Any:
@@ -16,11 +19,24 @@ def explain(who: str, function: Any, *args: Any) -> Any:
         InvalidCell, StoreUnusable, ClusterLost: the function raised it.
     """
     try:
-        return function(*args)
+        return explain_early(who, function, *args)
     except (InvalidCell, StoreUnusable, ClusterLost):
         raise
     except HashbenchError as error:
         raise CodeRaised(f"{who}: {error}") from error
+
+
+def explain_early(who: str, function: Any, *args: Any) -> Any:
+    """The same before anything is trained, where a refusal and missing files are for the user, as they are.
+
+    Raises:
+        CodeRaised: the function raised something that is not hashbench's own.
+        HashbenchError: the function raised it.
+    """
+    try:
+        return function(*args)
+    except HashbenchError:
+        raise
     except Exception as error:
         trace = error.__traceback__
         while trace and trace.tb_next:
@@ -28,3 +44,17 @@ def explain(who: str, function: Any, *args: Any) -> Any:
         where = f"{trace.tb_frame.f_code.co_filename.rsplit('/')[-1]}:{trace.tb_lineno}" if trace else "?"
         reason = " ".join(str(error).split())[:200]
         raise CodeRaised(f"{who} raised {type(error).__name__} at {where}: {reason}") from error
+
+
+def load_split(choice: Choice[Dataset]) -> RetrievalSplit:
+    """The data of a data set, which may be a plugin's.
+
+    Raises:
+        CodeRaised: its function raised something that is not hashbench's own.
+        BadOutput: it returned something else than a split.
+        UsageError: files are missing or do not fit.
+    """
+    split = explain_early(f"data set {choice.label}", choice.call)
+    if not isinstance(split, RetrievalSplit):
+        raise BadOutput(f"data set {choice.label} returned a {type(split).__name__}; return a RetrievalSplit")
+    return split

@@ -127,7 +127,7 @@ def split_of_tensors(
         validation: the queries that tuning is measured on; none by default, and then nothing can be tuned.
 
     Raises:
-        BadInput: a pair is not of that form, or the images are not all squares of one size.
+        BadInput: a pair is not of that form, the images are not all squares of one size, or eps is no number.
 
     >>> part = ImageSet(torch.zeros(2, 1, 8, 8), torch.eye(2))
     >>> split = split_of_tensors(train=part, queries=part, validation=part, database=part, eps=8 / 255)
@@ -138,6 +138,8 @@ def split_of_tensors(
     tensor([[1., 0., 0.],
             [0., 1., 0.]])
     """
+    if isinstance(eps, bool) or not isinstance(eps, int | float):
+        raise BadInput(f"eps is {eps!r}; give a number in [0, 1] pixel units, such as 8 / 255")
     given = {"train": train, "queries": queries, "validation": validation, "database": database}
     found = _image_sets({role: part for role, part in given.items() if part is not None})
     nothing = ImageSet(found["queries"].images[torch.arange(0)], found["queries"].labels[:0])

@@ -24,7 +24,8 @@ TABLES = 1000  # [[run]] tables of one suite
 VALUES = 1000  # values of one key
 REQUESTS = 1000  # combinations of data set, backbone, method and bits of one suite
 CELLS = 1_000_000  # combinations of these with defenses, attacks and seeds
-BITS = 1024
+MOST_BITS = 1024  # code length
+LARGEST_SEED = 2**32 - 1
 WORDS = 1000  # characters of a text
 SIDE = 9999  # pixels of a patch
 AllowedAccess = Literal["white", "decision", "transfer", "ranking"]  # that a matrix may allow alone
@@ -89,8 +90,8 @@ def _word_problem(text: str) -> str:
 Word = Annotated[str, Limits(1, WORDS), _word_problem]
 Line = Annotated[str, Limits(0, WORDS), _word_problem]
 Words = Annotated[list[Word], Limits(1, VALUES)]
-Length = Annotated[int, Limits(1, BITS)]
-Seed = Annotated[int, Limits(0, 2**32 - 1)]
+Length = Annotated[int, Limits(1, MOST_BITS)]
+Seed = Annotated[int, Limits(0, LARGEST_SEED)]
 RUN: dict[str, Any] = {
     "dataset": Word | Words,
     "backbone": Word | Words,
@@ -98,8 +99,8 @@ RUN: dict[str, Any] = {
     "bits": Length | Annotated[list[Length], Limits(1, VALUES)],
     "defense": Word | Annotated[list[Word], Limits(0, VALUES)],
     "attack": Word | Annotated[list[Word], Limits(0, VALUES)],
-    "seed": Annotated[int, Limits(0, 2**32 - 1)]
-    | Annotated[list[Annotated[int, Limits(0, 2**32 - 1)]], Limits(1, VALUES)],
+    "seed": Annotated[int, Limits(0, LARGEST_SEED)]
+    | Annotated[list[Annotated[int, Limits(0, LARGEST_SEED)]], Limits(1, VALUES)],
     "training": Line,
     "eps": Annotated[str | float, _eps_problem],
     "norm": Literal["linf", "l2"],

@@ -22,7 +22,7 @@ from hashbench.registry.entries import (
 from hashbench.registry.parameters import parameters
 from hashbench.registry.presets import Presets
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory, RankingAttack
-from hashbench.registry.tracks import RANKING, TOP
+from hashbench.registry.tracks import RANKING, TOP, UNLABELLED
 from hashbench.threat import KINDS
 
 
@@ -108,7 +108,8 @@ def defense(
         presets: named sets of parameter values: `strong` for the best that are known.
 
     Raises:
-        PluginError: on decorating, if the name is taken, or a parameter can't be read or is set by a preset alone.
+        PluginError: on decorating, if the name is taken, a parameter can't be read or is set by a preset alone, or
+            images of the database are used by default.
 
     >>> @defense("as-it-is", trains=False)
     ... def as_it_is(model, train, method, threat):
@@ -118,6 +119,10 @@ def defense(
     """
 
     def register(function: Defense) -> Defense:
+        if any(one.name == UNLABELLED and one.default for one in parameters(function)):
+            raise PluginError(
+                f"defense {name!r} sets {UNLABELLED} by default; let it be 0, so that labels tell when it is"
+            )
         defenses.add(
             Entry(
                 name, function, paper, version, trains=trains, transforms=transforms, threats=threats, check=check,

@@ -126,7 +126,7 @@ class Parameter:
         return " | ".join(map(str, self.choices)) or str(self.bounds or self.content or "")
 
     def __str__(self) -> str:
-        return f"{self.name}={format_value(self.default)}"
+        return f"{self.name}={_default_text(self.default)}"
 
 
 def parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
@@ -204,12 +204,26 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def format_value(value: Value) -> str:
-    """A value in the form in which the command line reads it back.
+    """A value in a form in which the command line reads exactly it back.
 
-    >>> format_value(0.50), format_value(True)
-    ('0.5', 'True')
+    >>> format_value(0.50), format_value(True), format_value(1e-5), format_value(10 / 3)
+    ('0.5', 'True', '1e-05', '3.3333333333333335')
     """
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def _default_text(value: Value) -> str:
+    """A default for people to read: a budget of many digits as a fraction of 255.
+
+    >>> _default_text(8 / 255), _default_text(0.02)
+    ('8/255', '0.02')
+    """
+    if isinstance(value, float) and 0 < value < 1 and value == (levels := round(255 * value)) / 255:
+        return f"{levels}/255"
+    return format_value(value)
 
 
 def _keyword_only(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hashbench.errors import BadInput, BadParameter
+from hashbench.evaluation.foreign_code import load_split
 from hashbench.evaluation.leaks import leaks
 from hashbench.models.data import QuerySet, RetrievalSplit
 from hashbench.readers import toml_files
+from hashbench.readers.toml_files import LARGEST_SEED, MOST_BITS
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice
 from hashbench.registry.parameters import suggestion
@@ -74,6 +76,10 @@ class Request:
             BadParameter: a parameter does not exist or can't take its value, or an attack has another access.
             BadInput: the tuned values can't be read, or lack a defense.
         """
+        if not 1 <= self.bits <= MOST_BITS:
+            raise BadParameter(f"bits={self.bits} is outside 1 to {MOST_BITS}")
+        if odd := [seed for seed in self.seeds if not 0 <= seed <= LARGEST_SEED]:
+            raise BadParameter(f"seed {odd[0]} is outside 0 to {LARGEST_SEED}")
         dataset = entries.datasets.choose(Spec.parse(self.dataset))
         backbone = entries.backbones.choose(Spec.parse(self.backbone))
         method = entries.methods.choose(Spec.parse(self.method))
@@ -214,7 +220,7 @@ def load_once(tell: Callable[[str], object] | None = None) -> Load:
     def load(choice: Choice[Dataset]) -> RetrievalSplit:
         words = f"{choice.name} {sorted(choice.params.items())}"
         if words not in loaded:
-            loaded[words] = choice.call()
+            loaded[words] = load_split(choice)
             if tell is not None:
                 for leak in leaks(loaded[words]):
                     tell(str(leak))

@@ -79,7 +79,7 @@ class Tuned:
     subject: Mapping[str, str]
 
     def choose(self, text: str) -> Choice[Defense]:
-        """The tuned choice for a defense; one that is given parameters, or has no grid, is left as it is.
+        """The tuned choice for a defense; one that is given parameters, or has no trials and no grid, stays as it is.
 
         Raises:
             BadInput: there are no values of this defense for this subject under this norm and budget, or those of
@@ -100,9 +100,9 @@ class Tuned:
         return next((row["eps"] for row in self._rows(text)), "")
 
     def _rows(self, text: str) -> list[Row]:
-        """The trials of a defense; none where it is given parameters or has no grid."""
+        """The trials of a defense; none where it is given parameters, or has neither trials nor a grid of its own."""
         plain = defenses.choose(Spec.parse(text))
-        if Spec.parse(text).params or not plain.entry.grid:
+        if Spec.parse(text).params:
             return []
         given = SHIPPED_TABLE if str(self.path) == SHIPPED else self.path
         wanted = {**self.subject, "defense": text}
@@ -115,6 +115,8 @@ class Tuned:
                 )
             if any(row["chosen"] == "yes" for row in rows):
                 return rows
+        if not plain.entry.grid:
+            return []
         words = " ".join(_option(name, value) for name, value in self.subject.items() if name != "training")
         of_subject = {name: value for name, value in wanted.items() if name in (*SUBJECT, "defense")}
         others = sorted(

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from hashbench.crafting.targets import draw_targets
 from hashbench.digests import digest
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.foreign_code import explain, explain_early
 from hashbench.evaluation.judge import PROTOCOL_VERSION, CraftAt, crafter, make_victim
 from hashbench.models.codes import encode
 from hashbench.models.data import Gallery, ImageSet, RetrievalSplit, Victim
@@ -37,9 +38,14 @@ def new_model(subject: Subject) -> HashModel:
 
     Raises:
         BadParameter: the backbone takes no such images.
+        CodeRaised: its function raised something that is not hashbench's own.
+        BadOutput: it returned something else than a network.
     """
-    split = subject.split
-    return HashModel(subject.backbone.call(subject.bits, split.channels, split.size), subject.bits)
+    split, choice = subject.split, subject.backbone
+    network = explain_early(f"network {choice.label}", choice.call, subject.bits, split.channels, split.size)
+    if not isinstance(network, nn.Module):
+        raise BadOutput(f"network {choice.label} returned a {type(network).__name__}; return a torch.nn.Module")
+    return HashModel(network, subject.bits)
 
 
 @dataclass(frozen=True)
@@ -212,9 +218,10 @@ class Victims:
 
     def _method(self, cell: Cell, model: HashModel) -> Method:
         train, choice = self.split(cell).train, cell.subject.method
-        method: Method = explain(
-            f"method {choice.label}", choice.call, encode(model, train), train.labels.to(self.device)
-        )
+        codes = explain(f"network {cell.subject.backbone.label}", encode, model, train)
+        method = explain(f"method {choice.label}", choice.call, codes, train.labels.to(self.device))
+        if not isinstance(method, Method):
+            raise BadOutput(f"method {choice.label} returned a {type(method).__name__}; return a hashbench.Method")
         return method.to(self.device)
 
     def _kept(self, cell: Cell, key: str, start: HashModel, make: Callable[[], HashModel]) -> HashModel:

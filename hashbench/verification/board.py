@@ -134,7 +134,7 @@ def _results(folder: Path, rows: Iterable[Row], found: Findings) -> list[Result]
     """The cells of all rows that can be recomputed.
 
     Raises:
-        BadInput: their arrays take more than MEMORY together.
+        BadInput: their arrays take more than MEMORY together, or are not of the same queries.
     """
     results: list[Result] = []
     held = 0
@@ -145,6 +145,10 @@ def _results(folder: Path, rows: Iterable[Row], found: Findings) -> list[Result]
         held += sum(array.nbytes for _, arrays in found.cells[cells:] for array in arrays.values())
         if held > MEMORY:
             raise BadInput(f"the files in {QUERIES} unpack to more than {MEMORY >> 30} GB; verify the board in parts")
+    sizes = {len(arrays["average_precision"]): who(result.identity) for result, arrays in found.cells}
+    if len(sizes) > 1:
+        (one, first), (other, second) = list(sizes.items())[:2]
+        raise BadInput(f"{first} has {one} queries and {second} {other}; a leaderboard has the same queries throughout")
     return results
 
 

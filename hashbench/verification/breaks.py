@@ -196,6 +196,9 @@ def arrays_of(folder: Path, name: str, facts: BrokenRow) -> tuple[dict[str, NDAr
     if sha256(path, LARGEST, folder) != facts.images_sha256:
         raise BadInput(f"{path.name} was changed after it was written: its SHA-256 is not the one in {name}")
     arrays = read_arrays(path, folder)
-    if set(arrays) != set(ARRAYS) or len({len(array) for array in arrays.values()}) != 1:
+    shapes = [arrays[part].shape for part in ARRAYS if part in arrays]
+    if set(arrays) != set(ARRAYS) or [len(shape) for shape in shapes] != [4, 1, 1] or len({s[0] for s in shapes}) != 1:
         raise BadInput(f"{path.name} does not hold images, index and average_precision of the same length")
+    if arrays["index"].dtype.kind != "i" or arrays["average_precision"].dtype.kind != "f":
+        raise BadInput(f"{path.name}: index does not hold whole numbers, or average_precision no floating-point ones")
     return arrays, path

@@ -21,6 +21,7 @@ from hashbench.metrics.average_precision import (
 )
 from hashbench.metrics.distance_counts import Counts
 from hashbench.readers.text import printable, shown
+from hashbench.readers.toml_files import LARGEST_SEED, MOST_BITS
 from hashbench.registry.spec import Spec
 from hashbench.threat import KINDS, TOLERANCE, Threat, kind_of
 
@@ -170,7 +171,7 @@ def check_identity(identity: Mapping[str, Any], name: str) -> None:
     eps, bits, seed = identity["eps"], identity["bits"], identity["seed"]
     if kind_of(identity["norm"]) not in KINDS:
         raise BadInput(f"{name}: its norm is {shown(identity['norm'])}; no cell has it")
-    if not _is_threat(eps, identity["norm"]) or not 1 <= bits <= 1024 or not 0 <= seed < 1 << 32:
+    if not _is_threat(eps, identity["norm"]) or not 1 <= bits <= MOST_BITS or not 0 <= seed <= LARGEST_SEED:
         told = f"{shown(eps)}, its bits are {shown(bits)} and its seed is {shown(seed)}"
         raise BadInput(f"{name}: its eps is {told}; no cell has these")
 

@@ -151,6 +151,8 @@ def _check_clean(name: str, probed: Evidence, cells: list[tuple[Result, Arrays]]
     cell, held = clean[0]
     counts = Counts(held["items"].astype(np.int64), held["relevant"].astype(np.int64))
     positions = _positions(cell, held["average_precision"], len(arrays["clean"]), name)
+    if "rows" in arrays and not np.array_equal(arrays["rows"], positions):
+        raise BadInput(f"{name}: rows are not the places of the queries that are probed with these data and this seed")
     own = average_precision(counts)
     expected = {"chance": chance(counts), "clean": own.expected, "low": own.low, "high": own.high}
     for array, values in expected.items():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hashbench.boards.files import Row, read_rows
 from hashbench.boards.pairing import CLEAN
-from hashbench.errors import BadInput, UnknownName
+from hashbench.errors import BadInput, UnknownName, UsageError
 from hashbench.readers.folders import folders_with
+from hashbench.registry.entries import defenses
 from hashbench.registry.parameters import suggestion
+from hashbench.registry.spec import Spec
 from hashbench.running.cell import ADAPTIVE
 from hashbench.verification.board import RESULTS, SANITY, cell_of_row
 from hashbench.verification.findings import BoardCell, Findings, verify_versions
@@ -53,7 +56,7 @@ def find_row(name: str, seed: int, boards: Path) -> tuple[Path, BoardCell]:
     Of several leaderboards that have the row, those with its weights come first, then the one with the most rows.
 
     Args:
-        name: DATASET/DEFENSE, such as digits-collage/cgat; the defense as in the tables, or without its parameters
+        name: DATASET/DEFENSE, such as digits/cgat; the defense as in the tables, or without its parameters
             where the data set has only one such label.
         boards: a leaderboard's folder, or a folder of several.
 
@@ -63,7 +66,7 @@ def find_row(name: str, seed: int, boards: Path) -> tuple[Path, BoardCell]:
     """
     dataset, slash, defense = name.partition("/")
     if not slash or not defense:
-        raise UnknownName(f"{name!r} names no row; write DATASET/DEFENSE, such as digits-collage/cgat")
+        raise UnknownName(f"{name!r} names no row; write DATASET/DEFENSE, such as digits/cgat")
     rows = [
         (folder, row)
         for folder in folders_with(boards, (RESULTS,))
@@ -88,6 +91,8 @@ def find_row(name: str, seed: int, boards: Path) -> tuple[Path, BoardCell]:
 
 def _label(defense: str, labels: set[str], dataset: str) -> str:
     named = sorted(label for label in labels if label.partition(":")[0] == defense)
+    with contextlib.suppress(UsageError):  # a preset, or other digits
+        defense = next((one for one in (defense, defenses.choose(Spec.parse(defense)).label) if one in labels), defense)
     if defense in labels or len(named) == 1:
         return defense if defense in labels else named[0]
     if named:

@@ -188,6 +188,10 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"attacks": odd}, "attacks is one str; give a list"),
         ({"attacks": ["nosie"]}, "did you mean 'noise'"),
         ({"eps": 8}, "is 8; give a budget from 0 to 1"),
+        ({"bits": 0}, "bits=0 is outside 1 to 1024"),
+        ({"seeds": [0, -1]}, "seed -1 is outside 0 to 4294967295"),
+        ({"seeds": 3}, "seeds is one int; give a list"),
+        ({"plugins": "mine.py"}, "plugins is one str; give a list"),
         ({"workers": 2, "scheduler": "tcp://x:1"}, "exclude each other"),
     ):
         with pytest.raises(hb.HashbenchError, match=message) as caught:

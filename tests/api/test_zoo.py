@@ -210,6 +210,7 @@ def test_attack_board_names_models_that_are_not_to_be_had(board: Path, tmp_path:
     assert list(found.index[found["map_attack"].notna()]) == ["median", "none"]
     for wrong, message in (
         ({"attacks": ["p2p"]}, "no untargeted"),
+        ({"attacks": ["patch-hamming"]}, "patch-hamming does not work with --norm linf; it works with patch"),
         ({"attacks": ["noise"], "defenses": ["x"]}, "no row"),
     ):
         with pytest.raises(hb.HashbenchError, match=message):

@@ -54,6 +54,12 @@ def test_the_matrix_averages_seeds_and_starts_with_none() -> None:
     assert list(matrix.columns[:4]) == ["seeds", "none", "none low", "none high"]
 
 
+def test_the_matrix_says_over_how_many_seeds_each_row_is_averaged() -> None:
+    results = [result("none", "none", 0.9, seed) for seed in (0, 1, 2)] + [result("jpeg", "none", 0.8, 1)]
+    (made,) = leaderboards(results)
+    assert made.matrix().set_index("defense").seeds.to_dict() == {"none": 3, "jpeg": 1, "chance": 3}
+
+
 def test_only_comparable_results_share_a_board() -> None:
     base = result("none", "none", 0.5)
     others = [replace(result("none", "none", 0.5, 0, **{name: value}), key=name) for name, value in (

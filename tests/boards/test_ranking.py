@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ from toys import linear_model, make_toy, pixels, random_images
 
 from hashbench.boards.certificates import lower_bounds
 from hashbench.boards.evidence_files import Evidence
+from hashbench.boards.files import read_table
 from hashbench.boards.leaderboard import Leaderboard, leaderboards
 from hashbench.boards.ranking import RankingRow, rank, table, with_worst
+from hashbench.boards.tables import write_table
 from hashbench.boards.terminal import print_matrix
 from hashbench.evaluation.judge import Arrays, judge
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import HashModel
+from hashbench.readers.board_columns import declared
+from hashbench.readers.csv_tables import wrong_values
 from hashbench.registry.entries import Choice, Entry
 from hashbench.running.store import Result
 from hashbench.threat import Threat
@@ -148,6 +153,24 @@ def test_an_attack_that_raises_an_ap_leaves_the_clean_query_as_the_worst_case() 
     held = {r.key: {"average_precision": values["none", r.identity["attack"], 0]} for r in board.results}
     (before,) = rank(board, lambda r: held[r.key], clean_counts=False)
     assert before.worst.tolist() == [[0.9, 0.4]]
+
+
+def test_a_row_whose_clean_queries_are_missing_is_not_ranked() -> None:
+    values = of({"none": 0.5, "mine": 0.7}, seeds=(0, 1))
+    del values["mine", "none", 1]
+    rows = {row.defense: row for row in ranked(values)[1]}
+    assert (rows["mine"].status, rows["mine"].rank, rows["none"].rank) == ("incomplete", None, 1)
+    assert rows["mine"].note == "has no per-query values of its clean queries; run it again"
+
+
+def test_two_trainings_that_come_out_unlike_have_an_interval_that_is_read_again(tmp_path: Path) -> None:
+    values = of({"none": 0.5, "cgat": 0.9}, seeds=(0, 1)) | {("cgat", "standard", 1): spread(0.3)}
+    write_table(tmp_path / "ranking.csv", table(ranked(values)[1]))
+    content = read_table(tmp_path / "ranking.csv")
+    (mine,) = (row for row in content.rows if row["defense"] == "cgat")
+    assert float(mine["ci_low"]) < -1
+    assert float(mine["ci_high"]) > 2
+    assert wrong_values(content, declared("ranking", content.header)) == []
 
 
 def certified(defense: str, seed: int, bounds: list[float], free: list[int], reason: str = "") -> Evidence:

@@ -22,7 +22,7 @@ OWN = {("standard", 0): result("mine", "standard", 0.5), ("noise", 0): result("m
 
 
 def verdict(row: RankingRow = ROW, own: Any = OWN, attacks: tuple[str, ...] = ROW.attacks, whole: bool = True) -> Any:
-    return module._verdict(row, own, attacks, whole)
+    return module._verdict(row, own, attacks, whole, has_clean=True)
 
 
 def test_each_verdict_has_its_reason() -> None:

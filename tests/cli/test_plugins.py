@@ -9,6 +9,7 @@ from command import PLUGIN, QUICK, Command
 from toy_boards import make_board
 
 from hashbench.cli.main import cli
+from hashbench.registry import entries
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,73 @@ def test_every_command_loads_its_plugins(command: Command, name: str) -> None:
     needed = NEEDED.get(name, "").format(board=make_board(Path("leaderboards")))
     outcome = command(name, *needed.split(), "--plugin", "mine.py")
     assert (outcome.code, "registers nothing" in outcome.err) == (2, True), outcome
+
+
+BROKEN = """
+import hashbench as hb, numpy as np, torch
+
+@hb.dataset("gone")
+def gone():
+    "Its file is not there."
+    np.load("nope.npz")
+
+@hb.dataset("nothing")
+def nothing():
+    "It returns nothing."
+
+@hb.backbone("moody")
+def moody(bits, channels, size):
+    "It can't be made."
+    raise ValueError("not today")
+
+@hb.backbone("deaf")
+def deaf(bits, channels, size):
+    "It can be made, and takes no images."
+    return torch.nn.Linear(7, bits)
+
+@hb.method("mute")
+def mute(codes, labels):
+    "It returns nothing."
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "--dataset", "gone"), "data set gone raised FileNotFoundError at "),
+        (("run", "--dataset", "gone", "--dry-run"), "data set gone raised FileNotFoundError at "),
+        (("data", "gone"), "data set gone raised FileNotFoundError at "),
+        (("run", "--dataset", "nothing"), "data set nothing returned a NoneType; return a RetrievalSplit"),
+        (("data", "nothing"), "data set nothing returned a NoneType; return a RetrievalSplit"),
+        (("run", "--backbone", "moody"), "network moody raised ValueError at mine.py:"),
+    ],
+)
+def test_code_of_a_plugin_that_fails_before_a_run_is_one_line(
+    command: Command, words: tuple[str, ...], message: str
+) -> None:
+    Path("mine.py").write_text(BROKEN)
+    with entries.restored():
+        outcome = command(*words, "--plugin", "mine.py")
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {message}")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--method", "mute"), "method mute returned a NoneType; return a hashbench.Method"),
+        (("--backbone", "deaf"), "network deaf raised RuntimeError at "),
+    ],
+)
+def test_code_of_a_plugin_that_fails_in_a_run_makes_its_cells_invalid(
+    command: Command, words: tuple[str, ...], reason: str
+) -> None:
+    Path("mine.py").write_text(BROKEN)
+    given = ("run", *QUICK, "--plugin", "mine.py", *words)
+    with entries.restored():
+        dry = command(*given, "--dry-run")
+    with entries.restored():
+        outcome = command(*given)
+    assert (dry.code, "Traceback" in dry.err + outcome.err) == (0, False)
+    assert reason in outcome.out

@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from hypothesis import example as with_example
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hashbench.errors import BadParameter, MissingData, PluginError
+from hashbench.registry.entries import defenses
 from hashbench.registry.parameters import ContentFile, Count, Positive, Share, parameters, resolve
 from hashbench.registry.spec import Spec
 
@@ -97,3 +101,11 @@ def test_a_file_counts_by_its_content_and_a_folder_not_at_all(tmp_path: Path) ->
     assert weights.read(str(tmp_path / "one")) == str(tmp_path / "one")
     with pytest.raises(MissingData, match="is not a file; give default or path of a file"):
         weights.read(str(tmp_path / "three"))
+
+
+@given(st.floats(0, 1e6) | st.fractions(0, 100).map(float))
+@with_example(10 / 3)
+@with_example(8 / 255)
+def test_a_label_names_exactly_the_values_that_it_was_made_of(weight: float) -> None:
+    choice = defenses.choose(Spec("cgat", {"weight": repr(weight)}))
+    assert defenses.choose(Spec.parse(choice.label)).params == choice.params

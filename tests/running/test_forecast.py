@@ -189,3 +189,18 @@ def test_unknown_sizes_and_budgets_are_said(monkeypatch: pytest.MonkeyPatch) -> 
     assert lines[2].endswith("; the data set's eps; seeds 0; train unknown, queries unknown, 5 database")
     assert "; a patch of 3 x 3 pixels; " in "\n".join(lines)
     assert lines_module._facts(SimpleNamespace(request=Request(eps="0.1"), sizes=SIZES)).startswith("eps 0.1; ")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (Request(method="greedyhas"), "did you mean 'greedyhash'?"),
+        (Request(patch=100), "a patch of 100 pixels is larger than the images"),
+        (Request(defenses=("checkpoint",)), "checkpoint"),
+    ],
+)
+def test_where_nothing_can_run_all_cells_are_counted_so(asked: Request, why: str) -> None:
+    lines = list(forecast([asked], torch.device("cpu")))
+    cells = 1 + len(asked.defenses)
+    assert any(why in line for line in lines)
+    assert any(f"({cells} of them can't run)" in line for line in lines)

@@ -158,6 +158,15 @@ def test_the_chosen_trial_stands_for_a_defense_without_parameters(tmp_path: Path
         of_64_bits.choose("cgat")
 
 
+def test_a_defense_without_a_grid_of_its_own_takes_the_values_that_were_tuned_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.csv"
+    write_table(path, [{**row, "defense": "jpeg", "trial": f"jpeg:quality={30 + n}"} for n, row in enumerate(TABLE)])
+    tuned = Tuned(path, SUBJECT)
+    assert tuned.choose("jpeg").label == "jpeg:quality=31"
+    assert tuned.choose("jpeg").tuned
+    assert tuned.choose("median").label == "median"
+
+
 def test_what_a_table_lacks_is_taken_from_the_trials_that_come_with_hashbench(tmp_path: Path) -> None:
     path = tmp_path / "tuned.csv"
     write_table(path, TABLE)

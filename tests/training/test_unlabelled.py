@@ -12,10 +12,14 @@ from command import QUICK, Command
 from toys import random_images, small_model
 
 from hashbench.crafting.objectives import agreement
-from hashbench.errors import BadOutput
+from hashbench.errors import BadOutput, PluginError
 from hashbench.methods.csq import csq
 from hashbench.models.codes import center_code, encode
-from hashbench.models.model import binarize
+from hashbench.models.data import ImageSet
+from hashbench.models.model import HashModel, binarize
+from hashbench.registry import entries
+from hashbench.registry.decorators import defense
+from hashbench.registry.protocols import Method
 from hashbench.threat import Threat
 from hashbench.training.adversarial import Guided, InnerAttack
 from hashbench.training.guided import GuidedLoss
@@ -95,3 +99,16 @@ def peeking(model, train, method, threat):
     assert float(marked["train_cost"]) == pytest.approx(2 * float(other["train_cost"]), rel=0.2)
     assert table["peeking"]["status"] == "invalid"
     assert "set the defense's own parameter 'unlabelled'" in table["peeking"]["note"]
+
+
+def test_a_defense_that_uses_them_without_saying_so_in_its_label_is_refused() -> None:
+    with pytest.raises(PluginError, match="defense 'peek' sets unlabelled by default; let it be 0"):
+
+        @defense("peek")
+        def peek(
+            model: HashModel, train: ImageSet, method: Method, threat: Threat, *, unlabelled: float = 1.0
+        ) -> HashModel:
+            """Looks at the database."""
+            return model
+
+    assert "peek" not in {entry.name for entry in entries.defenses}

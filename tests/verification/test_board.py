@@ -86,6 +86,22 @@ def set_first(value: float) -> Callable[[np.ndarray], np.ndarray]:
     return change
 
 
+def fewer_queries(folder: Path) -> None:
+    """Leave out the last query of one cell."""
+    held = read_arrays(files(folder)[2])
+    queries = len(held["average_precision"])
+    cut = {name: array[:-1] if len(array.shape) and len(array) == queries else array for name, array in held.items()}
+    np.savez_compressed(files(folder)[2], **cut)  # type: ignore[arg-type]
+
+
+def other_places(folder: Path) -> None:
+    """Say of a probe that it is of the first queries."""
+    path = sorted((folder / "probes").iterdir())[0]
+    held = read_arrays(path)
+    held["rows"] = np.arange(len(held["rows"]))
+    np.savez_compressed(path, **held)  # type: ignore[arg-type]
+
+
 def swap(folder: Path) -> None:
     one, other = files(folder)[:2]
     content = one.read_bytes()
@@ -144,6 +160,8 @@ def test_a_leaderboard_comes_out_the_same(board: Path) -> None:
         pytest.param(truncate, "npz is damaged or no .npz file", id="truncated"),
         pytest.param(change("map", "nan"), "map of none under pgd-hamming:steps=2,restarts=1, seed 0 is nan", id="nan"),
         pytest.param(arrays("l2", set_first(float("nan"))), "l2 holds NaN or infinity", id="nan-inside"),
+        pytest.param(fewer_queries, "a leaderboard has the same queries throughout", id="queries"),
+        pytest.param(other_places, "rows are not the places of the queries that are probed", id="probed"),
         pytest.param(arrays("codes", lambda a: a[:-1]), "codes is uint8 [299, 4]; wanted [300, 4]", id="shape"),
         pytest.param(change("split_digest", "0" * 16, slice(None)), "split_digest of none under none", id="data"),
         pytest.param(repeat_row, "appears twice", id="duplicate"),

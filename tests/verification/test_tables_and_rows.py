@@ -193,6 +193,8 @@ def test_a_name_stands_for_a_clean_row_of_a_leaderboard(boards: Path, monkeypatc
     folder, row = found_row("digits/saat", boards, monkeypatch, seed=1)
     assert folder == "digits-cnn-csq-16bit-linf-32-255", "of equals the first"
     assert (row["defense"], row["attack"], row["seed"]) == ("saat:learning_rate=0.02,weight=3", "none", "1")
+    again = found_row("digits/saat:learning_rate=2e-2,weight=3.0", boards, monkeypatch, seed=1)
+    assert again == (folder, row), "the same values in other digits"
     other = boards / "digits-cnn-csq-32bit-linf-32-255"
     weights = other / "zoo" / f"{row['model_digest']}.safetensors"
     weights.parent.mkdir()

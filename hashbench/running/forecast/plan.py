@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hashbench.datasets.list_files import ORIGINS
-from hashbench.errors import MissingData, UsageError
+from hashbench.errors import HashbenchError, MissingData, UsageError
 from hashbench.models.pass_cost import PassForecast, StepForecast
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice, Registry
@@ -98,9 +97,16 @@ def plan_of(request: Request, load: Load, store: Store | None = None) -> Plan:
             plan.passes += attack_passes(attack, sizes.queries, sizes.train) * len(names) * seeds
             plan.cells += len(names) * seeds
             plan.idle += len(names) * seeds * (row in plan.wrong or column in plan.wrong)
-    if store and not plan.missing and not plan.wrong:
-        with contextlib.suppress(UsageError):  # the run will name what its checks refuse; nothing of it is stored
-            _leave_out(plan, request.resolve().cells(load), store)
+    if not plan.missing and not plan.wrong:
+        try:
+            cells = request.resolve().cells(load)
+        except HashbenchError as error:
+            plan.wrong[plan.subject] = str(error)
+        else:
+            if store:
+                _leave_out(plan, cells, store)
+    if plan.missing or plan.wrong.keys() - plan.rows.keys() - plan.columns.keys():
+        plan.idle = plan.cells
     return plan
 
 
