@@ -46,8 +46,7 @@ class EvaluationReport:
         eps: the budget in [0, 1] pixel units.
         map_clean: mAP of the clean queries, expected over the orders of tied items.
         map_clean_interval: its 95 % interval over queries; None for a single query.
-        map_worst: mean of each query's lowest AP over all untargeted attacks and the clean query; None without
-            any.
+        map_worst: mean of each query's lowest AP, clean and under all untargeted attacks; None without an attack.
         map_worst_interval: its 95 % interval.
         chance: mAP of a random ranking, and of a model that gives one code to everything.
         certified: mAP that no attack within the budget can go below; None if no such bound is known.

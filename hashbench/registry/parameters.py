@@ -16,6 +16,7 @@ from hashbench.errors import BadParameter, MissingData, PluginError
 
 Value = bool | int | float | str | Path | None
 SHORTEST = 3  # letters of a name by whose parts a near one is found
+MANY = 8  # characters of a default, beyond which a fraction is easier to read
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def format_value(value: Value) -> str:
-    """A value in a form in which the command line reads exactly it back.
+    """A value in a form in which the command line reads it back exactly.
 
     >>> format_value(0.50), format_value(True), format_value(1e-5), format_value(10 / 3)
     ('0.5', 'True', '1e-05', '3.3333333333333335')
@@ -218,12 +219,13 @@ def format_value(value: Value) -> str:
 def _default_text(value: Value) -> str:
     """A default for people to read: a budget of many digits as a fraction of 255.
 
-    >>> _default_text(8 / 255), _default_text(0.02)
-    ('8/255', '0.02')
+    >>> _default_text(8 / 255), _default_text(0.2)
+    ('8/255', '0.2')
     """
-    if isinstance(value, float) and 0 < value < 1 and value == (levels := round(255 * value)) / 255:
+    text = format_value(value)
+    if isinstance(value, float) and len(text) > MANY and value == (levels := round(255 * value)) / 255:
         return f"{levels}/255"
-    return format_value(value)
+    return text
 
 
 def _keyword_only(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:

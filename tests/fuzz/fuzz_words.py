@@ -107,6 +107,8 @@ def judged(code: int, out: str, err: str) -> tuple[str, str]:
         return "odd output", said
     if "takes more memory or depth" in out or "MemoryError" in out + err:
         return "large", said
+    if "holds what no leaderboard has" in out:
+        return "odd output", said
     if code == 2 and not _is_help(out):
         errors = [line for line in lines if line.startswith("error: ")]
         if len(errors) != 1 or lines[-1] != errors[0] or len(errors[0]) > LONGEST + 10:
