@@ -18,8 +18,8 @@ from hashbench.boards.evidence_files import Evidence
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.plots.matrix import FORMATS
 from hashbench.boards.probe_tables import ProbeReport
-from hashbench.boards.ranking import RankingRow, rank, table, with_worst
-from hashbench.boards.write import write_leaderboard
+from hashbench.boards.ranking import RankingRow, rank, table
+from hashbench.boards.write import with_worst, write_leaderboard
 from hashbench.errors import BadParameter, StoreUnusable
 from hashbench.progress import job
 from hashbench.running import runner

@@ -18,6 +18,7 @@ from hashbench.seeds import seeded
 
 PLUGINS = "notebook"  # a folder inside the store, with the files of a notebook's functions
 Place = str | Path
+LISTED = {"seeds": 0, "plugins": "mine.py"}  # what the lists that hold no names hold, for instance
 
 
 def run(
@@ -57,10 +58,7 @@ def run(
     >>> board.folder.name, board.matrix()["defense"].tolist()
     ('digits-cnn-csq-32bit-clean-epochs-1-linf-32-255', ['none', 'chance'])
     """
-    words = _names(dataset, backbone, method, defenses, attacks)
-    for name, listed, example in (("seeds", seeds, "[0]"), ("plugins", plugins, "['mine.py']")):
-        if isinstance(listed, str | int | Path):
-            raise BadInput(f"{name} is one {type(listed).__name__}; give a list: {name}={example}")
+    words = _names(dataset, backbone, method, defenses, attacks, seeds=seeds, plugins=plugins)
     text = eps if isinstance(eps, str) or eps is None else repr(float(eps))
     (data,), (network,), (objective,) = (words[kind] for kind in ("data set", "backbone", "method"))
     request = Request(
@@ -76,12 +74,13 @@ def run(
 
 
 def _names(
-    dataset: Named, backbone: Named, method: Named, defenses: Sequence[Named], attacks: Sequence[Named]
-) -> dict[str, list[str]]:
-    """The texts by the kind of what they name."""
-    for name, listed in (("defenses", defenses), ("attacks", attacks)):
-        if isinstance(listed, str) or callable(listed):
-            raise BadInput(f"{name} is one {type(listed).__name__}; give a list: {name}=['NAME']")
+    dataset: Named, backbone: Named, method: Named, defenses: Sequence[Named], attacks: Sequence[Named],
+    **others: Sequence[Any],
+) -> dict[str, list[str]]:  # fmt: skip
+    """The texts by the kind of what they name, once all lists are found to be lists."""
+    for name, listed in {"defenses": defenses, "attacks": attacks, **others}.items():
+        if isinstance(listed, str | int | Path) or callable(listed):
+            raise BadInput(f"{name} is one {type(listed).__name__}; give a list: {name}=[{LISTED.get(name, 'NAME')!r}]")
     given = {"data set": [dataset], "backbone": [backbone], "method": [method], "defense": defenses, "attack": attacks}
     return {kind: [name_of(one, kind) for one in listed] for kind, listed in given.items()}
 

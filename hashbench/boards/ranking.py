@@ -13,7 +13,7 @@ from hashbench.boards.certificates import IN_RANKING, NO_CERTIFICATES, Certifica
 from hashbench.boards.intervals import ConfidenceInterval, Reader, intervals, scored
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.pairing import CLEAN, Cells, mean_known, training_cost
-from hashbench.boards.tables import plain, rounded
+from hashbench.boards.tables import rounded
 from hashbench.digests import digest
 from hashbench.errors import BadInput
 from hashbench.evaluation.flags import FLAGS
@@ -136,20 +136,6 @@ def table(ranking: Sequence[RankingRow]) -> pd.DataFrame:
         for s in ranking
     ]  # fmt: skip
     return rounded(rows, COLUMNS)
-
-
-def with_worst(matrix: pd.DataFrame, ranking: Sequence[RankingRow], chance: float | None) -> pd.DataFrame:
-    """A board's matrix with the worst case and its interval as its last columns, if there is one."""
-    if all(row.value is None for row in ranking):
-        return matrix
-    levels = {
-        s.defense: (s.value, *((s.interval.low, s.interval.high) if s.interval else (None, None))) for s in ranking
-    }
-    rows = [levels.get(defense, (chance, None, None)) for defense in matrix["defense"]]
-    whole = matrix.copy()
-    for name, values in zip(("worst", "worst ci_low", "worst ci_high"), zip(*rows, strict=True), strict=True):
-        whole[name] = [plain(value) for value in values]
-    return whole
 
 
 def _columns(interval: ConfidenceInterval | None, **names: str) -> dict[str, float | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from hashbench.boards import probe_tables
 from hashbench.boards.certificates import cell_columns, lower_bounds
 from hashbench.boards.compare import Comparison
@@ -18,8 +20,8 @@ from hashbench.boards.plots.latex import FORM, save_latex
 from hashbench.boards.plots.matrix import FORMATS, save_matrix
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import save_queries, write_digests
-from hashbench.boards.ranking import RankingRow, table, with_worst
-from hashbench.boards.tables import write_table, writing
+from hashbench.boards.ranking import RankingRow, table
+from hashbench.boards.tables import plain, write_table, writing
 from hashbench.running.store import Store
 
 
@@ -110,3 +112,17 @@ def write_examples(examples: AttackedExamples, out: Path) -> Path:
     with writing(folder):
         save_examples(examples, path)
     return path.with_name(f"{path.name}.png")
+
+
+def with_worst(matrix: pd.DataFrame, ranking: Sequence[RankingRow], chance: float | None) -> pd.DataFrame:
+    """A board's matrix with the worst case and its interval as its last columns, if there is one."""
+    if all(row.value is None for row in ranking):
+        return matrix
+    levels = {
+        s.defense: (s.value, *((s.interval.low, s.interval.high) if s.interval else (None, None))) for s in ranking
+    }
+    rows = [levels.get(defense, (chance, None, None)) for defense in matrix["defense"]]
+    whole = matrix.copy()
+    for name, values in zip(("worst", "worst ci_low", "worst ci_high"), zip(*rows, strict=True), strict=True):
+        whole[name] = [plain(value) for value in values]
+    return whole

@@ -22,7 +22,7 @@ from hashbench.registry.entries import (
 from hashbench.registry.parameters import parameters
 from hashbench.registry.presets import Presets
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory, RankingAttack
-from hashbench.registry.tracks import RANKING, TOP, UNLABELLED
+from hashbench.registry.tracks import RANKING, TOP
 from hashbench.threat import KINDS
 
 
@@ -119,10 +119,6 @@ def defense(
     """
 
     def register(function: Defense) -> Defense:
-        if any(one.name == UNLABELLED and one.default for one in parameters(function)):
-            raise PluginError(
-                f"defense {name!r} sets {UNLABELLED} by default; let it be 0, so that labels tell when it is"
-            )
         defenses.add(
             Entry(
                 name, function, paper, version, trains=trains, transforms=transforms, threats=threats, check=check,

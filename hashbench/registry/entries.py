@@ -18,7 +18,7 @@ from hashbench.registry.parameters import Value, arguments, format_value, parame
 from hashbench.registry.presets import Presets, check_presets, preset_values
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.spec import Spec
-from hashbench.registry.tracks import access_of
+from hashbench.registry.tracks import UNLABELLED, access_of
 from hashbench.threat import KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -176,7 +176,8 @@ class Registry(Generic[F]):
         """Register an entry.
 
         Raises:
-            PluginError: the name is taken, a parameter can't be read, or a preset sets what is not a parameter.
+            PluginError: the name is taken, a parameter can't be read, a preset sets what is not a parameter, or images
+                without labels are used by default.
         """
         taken = self._entries.get(entry.name)
         if taken and not taken.module == entry.module == NOTEBOOK:  # a cell of a notebook may run again
@@ -184,8 +185,12 @@ class Registry(Generic[F]):
                 f"{entry.module} registers the {self.kind} {entry.name!r}, which {taken.module} "
                 "already has; give it a name of its own"
             )
-        known = {parameter.name for parameter in parameters(entry.function)}
-        check_presets(entry.presets, known, f"the {self.kind} {entry.name!r}")
+        defaults = {parameter.name: parameter.default for parameter in parameters(entry.function)}
+        check_presets(entry.presets, set(defaults), f"the {self.kind} {entry.name!r}")
+        if defaults.get(UNLABELLED):
+            raise PluginError(
+                f"{self.kind} {entry.name!r} sets {UNLABELLED} by default; let it be 0, so that labels tell when it is"
+            )
         self._entries[entry.name] = entry
 
     def remove(self, name: str) -> None:

@@ -1,8 +1,7 @@
 """Cells: one model, one defense, one attack, one threat, one seed; each knows its identity, its keys and its seeds.
 
 A key is made of names, parameters, the data's digest, seeds and versions; neither the text of the code nor its
-location enters it. Seeds are made of the same without versions, so that a new version of an entry draws the same
-random numbers as the old one.
+location enters it. Seeds are made of the same without versions: a new version draws the random numbers of the old one.
 """
 
 from __future__ import annotations
@@ -47,10 +46,7 @@ SEEDED = {"schema_version": 1, "protocol_version": 1}
 
 @dataclass(frozen=True)
 class Subject:
-    """What is defended and attacked: data, network, hashing method, code length, clean training.
-
-    `split` has the queries that `queries` names already.
-    """
+    """What is defended and attacked: data with the named queries, network, method, code length, clean training."""
 
     dataset: Choice[Dataset]
     split: RetrievalSplit

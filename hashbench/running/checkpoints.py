@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
+
+from hashbench.digests import digest
 from hashbench.errors import BadOutput
+from hashbench.evaluation.judge import PROTOCOL_VERSION, make_victim
+from hashbench.models.data import Gallery, RetrievalSplit, Victim
 from hashbench.models.helpers import NONE, Settings, Tensors, Versions, on_cpu
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.progress import job
 from hashbench.running.cell import Cell
-from hashbench.running.store import MODELS, Store, StoredTensors
+from hashbench.running.store import DATABASES, MODELS, Store, StoredTensors
 from hashbench.seeds import seeded
 
 
@@ -96,3 +102,42 @@ class Helpers:
         self.passes.forwards += weights.facts["forwards"]
         self.passes.backwards += weights.facts["backwards"]
         return weights.tensors
+
+
+def database_key(name: str) -> str:
+    """The key of the codes of a database.
+
+    Args:
+        name: of the model and the split.
+    """
+    return digest(["codes of the database", name, PROTOCOL_VERSION])
+
+
+def bare_name(defended_key: str) -> str:
+    """The name, for `database_key`, of a defended model without its transformation."""
+    return f"{defended_key}, bare"
+
+
+def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoints, name: str, seed: int) -> Victim:
+    """A model with the codes of its database: from the store, or made and stored first.
+
+    Args:
+        name: stands for the model and the split, and for nothing else.
+        seed: of random numbers that the model draws.
+
+    Raises:
+        BadOutput: the model's codes are not finite numbers of the right shape.
+    """
+    key = database_key(name)
+
+    def make() -> StoredTensors:
+        with seeded(seed):
+            codes = make_victim(model, split.train, split.database).gallery.codes
+        bits = np.packbits((codes > 0).cpu().numpy(), axis=1)
+        return StoredTensors({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits})
+
+    stored = checkpoints.get(key, "the database", make, DATABASES).tensors["codes"]
+    bits = np.unpackbits(stored.numpy(), axis=1, count=model.bits)
+    labels = split.database.labels
+    codes = torch.from_numpy(bits).to(labels.device, torch.float32) * 2 - 1
+    return Victim(model, split.train, Gallery(codes, labels))

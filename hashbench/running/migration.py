@@ -26,10 +26,10 @@ from hashbench.running.cell import (
     clean_key,
     defended_key,
 )
+from hashbench.running.checkpoints import bare_name, database_key
 from hashbench.running.probes import key_of_probe
 from hashbench.running.shared_files import replaced
 from hashbench.running.store import DATABASES, FACTS, MODELS, Result, Store
-from hashbench.running.victims import bare_name, database_key
 
 MARK = "keys.json"  # marks a store whose keys are made of versions
 VERSIONED = ("schema_version", "protocol_version")  # part of the old keys

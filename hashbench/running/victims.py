@@ -6,17 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from hashbench.crafting.targets import draw_targets
-from hashbench.digests import digest
 from hashbench.errors import BadOutput, InvalidCell
 from hashbench.evaluation.foreign_code import explain, explain_early
-from hashbench.evaluation.judge import PROTOCOL_VERSION, CraftAt, crafter, make_victim
+from hashbench.evaluation.judge import CraftAt, crafter, make_victim
 from hashbench.models.codes import encode
-from hashbench.models.data import Gallery, ImageSet, RetrievalSplit, Victim
+from hashbench.models.data import ImageSet, RetrievalSplit, Victim
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.models.transformed import bare
@@ -25,9 +23,8 @@ from hashbench.progress import job
 from hashbench.registry.protocols import Method
 from hashbench.registry.tracks import UNLABELLED
 from hashbench.running.cell import ADAPTIVE, Cell, Subject
-from hashbench.running.checkpoints import Checkpoints, Helpers, model_key
-from hashbench.running.store import DATABASES, StoredTensors
-from hashbench.seeds import seeded
+from hashbench.running.checkpoints import Checkpoints, Helpers, bare_name, kept_victim, model_key
+from hashbench.running.store import StoredTensors
 from hashbench.training.resume import Savepoint, kept_at
 from hashbench.training.unlabelled import unlabelled_at_hand
 from hashbench.types import Labels
@@ -218,7 +215,7 @@ class Victims:
 
     def _method(self, cell: Cell, model: HashModel) -> Method:
         train, choice = self.split(cell).train, cell.subject.method
-        codes = explain(f"network {cell.subject.backbone.label}", encode, model, train)
+        codes = explain_early(f"network {cell.subject.backbone.label}", encode, model, train)
         method = explain(f"method {choice.label}", choice.call, codes, train.labels.to(self.device))
         if not isinstance(method, Method):
             raise BadOutput(f"method {choice.label} returned a {type(method).__name__}; return a hashbench.Method")
@@ -267,42 +264,3 @@ def model_digests(weights: str, victim: Victim) -> dict[str, Any]:
         weights: digest of the weights, taken before any pass.
     """
     return {"model_digest": weights, "codes_digest": tensor_digest({"codes": victim.gallery.codes})}
-
-
-def database_key(name: str) -> str:
-    """The key of the codes of a database.
-
-    Args:
-        name: of the model and the split.
-    """
-    return digest(["codes of the database", name, PROTOCOL_VERSION])
-
-
-def bare_name(defended_key: str) -> str:
-    """The name, for `database_key`, of a defended model without its transformation."""
-    return f"{defended_key}, bare"
-
-
-def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoints, name: str, seed: int) -> Victim:
-    """A model with the codes of its database: from the store, or made and stored first.
-
-    Args:
-        name: stands for the model and the split, and for nothing else.
-        seed: of random numbers that the model draws.
-
-    Raises:
-        BadOutput: the model's codes are not finite numbers of the right shape.
-    """
-    key = database_key(name)
-
-    def make() -> StoredTensors:
-        with seeded(seed):
-            codes = make_victim(model, split.train, split.database).gallery.codes
-        bits = np.packbits((codes > 0).cpu().numpy(), axis=1)
-        return StoredTensors({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits})
-
-    stored = checkpoints.get(key, "the database", make, DATABASES).tensors["codes"]
-    bits = np.unpackbits(stored.numpy(), axis=1, count=model.bits)
-    labels = split.database.labels
-    codes = torch.from_numpy(bits).to(labels.device, torch.float32) * 2 - 1
-    return Victim(model, split.train, Gallery(codes, labels))

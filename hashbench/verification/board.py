@@ -16,7 +16,8 @@ from hashbench.boards.leaderboard import KEY, Leaderboard
 from hashbench.boards.pairing import FIELDS
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import QUERIES, check_digests, read_arrays, read_digests, read_identity, write_digests
-from hashbench.boards.ranking import RankingRow, rank, table, with_worst
+from hashbench.boards.ranking import RankingRow, rank, table
+from hashbench.boards.write import with_worst
 from hashbench.errors import BadInput
 from hashbench.evaluation.flags import STATEFUL
 from hashbench.evaluation.judge import Arrays
@@ -30,7 +31,7 @@ from hashbench.running.store import Result
 from hashbench.verification.breaks import check_breaks
 from hashbench.verification.cell import check_identity, make_again
 from hashbench.verification.certificates import as_written, check_certificates, has_certificates
-from hashbench.verification.findings import Findings, verify_versions, who
+from hashbench.verification.findings import Findings, check_agreement, verify_versions, who
 from hashbench.verification.pictures import check_pictures, draw_pictures, formats_of
 from hashbench.verification.probes import check_probes
 from hashbench.verification.tables import (
@@ -72,9 +73,9 @@ def verify_board(folder: Path, pictures: Pictures | None = None) -> Findings:
         listed = {f"{QUERIES}/{row['config_digest']}.npz" for row in rows}
         held = {name for name in list_files(folder).files if name.startswith(f"{QUERIES}/")}
         found.problems += [f"{name} belongs to no row" for name in sorted(held - listed)]
+        check_agreement(found)
         check_breaks(folder, found)
         check_zoo(folder, [row["model_digest"] for row in rows], found)
-        _check_agreement(found)
         _check_tables(folder, rows, results, found, pictures or check_pictures)
     except BadInput as error:
         found.problems.append(str(error))
@@ -134,7 +135,7 @@ def _results(folder: Path, rows: Iterable[Row], found: Findings) -> list[Result]
     """The cells of all rows that can be recomputed.
 
     Raises:
-        BadInput: their arrays take more than MEMORY together, or are not of the same queries.
+        BadInput: their arrays take more than MEMORY together.
     """
     results: list[Result] = []
     held = 0
@@ -145,10 +146,6 @@ def _results(folder: Path, rows: Iterable[Row], found: Findings) -> list[Result]
         held += sum(array.nbytes for _, arrays in found.cells[cells:] for array in arrays.values())
         if held > MEMORY:
             raise BadInput(f"the files in {QUERIES} unpack to more than {MEMORY >> 30} GB; verify the board in parts")
-    sizes = {len(arrays["average_precision"]): who(result.identity) for result, arrays in found.cells}
-    if len(sizes) > 1:
-        (one, first), (other, second) = list(sizes.items())[:2]
-        raise BadInput(f"{first} has {one} queries and {second} {other}; a leaderboard has the same queries throughout")
     return results
 
 
@@ -201,26 +198,6 @@ def _number(text: str) -> float | int | None:
     if not math.isfinite(value):
         return None
     return int(value) if value == int(value) and "." not in text else value
-
-
-def _check_agreement(found: Findings) -> None:
-    """Check what all cells of one board, and of one model, must share."""
-    shared: dict[tuple[str, ...], tuple[str, Any]] = {}
-    for result, arrays in found.cells:
-        identity = result.identity
-        model = f"{identity['defense']}, seed {identity['seed']}"
-        of_queries = arrays["relevant"].sum(axis=1).tolist()
-        facts: list[tuple[tuple[str, ...], Any]] = [
-            (("the queries' relevant items",), of_queries), (("n_database",), result.numbers["n_database"]),
-            (("the model_digest", model), result.numbers.get("model_digest")),
-            (("the codes_digest", model), result.numbers.get("codes_digest")),
-        ]  # fmt: skip
-        if "targets" in arrays:
-            facts.append((("the targets", f"seed {identity['seed']}"), arrays["targets"].tolist()))
-        for place, value in facts:
-            first, wanted = shared.setdefault(place, (who(identity), value))
-            if value != wanted:
-                found.problems.append(f"{who(identity)}: {place[0]} differ from those of {first}")
 
 
 def _check_tables(

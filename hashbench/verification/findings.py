@@ -55,3 +55,31 @@ def who(identity: Mapping[str, Any]) -> str:
     """A cell as messages name it."""
     attacker = "" if identity["attacker"] == "adaptive" else f" ({identity['attacker']})"
     return f"{identity['defense']} under {identity['attack']}{attacker}, seed {identity['seed']}"
+
+
+def check_agreement(found: Findings) -> None:
+    """Check what all cells of one board, and of one model, must share.
+
+    Raises:
+        BadInput: they have different numbers of queries.
+    """
+    shared: dict[tuple[str, ...], tuple[str, Any]] = {}
+    for result, arrays in found.cells:
+        identity = result.identity
+        model = f"{identity['defense']}, seed {identity['seed']}"
+        of_queries = arrays["relevant"].sum(axis=1).tolist()
+        facts: list[tuple[tuple[str, ...], Any]] = [
+            (("the queries' relevant items",), of_queries), (("n_database",), result.numbers["n_database"]),
+            (("the model_digest", model), result.numbers.get("model_digest")),
+            (("the codes_digest", model), result.numbers.get("codes_digest")),
+        ]  # fmt: skip
+        if "targets" in arrays:
+            facts.append((("the targets", f"seed {identity['seed']}"), arrays["targets"].tolist()))
+        for place, value in facts:
+            first, wanted = shared.setdefault(place, (who(identity), value))
+            if value != wanted:
+                found.problems.append(f"{who(identity)}: {place[0]} differ from those of {first}")
+    if len(sizes := {len(arrays["relevant"]) for _, arrays in found.cells}) > 1:
+        raise BadInput(
+            f"cells have {' and '.join(map(str, sorted(sizes)))} queries; a leaderboard has the same throughout"
+        )

@@ -42,13 +42,18 @@ def network(bits: int = 12, seed: int = 0) -> nn.Module:
         )  # fmt: skip
 
 
-def test_an_attack_that_raises_an_ap_leaves_the_clean_query_as_the_worst_case(split: RetrievalSplit) -> None:
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 12))
-    report = hb.evaluate(linear, split, attacks="noise", probe=False, certificate=False)
-    clean, noise = (report.queries[name]["average_precision"] for name in ("none", "noise"))
-    assert (noise > clean).any()
-    assert report.map_worst == pytest.approx(np.minimum(clean, noise).mean())
-    assert report.map_worst < noise.mean()
+def test_an_attack_that_raises_an_ap_leaves_the_clean_query_as_the_worst_case() -> None:
+    raised = 0
+    for number in range(8):
+        torch.manual_seed(number)
+        images, linear = torch.rand(60, 1, 8, 8), nn.Sequential(nn.Flatten(), nn.Linear(64, 12))
+        parts = {"queries": (images[:6], torch.arange(6) % 3), "database": (images, torch.arange(60) % 3)}
+        split = hb.split_of_tensors(**parts, eps=0.1)
+        report = hb.evaluate(linear, split, attacks="noise", probe=False, certificate=False)
+        clean, noise = (report.queries[name]["average_precision"] for name in ("none", "noise"))
+        raised += int((noise > clean).any())
+        assert report.map_worst == pytest.approx(np.minimum(clean, noise).mean())
+    assert raised
 
 
 def test_a_report_holds_clean_worst_case_chance_certificate_and_flags(split: RetrievalSplit) -> None:

@@ -15,9 +15,10 @@ from hashbench.boards.certificates import lower_bounds
 from hashbench.boards.evidence_files import Evidence
 from hashbench.boards.files import read_table
 from hashbench.boards.leaderboard import Leaderboard, leaderboards
-from hashbench.boards.ranking import RankingRow, rank, table, with_worst
+from hashbench.boards.ranking import RankingRow, rank, table
 from hashbench.boards.tables import write_table
 from hashbench.boards.terminal import print_matrix
+from hashbench.boards.write import with_worst
 from hashbench.evaluation.judge import Arrays, judge
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import HashModel

@@ -13,7 +13,8 @@ from toy_results import result
 from hashbench.boards import ranking as module
 from hashbench.boards.certificates import DefenseCertificate
 from hashbench.boards.intervals import ConfidenceInterval
-from hashbench.boards.ranking import RankingRow, table, with_worst
+from hashbench.boards.ranking import RankingRow, table
+from hashbench.boards.write import with_worst
 
 ROW = RankingRow(
     "mine", "ranked", "", (), (0,), ("noise", "standard"), worst=np.full((1, 4), 0.5), chance=0.2, clean=0.9

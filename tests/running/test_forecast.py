@@ -195,6 +195,7 @@ def test_unknown_sizes_and_budgets_are_said(monkeypatch: pytest.MonkeyPatch) -> 
     ("asked", "why"),
     [
         (Request(method="greedyhas"), "did you mean 'greedyhash'?"),
+        (Request(dataset="digts"), "did you mean 'digits'?"),
         (Request(patch=100), "a patch of 100 pixels is larger than the images"),
         (Request(defenses=("checkpoint",)), "checkpoint"),
     ],

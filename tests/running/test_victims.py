@@ -17,10 +17,10 @@ from hashbench.registry import entries
 from hashbench.registry.decorators import method
 from hashbench.registry.protocols import Method
 from hashbench.running.cell import Cell
-from hashbench.running.checkpoints import Checkpoints
+from hashbench.running.checkpoints import Checkpoints, kept_victim
 from hashbench.running.request import Request, load_once
 from hashbench.running.store import DATABASES, WEIGHTS, Store
-from hashbench.running.victims import Victims, kept_victim
+from hashbench.running.victims import Victims
 from hashbench.types import Codes, Labels
 
 SPLIT = split_of_tensors(

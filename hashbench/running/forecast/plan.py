@@ -69,7 +69,8 @@ def plan_of(request: Request, load: Load, store: Store | None = None) -> Plan:
     """Look at a request; what the store has is not made again."""
     sizes = _sizes(request, load)
     plan = Plan(request, sizes, missing=[sizes.problem] if sizes.problem else [])
-    for registered, text in ((entries.methods, request.method), (entries.backbones, request.backbone)):
+    registries: tuple[Registry[Any], ...] = entries.datasets, entries.methods, entries.backbones
+    for registered, text in zip(registries, (request.dataset, request.method, request.backbone), strict=True):
         choice, problem = choose(registered, text)
         lacking = _lacking(registered, text)
         plan.wrong |= {text: problem} if problem and not lacking else {}
@@ -105,7 +106,7 @@ def plan_of(request: Request, load: Load, store: Store | None = None) -> Plan:
         else:
             if store:
                 _leave_out(plan, cells, store)
-    if plan.missing or plan.wrong.keys() - plan.rows.keys() - plan.columns.keys():
+    if plan.wrong.keys() - plan.rows.keys() - plan.columns.keys():
         plan.idle = plan.cells
     return plan
 
@@ -132,9 +133,9 @@ def _leave_out(plan: Plan, cells: list[Cell], store: Store) -> None:
 
 
 def _sizes(request: Request, load: Load) -> Sizes:
-    choice, problem = choose(entries.datasets, request.dataset)
+    choice, _ = choose(entries.datasets, request.dataset)
     if choice is None:
-        return Sizes(0, 0, 0, None, problem=problem)
+        return Sizes(0, 0, 0, None)
     try:
         split = with_queries(load(choice), request.queries)
     except MissingData as error:
