@@ -1,4 +1,4 @@
-"""Trained tensors of a run, models and attacks' helpers: each is made once and kept in the store."""
+"""Tensors of a run: models, attacks' helpers and codes of databases, each made once and kept in the store."""
 
 from __future__ import annotations
 

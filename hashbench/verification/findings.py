@@ -1,4 +1,4 @@
-"""What a check of a folder found, and how its messages name cells and values."""
+"""What a check of a folder found, how its messages name cells and values, and what all cells must share."""
 
 from __future__ import annotations
 
