@@ -16,7 +16,7 @@ from hashbench.api.progress import progress_shown, say
 from hashbench.api.run import PLUGINS, Place
 from hashbench.boards import leaderboard
 from hashbench.boards.intervals import intervals
-from hashbench.boards.leaderboard import Leaderboard, file_name
+from hashbench.boards.leaderboard import Leaderboard, file_name, model_of
 from hashbench.boards.pairing import CLEAN
 from hashbench.boards.ranking import RANKED, RankingRow, rank
 from hashbench.boards.tables import rounded, write_table, writing
@@ -233,18 +233,14 @@ def _not_attacked(whole: Sequence[Result], new: Sequence[Result], choice: Choice
 
     Each is a result of the same model on the board, under the attack's name.
     """
-    done = {_model_of(result) for result in new}
+    done = {model_of(result) for result in new}
     for result in whole:
-        identity, model = result.identity, _model_of(result)
+        identity, model = result.identity, model_of(result)
         counts = identity["goal"] == "untargeted" and identity["attacker"] == ADAPTIVE and identity["attack"] != CLEAN
         if counts and model not in done:
             done.add(model)
             params = {"attack": choice.label, "attack_params": choice.visible}
             yield replace(result, identity={**identity, **params})
-
-
-def _model_of(result: Result) -> tuple[str, int]:
-    return str(result.identity["defense"]), int(result.identity["seed"])
 
 
 def _ranking(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hashbench.errors import BadInput
-from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.foreign_code import explain, load_split
 from hashbench.models.arrays import in_range, multi_hot
 from hashbench.models.codes import batch_size
 from hashbench.models.data import ImageSet, RetrievalSplit
@@ -33,8 +33,7 @@ def checked_split(split: Any) -> RetrievalSplit:
         BadInput: it is neither; or images and labels do not have the form of an `ImageSet`.
     """
     if isinstance(split, str):
-        found: RetrievalSplit = entries.datasets.choose(Spec.parse(split)).call()
-        return found
+        return load_split(entries.datasets.choose(Spec.parse(split)))
     if not isinstance(split, RetrievalSplit):
         raise BadInput(
             f"the split is a {type(split).__name__}; give the name of a data set, or what hashbench.split_of_tensors "

@@ -74,9 +74,9 @@ class Leaderboard:
         Args:
             more: interval bounds and certified mAP, as columns, by the key of their cell.
         """
-        clean = {_model(r): r.numbers["map"] for r in self.results if r.identity["attack"] == "none" and r.numbers}
+        clean = {model_of(r): r.numbers["map"] for r in self.results if r.identity["attack"] == "none" and r.numbers}
         rows = [
-            _row(result, {"map_clean": clean.get(_model(result)), **more.get(result.key, {})})
+            _row(result, {"map_clean": clean.get(model_of(result)), **more.get(result.key, {})})
             for result in self.results
         ]
         return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
@@ -218,7 +218,7 @@ def leaderboards(results: Iterable[Result]) -> list[Leaderboard]:
     return [
         board
         for (name, split), group in sorted(groups.items())
-        for track, places in by_track([(r.identity["access"], _model(r)) for r in group]).items()
+        for track, places in by_track([(r.identity["access"], model_of(r)) for r in group]).items()
         for board in _by_version(
             "-".join([name, *[split[:6]] * (names.count(name) > 1), *[track] * bool(track)]), [group[i] for i in places]
         )
@@ -284,7 +284,8 @@ def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _model(result: Result) -> tuple[str, int]:
+def model_of(result: Result) -> tuple[str, int]:
+    """The defense and the seed of a cell or a probe."""
     return result.identity["defense"], result.identity["seed"]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hashbench.boards.evidence_files import Evidence
-from hashbench.boards.leaderboard import Leaderboard
+from hashbench.boards.leaderboard import Leaderboard, model_of
 from hashbench.boards.pairing import CLEAN
 from hashbench.boards.tables import rounded
 from hashbench.evaluation.flags import (
@@ -93,11 +93,6 @@ def reports_of(board: Leaderboard, store: Store) -> list[ProbeReport]:
         own = [r for r in board.results if r.status == "valid" and model_of(r) == model_of(probe)]
         found.append(with_table(report_of(probe, arrays), [(r, store.arrays(r)) for r in own]))
     return sorted(found, key=lambda report: (board.defenses.index(report.defense), report.seed))
-
-
-def model_of(result: Result) -> tuple[str, int]:
-    """The defense and the seed of a cell or a probe."""
-    return result.identity["defense"], result.identity["seed"]
 
 
 def report_of(probe: Result, arrays: Arrays) -> ProbeReport:

@@ -1,13 +1,16 @@
-"""Calls of code that may come from a plugin."""
+"""Calls of code that may come from a plugin, and data and networks that it makes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from hashbench.errors import BadOutput, ClusterLost, CodeRaised, HashbenchError, InvalidCell, StoreUnusable
 from hashbench.models.data import RetrievalSplit
+from hashbench.models.model import HashModel
 from hashbench.registry.entries import Choice
-from hashbench.registry.protocols import Dataset
+from hashbench.registry.protocols import Backbone, Dataset
 
 
 def explain(who: str, function: Any, *args: Any) -> Any:
@@ -58,3 +61,17 @@ def load_split(choice: Choice[Dataset]) -> RetrievalSplit:
     if not isinstance(split, RetrievalSplit):
         raise BadOutput(f"data set {choice.label} returned a {type(split).__name__}; return a RetrievalSplit")
     return split
+
+
+def new_network(choice: Choice[Backbone], bits: int, channels: int, size: int) -> HashModel:
+    """An untrained model on the CPU, whose network may be a plugin's.
+
+    Raises:
+        BadParameter: the network takes no such images.
+        CodeRaised: its function raised something that is not hashbench's own.
+        BadOutput: it returned something else than a network.
+    """
+    network = explain_early(f"network {choice.label}", choice.call, bits, channels, size)
+    if not isinstance(network, nn.Module):
+        raise BadOutput(f"network {choice.label} returned a {type(network).__name__}; return a torch.nn.Module")
+    return HashModel(network, bits)

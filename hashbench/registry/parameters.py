@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from hashbench.digests import file_digest
 from hashbench.errors import BadParameter, MissingData, PluginError
+from hashbench.threat import format_eps
 
 Value = bool | int | float | str | Path | None
 SHORTEST = 3  # letters of a name by whose parts a near one is found
@@ -217,15 +218,13 @@ def format_value(value: Value) -> str:
 
 
 def _default_text(value: Value) -> str:
-    """A default for people to read: a budget of many digits as a fraction of 255.
+    """A default for people to read: one of many digits as a fraction of 255, or rounded.
 
     >>> _default_text(8 / 255), _default_text(0.2)
     ('8/255', '0.2')
     """
     text = format_value(value)
-    if isinstance(value, float) and len(text) > MANY and value == (levels := round(255 * value)) / 255:
-        return f"{levels}/255"
-    return text
+    return format_eps(value) if isinstance(value, float) and len(text) > MANY else text
 
 
 def _keyword_only(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:

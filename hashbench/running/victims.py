@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from hashbench.crafting.targets import draw_targets
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.foreign_code import explain, explain_early
+from hashbench.evaluation.foreign_code import explain, explain_early, new_network
 from hashbench.evaluation.judge import CraftAt, crafter, make_victim
 from hashbench.models.codes import encode
 from hashbench.models.data import ImageSet, RetrievalSplit, Victim
@@ -34,15 +33,9 @@ def new_model(subject: Subject) -> HashModel:
     """An untrained model of a subject, on the CPU.
 
     Raises:
-        BadParameter: the backbone takes no such images.
-        CodeRaised: its function raised something that is not hashbench's own.
-        BadOutput: it returned something else than a network.
+        BadParameter, CodeRaised, BadOutput: as of `new_network`.
     """
-    split, choice = subject.split, subject.backbone
-    network = explain_early(f"network {choice.label}", choice.call, subject.bits, split.channels, split.size)
-    if not isinstance(network, nn.Module):
-        raise BadOutput(f"network {choice.label} returned a {type(network).__name__}; return a torch.nn.Module")
-    return HashModel(network, subject.bits)
+    return new_network(subject.backbone, subject.bits, subject.split.channels, subject.split.size)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hashbench.errors import BadOutput
-from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.foreign_code import explain, load_split
 from hashbench.models.codes import batch_size, encode_batch
 from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel, binarize
@@ -117,7 +117,7 @@ def _cell(task: RoomTask) -> Cell:
     dataset = task.dataset.chosen(entries.datasets)
     subject = Subject(
         dataset,
-        dataset.call(),
+        load_split(dataset),
         task.backbone.chosen(entries.backbones),
         task.method.chosen(entries.methods),
         Choice(entries.choose_clean(clean_training, "").entry, dict(task.training)),

@@ -9,12 +9,9 @@ from dataclasses import replace
 import torch
 
 from hashbench.errors import HashbenchError
-from hashbench.evaluation.foreign_code import explain_early
-from hashbench.models.model import HashModel
+from hashbench.evaluation.foreign_code import explain_early, new_network
 from hashbench.models.pass_cost import PassCost, measure_pass
 from hashbench.registry import entries
-from hashbench.registry.entries import Choice
-from hashbench.registry.protocols import Backbone
 from hashbench.running.forecast.plan import Plan, choose, plan_of
 from hashbench.running.request import Request, load_once, read_eps
 from hashbench.running.store import Store
@@ -99,16 +96,13 @@ def _cost(plan: Plan, device: torch.device, known: dict[str, PassCost | None]) -
                 replace(choice, params={**choice.params, "weights": "none"}) if "weights" in choice.params else choice
             )
             try:
-                known[key] = explain_early(f"network {choice.label}", _measured, bare, plan, device)
+                model = new_network(bare, plan.request.bits, sizes.channels, sizes.size)
+                known[key] = explain_early(
+                    f"network {choice.label}", measure_pass, model, sizes.channels, sizes.size, device
+                )
             except HashbenchError:
                 return None
     return known[key]
-
-
-def _measured(network: Choice[Backbone], plan: Plan, device: torch.device) -> PassCost:
-    bits, sizes = plan.request.bits, plan.sizes
-    model = HashModel(network.call(bits, sizes.channels, sizes.size), bits)
-    return measure_pass(model, sizes.channels, sizes.size, device)
 
 
 def _duration(seconds: float) -> str:
