@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ FAILED = 2  # the exit code of a request that can't be carried out
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # signals that ask a program to end
+IMPORT = 20.0  # seconds that a signal waits for an import to end
+AGAIN = 0.05  # seconds after which it is tried again
 
 
 class Stopped(KeyboardInterrupt):
@@ -39,20 +42,57 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Signals:
-    """The first signal raises `Stopped`, so that workers are ended and messages printed; a second one ends at once."""
+    """The first signal raises `Stopped`, so that workers are ended and messages printed; a second one ends at once.
+
+    While a module is being imported the first one waits: compiled modules, torch's among them, drop what is raised
+    then, or abort. What Python drops, in finalizers and weak references, is raised again.
+    """
 
     def __init__(self) -> None:
         self.stop: Stopped | None = None
         self.said = False
+        self._latest = 0.0
+        self._waits = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.stop is None:
             self.stop = Stopped(number)
-            raise self.stop
+            self._latest = time.monotonic() + IMPORT
+            self._raise(frame)
+            return
         if not self.said:
             with contextlib.suppress(OSError):
                 os.write(2, b"stopped at once; what was finished is kept\n")
         os._exit(128 + number)
+
+    def raise_later(self) -> None:
+        """Raise again what was not heard."""
+        self._waits = True
+        signal.signal(signal.SIGALRM, lambda _, frame: self._raise(frame))
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+
+    def wait_no_longer(self) -> bool:
+        """Whether a signal was still waiting, which is raised no more."""
+        waited, self._waits = self._waits, False
+        if waited:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return waited
+
+    def _raise(self, frame: FrameType | None) -> None:
+        self._waits = False
+        if hasattr(signal, "setitimer") and time.monotonic() < self._latest and _importing(frame):
+            self.raise_later()
+        elif self.stop is not None:
+            raise self.stop
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a command is importing a module, whatever imported the command itself."""
+    while frame is not None and frame.f_code is not end.__code__:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 _signals = _Signals()
@@ -65,7 +105,10 @@ def end(command: Callable[[], int | None]) -> NoReturn:
     with _heard():
         try:
             _refuse_nul(sys.argv[1:])
-            sys.exit(command() or 0)
+            code = command() or 0
+            if _signals.stop is not None and _signals.wait_no_longer():
+                raise _signals.stop
+            sys.exit(code)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.ctx.get_help() if error.ctx else error.message)
             sys.exit(FAILED)
@@ -147,12 +190,21 @@ def _heard() -> Iterator[None]:
     for number, handler in before.items():
         if handler in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _signals)
+    dropped, sys.unraisablehook = sys.unraisablehook, _raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = dropped
         if _signals.stop is None:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _raise_again(dropped: sys.UnraisableHookArgs) -> None:
+    if isinstance(dropped.exc_value, Stopped) and hasattr(signal, "setitimer"):
+        _signals.raise_later()
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _give_up(error: KeyboardInterrupt | OSError) -> NoReturn:
@@ -162,12 +214,14 @@ def _give_up(error: KeyboardInterrupt | OSError) -> NoReturn:
 
 
 def _stop(stop: Stopped, message: str) -> NoReturn:
+    _signals.wait_no_longer()
     _signals.said = True
     _say(message)
     sys.exit(stop.code)
 
 
 def _fail(message: str) -> NoReturn:
+    _signals.wait_no_longer()
     _say(f"error: {' '.join(message.split())}")
     sys.exit(FAILED)
 

@@ -92,6 +92,64 @@ def test_a_signal_that_a_library_makes_another_error_of_is_one_line_too(block: s
     assert broken.stderr.endswith("ImportError: of its own\n"), "without a signal it stays what it is"
 
 
+IMPORTED = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+try: time.sleep(0.2)
+except BaseException: raise SystemExit("the signal came while a module was being imported")
+open("imported", "w").close()
+"""
+
+
+@pytest.mark.parametrize("block", ["contextlib.nullcontext()", "resumable('runs')"])
+@pytest.mark.parametrize("rest", ["pass", "time.sleep(60)"])
+def test_a_signal_waits_for_an_import(tmp_path: Path, block: str, rest: str) -> None:
+    (tmp_path / "imported_slowly.py").write_text(IMPORTED)
+    program = (
+        "import contextlib, sys, time\n"
+        "from hashbench.cli.endings import end, resumable\n"
+        "def command():\n"
+        f"    with {block}:\n"
+        "        import imported_slowly\n"
+        f"        {rest}\n"
+        "end(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr in ("stopped\n", KEPT)
+    assert (tmp_path / "imported").exists()
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_an_import_that_does_not_end_is_stopped(tmp_path: Path, twice: bool) -> None:
+    (tmp_path / "endless.py").write_text(
+        "import os, signal, time\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        + ("os.kill(os.getpid(), signal.SIGINT)\n" if twice else "")
+        + "time.sleep(60)"
+    )
+    program = (
+        "from hashbench.cli import endings\nendings.IMPORT = 0.3\ndef command(): import endless\nendings.end(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", AT_ONCE if twice else "stopped\n")
+
+
+def test_a_signal_that_a_finalizer_drops_is_raised_again() -> None:
+    program = (
+        "import os, signal, time\n"
+        "from hashbench.cli.endings import end\n"
+        "class Dropping:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
+        "def command():\n"
+        "    Dropping()\n"
+        "    time.sleep(60)\n"
+        "end(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
 def test_a_run_under_nohup_outlives_its_terminal() -> None:
     program = (
         "import os, signal\n"
