@@ -45,7 +45,8 @@ from hashbench.models.helpers import NONE, Settings, Tensors, Versions, train_an
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.registry import entries
-from hashbench.registry.entries import Choice, Entry, Registry
+from hashbench.registry.entries import Choice, Registry
+from hashbench.registry.entry import Entry
 from hashbench.registry.parameters import Parameter, format_value, parameters
 from hashbench.registry.spec import Spec
 from hashbench.seeds import seeded

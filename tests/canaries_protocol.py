@@ -31,7 +31,8 @@ from hashbench.models.codes import encode
 from hashbench.models.data import ImageSet, Queries, Victim
 from hashbench.models.model import HashModel
 from hashbench.registry import entries
-from hashbench.registry.entries import Choice, Entry
+from hashbench.registry.entries import Choice
+from hashbench.registry.entry import Entry
 from hashbench.registry.protocols import Craft
 from hashbench.threat import Threat
 from hashbench.training import loop

@@ -25,7 +25,8 @@ import hashbench
 from hashbench.digests import code_digest, digest
 from hashbench.errors import BadInput, StoreUnusable
 from hashbench.registry import entries, plugins
-from hashbench.registry.entries import NOTEBOOK, Entry
+from hashbench.registry.entries import NOTEBOOK
+from hashbench.registry.entry import Entry
 from hashbench.registry.spec import Spec
 
 HOME = Path(str(hashbench.__file__)).parent

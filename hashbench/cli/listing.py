@@ -12,7 +12,7 @@ from hashbench.cli import options
 from hashbench.cli.sections import NameAmong
 
 if TYPE_CHECKING:
-    from hashbench.registry.entries import Entry
+    from hashbench.registry.entry import Entry
     from hashbench.running.suite import Suite
 
 KINDS = ("attacks", "defenses", "methods", "backbones", "datasets")

@@ -7,11 +7,6 @@ from collections.abc import Callable, Sequence
 from hashbench.errors import PluginError
 from hashbench.registry.attack_guard import guarded
 from hashbench.registry.entries import (
-    Access,
-    Entry,
-    F,
-    Goal,
-    Grid,
     Registry,
     attacks,
     backbones,
@@ -19,6 +14,7 @@ from hashbench.registry.entries import (
     defenses,
     methods,
 )
+from hashbench.registry.entry import Access, Entry, F, Goal, Grid
 from hashbench.registry.parameters import parameters
 from hashbench.registry.presets import Presets
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory, RankingAttack
@@ -56,7 +52,7 @@ def attack(
             show that the attack runs.
 
     Raises:
-        PluginError: on decorating, if the name is taken, a parameter can't be read, or access `ranking` lacks `top`.
+        PluginError: on decorating, if the name is taken, access `ranking` lacks `top`, or what is said can't be used.
 
     >>> @attack("brighten")
     ... def brighten(victim, threat, *, share: float = 1.0):
@@ -108,8 +104,8 @@ def defense(
         presets: named sets of parameter values: `strong` for the best that are known.
 
     Raises:
-        PluginError: on decorating, if the name is taken, a parameter can't be read or is set by a preset alone, or
-            images of the database are used by default.
+        PluginError: on decorating, if the name is taken, or a name, a word, a version or a value can't be used; the
+            message says which, and what to write. Images of the database can't be used by default.
 
     >>> @defense("as-it-is", trains=False)
     ... def as_it_is(model, train, method, threat):
@@ -134,7 +130,7 @@ def method(name: str, *, paper: str = "", version: int = 1) -> Callable[[MethodF
     """Register a hashing method: a function of initial codes and labels that returns a `Method`.
 
     Raises:
-        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+        PluginError: on decorating, if the name is taken, or a name, a version or a default can't be used.
 
     >>> from hashbench.registry.protocols import Method
     >>> class Agreement(Method):
@@ -161,7 +157,7 @@ def backbone(
         needs: takes the backbone's parameters and says what has to be downloaded; empty if nothing.
 
     Raises:
-        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+        PluginError: on decorating, if the name is taken, or a name, a version or a default can't be used.
 
     >>> from torch import nn
     >>> @backbone("linear")
@@ -184,7 +180,7 @@ def dataset(name: str, *, paper: str = "", version: int = 1) -> Callable[[Datase
     A parameter `root` names a folder on this machine and is not part of the data's identity.
 
     Raises:
-        PluginError: on decorating, if the name is taken or the command line can't read a parameter.
+        PluginError: on decorating, if the name is taken, or a name, a version or a default can't be used.
 
     >>> import torch
     >>> from hashbench.models.data import ImageSet, split_of_tensors

@@ -2,90 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic
 
-from hashbench.digests import code_digest
 from hashbench.errors import BadParameter, PluginError, UnknownName
 from hashbench.models.helpers import Version
 from hashbench.registry import plugins
+from hashbench.registry.entry import Entry, F, Goal
 from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
-from hashbench.registry.presets import Presets, check_presets, preset_values
+from hashbench.registry.presets import preset_values
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
+from hashbench.registry.registration import check_entry
 from hashbench.registry.spec import Spec
-from hashbench.registry.tracks import UNLABELLED, access_of
-from hashbench.threat import KINDS
+from hashbench.registry.tracks import access_of
 
-F = TypeVar("F", bound=Callable[..., Any])
 NOTEBOOK = "__main__"  # the module of functions that are typed rather than imported
-Grid = Mapping[str, Sequence[Value]]
-Goal = Literal["untargeted", "targeted", "inner"]
-Access = Literal["none", "white", "score", "decision", "transfer", "ranking"]
-
-
-@dataclass(frozen=True)
-class Entry(Generic[F]):
-    """A registered function with what is known about it.
-
-    Attributes:
-        version: raised whenever the same parameters give different digits.
-        goal: what an attack aims at.
-        access: what an attack knows of the victim.
-        threats: the kinds of threats that an attack or a defense works with.
-        trains: whether a defense trains new weights for the given architecture.
-        transforms: whether a defense puts a transformation before the network.
-        check: refuses a model and parameters before anything is trained.
-        needs: says what has to be downloaded for the given parameters.
-        uses: kinds and names of other entries that its function calls by itself, not because a parameter names them.
-        presets: named sets of parameter values.
-        grid: the parameter values that tuning tries.
-    """
-
-    name: str
-    function: F
-    paper: str = ""
-    version: int = 1
-    goal: Goal = "untargeted"
-    access: Access = "white"
-    threats: tuple[str, ...] = KINDS
-    trains: bool = True
-    transforms: bool = False
-    check: Callable[..., None] | None = None
-    needs: Callable[..., str] | None = None
-    uses: Sequence[tuple[str, str]] = ()
-    presets: Presets = field(default_factory=dict)
-    grid: Grid = field(default_factory=dict)
-
-    @property
-    def summary(self) -> str:
-        """The first sentence of the function's docstring."""
-        text = inspect.getdoc(self.function) or ""
-        return text.partition("\n\n")[0].replace("\n", " ")
-
-    @property
-    def module(self) -> str:
-        """The module that defines the function."""
-        return str(inspect.unwrap(self.function).__module__)
-
-    @property
-    def stamp(self) -> Version:
-        """What represents the entry's code in the keys of results: its version.
-
-        A plugin file is still under development, so for it the digest of its code is added.
-        """
-        if not plugins.is_file_of_user(self.module):
-            return self.version
-        return f"{self.version}+{code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))}"
-
-    def raised(self, role: str) -> dict[str, Version]:
-        """The versions of the entries that it uses, under names that begin with its role, where they are above 1."""
-        stamps = {f"{role}.uses.{kind}.{name}": stamp_of(kind, name) for kind, name in self.uses}
-        return {place: stamp for place, stamp in stamps.items() if stamp not in (1, None)}
 
 
 @dataclass(frozen=True)
@@ -144,7 +79,7 @@ class Choice(Generic[F]):
         """
         named = {registry.kind: registry for registry in REGISTRIES if registry.kind in self.params}
         inner = {f"{role}.{kind}": registry[str(self.params[kind])].stamp for kind, registry in named.items()}
-        return {role: self.entry.stamp, **inner, **self.entry.raised(role)}
+        return {role: self.entry.stamp, **inner, **raised_versions(self.entry, role)}
 
     def call(self, *args: Any) -> Any:
         """Call the function with its parameters."""
@@ -176,8 +111,7 @@ class Registry(Generic[F]):
         """Register an entry.
 
         Raises:
-            PluginError: the name is taken, a parameter can't be read, a preset sets what is not a parameter, or images
-                without labels are used by default.
+            PluginError: the name is taken, a parameter can't be read, or `check_entry` refuses what it says.
         """
         taken = self._entries.get(entry.name)
         if taken and not taken.module == entry.module == NOTEBOOK:  # a cell of a notebook may run again
@@ -185,12 +119,7 @@ class Registry(Generic[F]):
                 f"{entry.module} registers the {self.kind} {entry.name!r}, which {taken.module} "
                 "already has; give it a name of its own"
             )
-        defaults = {parameter.name: parameter.default for parameter in parameters(entry.function)}
-        check_presets(entry.presets, set(defaults), f"the {self.kind} {entry.name!r}")
-        if defaults.get(UNLABELLED):
-            raise PluginError(
-                f"{self.kind} {entry.name!r} sets {UNLABELLED} by default; let it be 0, so that labels tell when it is"
-            )
+        check_entry(self.kind, entry)
         self._entries[entry.name] = entry
 
     def remove(self, name: str) -> None:
@@ -268,6 +197,12 @@ def stamp_of(kind: str, name: str) -> Version | None:
     """The stamp of the entry of a kind that has a name; None where nothing has it."""
     entry = entry_of(kind, name)
     return entry.stamp if entry else None
+
+
+def raised_versions(entry: Entry[Any], role: str) -> dict[str, Version]:
+    """The versions of the entries that an entry uses, under names that begin with its role, where they are above 1."""
+    stamps = {f"{role}.uses.{kind}.{name}": stamp_of(kind, name) for kind, name in entry.uses}
+    return {place: stamp for place, stamp in stamps.items() if stamp not in (1, None)}
 
 
 def load_plugin(path: Path) -> ModuleType:

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from hashbench.errors import BadParameter, PluginError
-from hashbench.registry.parameters import Value, suggestion
+from hashbench.errors import BadParameter
+from hashbench.registry.parameters import Value
 
 Presets = Mapping[str, Mapping[str, Value]]
-
-
-def check_presets(presets: Presets, known: Collection[str], owner: str) -> None:
-    """Refuse presets that set what is not a parameter.
-
-    Args:
-        known: the entry's parameters.
-        owner: the entry, in messages.
-
-    Raises:
-        PluginError: a preset has a value for another name.
-    """
-    for name, values in presets.items():
-        if unknown := sorted(values.keys() - set(known)):
-            raise PluginError(
-                f"the preset {name!r} of {owner} sets {unknown[0]!r}, which is not one of its parameters"
-                f"{suggestion(unknown[0], known)}"
-            )
 
 
 def preset_values(presets: Presets, name: str | None, owner: str) -> Mapping[str, Value]:

@@ -16,7 +16,7 @@ from hashbench.digests import code_digest, digest
 from hashbench.evaluation.judge import PROTOCOL_VERSION
 from hashbench.models.data import QuerySet, RetrievalSplit
 from hashbench.models.helpers import Settings, Tensors, Version, Versions
-from hashbench.registry.entries import Choice, entry_of, stamp_of
+from hashbench.registry.entries import Choice, entry_of, raised_versions, stamp_of
 from hashbench.registry.plugins import is_file_of_user
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.tracks import RANKING
@@ -232,7 +232,7 @@ def outdated(
     versions = of_roles(identity.get("versions", {}), roles)
     for owner in {role.partition(".")[0] for role in versions} - {"training"}:
         entry = entry_of(owner, _name_of(owner, identity))
-        versions = {**dict.fromkeys(entry.raised(owner) if entry else (), 1), **versions}
+        versions = {**dict.fromkeys(raised_versions(entry, owner) if entry else (), 1), **versions}
     found = []
     for role, version in versions.items():
         name = _name_of(role, identity)

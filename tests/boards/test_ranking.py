@@ -24,7 +24,8 @@ from hashbench.models.data import Queries, Victim
 from hashbench.models.model import HashModel
 from hashbench.readers.board_columns import declared
 from hashbench.readers.csv_tables import wrong_values
-from hashbench.registry.entries import Choice, Entry
+from hashbench.registry.entries import Choice
+from hashbench.registry.entry import Entry
 from hashbench.running.store import Result
 from hashbench.threat import Threat
 from hashbench.types import Images

@@ -13,7 +13,8 @@ from hashbench.models.data import Victim
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.models.transformed import Transformed, bare
-from hashbench.registry.entries import Choice, Entry, attacks, defenses
+from hashbench.registry.entries import Choice, attacks, defenses
+from hashbench.registry.entry import Entry
 from hashbench.registry.protocols import Attack, Craft, Method
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import ADAPTIVE, OBLIVIOUS, attackers

@@ -11,7 +11,8 @@ from hashbench.metrics.score import retrieval
 from hashbench.models.codes import bit_entropy, encode
 from hashbench.models.data import Gallery, ImageSet, Queries, Victim
 from hashbench.models.model import HashModel, binarize
-from hashbench.registry.entries import Choice, Entry, attacks
+from hashbench.registry.entries import Choice, attacks
+from hashbench.registry.entry import Entry
 from hashbench.registry.protocols import Attack, Craft
 from hashbench.registry.spec import Spec
 from hashbench.threat import Threat

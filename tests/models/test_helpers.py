@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from command import registries_restored
 from toys import make_toy, random_images, small_model
 
-from hashbench.errors import BadParameter, PluginError, UnknownName
+from hashbench.errors import BadParameter, UnknownName
 from hashbench.models.data import RetrievalSplit, split_of_tensors
 from hashbench.models.helpers import train_anew
 from hashbench.models.model import sealed
 from hashbench.registry import entries
-from hashbench.registry.decorators import defense
-from hashbench.registry.entries import Choice, Entry
+from hashbench.registry.entries import Choice
+from hashbench.registry.entry import Entry
 from hashbench.registry.parameters import format_value
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell, Subject, plan
@@ -120,16 +119,6 @@ def test_presets_have_values_that_their_parameters_can_take() -> None:
                 words = {key: format_value(value) for key, value in values.items()}
                 written, named = (registry.choose(Spec(entry.name, given)) for given in (words, {"preset": name}))
                 assert written.params == named.params, (entry.name, name)
-
-
-def test_a_preset_that_sets_no_parameter_of_its_entry_is_refused() -> None:
-    with (
-        registries_restored(),
-        pytest.raises(PluginError, match=r"preset 'fast' of the defense 'mine' sets 'step', .*did you mean 'steps'"),
-    ):
-
-        @defense("mine", presets={"fast": {"step": 1}})
-        def mine(model: Any, train: Any, method: Any, threat: Any, *, steps: int = 3) -> Any: ...
 
 
 def test_a_sealed_model_answers_with_codes_and_has_no_gradient_or_weights() -> None:

@@ -16,7 +16,8 @@ from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.models.transformed import Transformed, bare
 from hashbench.registry import entries
-from hashbench.registry.entries import Choice, Entry, defenses
+from hashbench.registry.entries import Choice, defenses
+from hashbench.registry.entry import Entry
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell, Subject, plan
 from hashbench.running.forecast.lines import forecast

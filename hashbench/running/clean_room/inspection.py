@@ -20,7 +20,8 @@ from hashbench.evaluation.judge import Arrays, CraftAt
 from hashbench.models.codes import encode_batch
 from hashbench.models.data import ImageSource, Victim
 from hashbench.models.model import binarize
-from hashbench.registry.entries import Choice, Entry
+from hashbench.registry.entries import Choice
+from hashbench.registry.entry import Entry
 from hashbench.running.cell import Cell
 from hashbench.running.clean_room.room import ChoiceWords, Part, RoomCodes, RoomTask
 from hashbench.running.clean_room.rooms import CleanRooms
