@@ -14,9 +14,8 @@ from hashbench.registry.entries import (
     defenses,
     methods,
 )
-from hashbench.registry.entry import Access, Entry, F, Goal, Grid
+from hashbench.registry.entry import Access, Entry, F, Goal, Grid, Presets
 from hashbench.registry.parameters import parameters
-from hashbench.registry.presets import Presets
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory, RankingAttack
 from hashbench.registry.tracks import RANKING, TOP
 from hashbench.threat import KINDS

@@ -12,9 +12,8 @@ from typing import Any, Generic
 from hashbench.errors import BadParameter, PluginError, UnknownName
 from hashbench.models.helpers import Version
 from hashbench.registry import plugins
-from hashbench.registry.entry import Entry, F, Goal
+from hashbench.registry.entry import PRESET, Entry, F, Goal
 from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
-from hashbench.registry.presets import preset_values
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.registration import check_entry
 from hashbench.registry.spec import Spec
@@ -155,7 +154,7 @@ class Registry(Generic[F]):
         entry = self[spec.name]
         owner = f"{self.kind} {spec.name!r}"
         words = dict(spec.params)
-        preset = preset_values(entry.presets, words.pop("preset", None), owner)
+        preset = entry.preset(words.pop(PRESET, None), owner)
         params = resolve(entry.function, words, owner)
         params |= {name: value for name, value in preset.items() if name not in words}
         choice = Choice(entry, params)

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from hashbench.digests import code_digest
+from hashbench.errors import BadParameter
 from hashbench.models.helpers import Version
 from hashbench.registry import plugins
 from hashbench.registry.parameters import Value
-from hashbench.registry.presets import Presets
 from hashbench.threat import KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 Goal = Literal["untargeted", "targeted", "inner"]
 Access = Literal["none", "white", "decision", "transfer", "ranking"]
 Grid = Mapping[str, Sequence[Value]]
+Presets = Mapping[str, Mapping[str, Value]]
+PRESET, DEFAULT = "preset", "default"  # the word that names a preset; the name of the values without one
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,18 @@ class Entry(Generic[F]):
         if not plugins.is_file_of_user(self.module):
             return self.version
         return f"{self.version}+{code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))}"
+
+    def preset(self, name: str | None, owner: str) -> Mapping[str, Value]:
+        """The values of a preset; none without a name, and for `default`.
+
+        Args:
+            owner: the entry, in messages.
+
+        Raises:
+            BadParameter: there is no preset of this name.
+        """
+        if name is None or name == DEFAULT:
+            return {}
+        if name not in self.presets:
+            raise BadParameter(f"{owner} has no preset {name!r}; take one of {', '.join([DEFAULT, *self.presets])}")
+        return self.presets[name]

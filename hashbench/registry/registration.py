@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 from hashbench.errors import BadParameter, MissingData, PluginError
-from hashbench.registry.entry import Access, Entry, Goal
+from hashbench.registry.entry import DEFAULT, PRESET, Access, Entry, Goal
 from hashbench.registry.parameters import Parameter, Value, format_value, parameters, suggestion
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import UNLABELLED
@@ -15,7 +15,6 @@ from hashbench.threat import KINDS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 ENTRY_KINDS = ("attack", "defense", "method", "backbone", "dataset")  # as `uses` writes them
-PRESET, DEFAULT = "preset", "default"
 
 
 def check_entry(kind: str, entry: Entry[Any]) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hashbench.errors import PluginError
 from hashbench.registry import entries
 from hashbench.registry.decorators import attack, dataset, defense, method
+from hashbench.registry.entry import Presets
 from hashbench.registry.parameters import Count
-from hashbench.registry.presets import Presets
 from hashbench.registry.registration import check_entry
 
 
