@@ -41,7 +41,7 @@ def nag(
     Args:
         steps: gradient steps per query.
         weight: weight of the noisy image's distance.
-        noise_ratio: half the width of the uniform noise, divided by eps.
+        noise_ratio: half the width of the uniform noise, divided by eps, or under l2 by the eps of each pixel.
         backbone: the surrogate's network.
         method: the surrogate's hashing method.
         bits: code length of the surrogate; by default the victim's.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hashbench.crafting.objectives import masked_agreement
+from hashbench.crafting.objectives import agreement, masked_agreement
 from hashbench.models.codes import encode, mainstay_code
 from hashbench.models.data import Queries, Victim
 from hashbench.models.helpers import Tensors
@@ -22,6 +22,7 @@ from hashbench.types import GuideCodes, Images
     "patch-hamming",
     threats=("patch",),
     paper="ours, after the idea of Hu et al., ACM MM 2021 (AdvHash)",
+    version=2,
     presets={"quick": {"epochs": 1, "places": 2}},
 )
 def patch_hamming(
@@ -36,8 +37,8 @@ def patch_hamming(
     """Paste one and the same square of pixels into all queries: it drives training images away from their guide codes.
 
     The square is learned once per victim by signed steps on the masked objective, averaged over a batch of training
-    images that have it at random places. Each query gets it at the one of some random places where its own objective
-    is lowest; the pixels of the square are the same for all.
+    images that have it at random places. Each query gets it at the one of some random places where its code agrees
+    least with its guide code; the pixels of the square are the same for all.
 
     Args:
         epochs: passes over the training images.
@@ -62,7 +63,7 @@ def patch_hamming(
         for place in range(places):
             tried = pasted(queries.images, patch, spots[:, place], threat.eps)
             with torch.no_grad():
-                score = masked_agreement(victim.model(tried), guide)
+                score = agreement(victim.model(tried), guide)
             wins = score < lowest
             best = torch.where(wins[:, None, None, None], tried, best)
             lowest = torch.where(wins, score.to(lowest), lowest)

@@ -37,6 +37,7 @@ PAPER: dict[str, Value] = {
     threats=("linf", "l2"),
     goal="targeted",
     paper="Wang et al., CVPR 2021",
+    version=2,
     presets={"paper": PAPER, "quick": {"epochs": 1, "width": 4, "net_steps": 3}},
 )
 def pros_gan(
@@ -103,14 +104,17 @@ class Weights:
 def _prototypes(victim: Victim, steps: int, learning_rate: float) -> PrototypeNet:
     """The victim's prototype network, trained now or taken from the store."""
     memory = binarize(encode(victim.model, victim.train))
-    net = PrototypeNet(victim.train.labels.shape[1], victim.model.bits).to(memory.device)
+
+    def untrained() -> PrototypeNet:
+        return PrototypeNet(victim.train.labels.shape[1], victim.model.bits).to(memory.device)
 
     def make() -> Tensors:
         return train_prototypes(
-            net, prototype_net_loss, victim, memory,
+            untrained(), prototype_net_loss, victim, memory,
             steps=steps, batch_size=64, learning_rate=learning_rate, name="pros-gan prototypes",
         )  # fmt: skip
 
+    net = untrained()
     net.load_state_dict(victim.keep("pros-gan-prototypes", {"steps": steps, "learning_rate": learning_rate}, make))
     return net.eval().requires_grad_(False)
 
@@ -121,13 +125,16 @@ def _generator(
     """The victim's generator, trained now or taken from the store, in eval mode."""
     width, learning_rate = settings["width"], settings["learning_rate"]
     channels, size = victim.train.images[torch.arange(1)].shape[1:3]
-    generator = Generator(FEATURES, channels, size, width).to(victim.gallery.codes.device)
+
+    def untrained() -> Generator:
+        return Generator(FEATURES, channels, size, width).to(victim.gallery.codes.device)
 
     def make() -> Tensors:
-        game = Game(victim, net, generator, weights, threat, width, learning_rate)
+        game = Game(victim, net, untrained(), weights, threat, width, learning_rate)
         return game.play(settings["epochs"], settings["batch_size"])
 
     stored = victim.keep("pros-gan-generator", {**settings, **threat.settings}, make)
+    generator = untrained()
     generator.load_state_dict(stored)
     return generator.eval()
 

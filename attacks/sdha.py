@@ -50,7 +50,8 @@ def sdha(
         steps: gradient steps per restart.
         restarts: alternate between annealed and plain tanh; one starts from the clean image, several from noise.
         optimiser: signed steps along a cosine, or Adam.
-        step_ratio: first step, or Adam's learning rate (0.01 at 8/255 in SAAT), divided by eps.
+        step_ratio: first step, or Adam's learning rate (0.01 at 8/255 in SAAT), divided by eps, or for Adam
+            under l2 by the eps of each pixel.
         weight: weight of the distance.
         ranking: what iterates are ranked by: the Hamming distance or its surrogate.
     """

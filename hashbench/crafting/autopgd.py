@@ -13,7 +13,7 @@ from hashbench.threat import Threat
 from hashbench.types import Images, Index, Scores
 
 MOMENTUM = 0.75  # weight of the new step; the rest goes to the previous one
-PAYING = 0.75  # share of steps that must improve the score, or the step size is halved
+PAYING = 0.75  # share of steps that must improve the score, or the step size is halved; the first look counts as one
 FIRST, SHRINK, SHORTEST = 0.22, 0.03, 0.06  # intervals between check points, as shares of the steps
 
 
@@ -78,6 +78,8 @@ def auto_pgd(
             gradient = _check(state, gradient, step - last_check)
             last_check = step
         _advance(state, gradient, clean[rows], threat, first=step == 0)
+    if not len(rows):
+        return kept, kept_scores
     with torch.no_grad():
         last = objective(state.images, rows, 1.0)
     scores = last.score.masked_fill(last.done, -torch.inf)

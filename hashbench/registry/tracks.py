@@ -11,10 +11,10 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 RANKING = "ranking"  # access of attacks that see nothing but the ids of the top items
 TOP = "top"  # their parameter: how many ids an answer has
 # The versioned attack sets by the names of their attacks, the newest first; a row needs one of them for a rank, which
-# is ranking-1 where attackers see ids only, and patch-1 under a patch.
+# is ranking-1 where attackers see ids only, and patch-2 under a patch.
 ATTACK_SETS = {
     "standard-3": "standard-3", "standard-2": "standard-2", "standard": "standard-1", "square-ranking": "ranking-1",
-    "patch-hamming": "patch-1",
+    "patch-hamming": "patch-2",
 }  # fmt: skip
 UNLABELLED = "unlabelled"  # parameter of defenses: images of the database, without labels, that it is trained on too
 EVERY = "none"  # access of what sees nothing of the victim, which belongs to every track

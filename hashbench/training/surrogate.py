@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from hashbench.models.codes import encode
 from hashbench.models.data import Gallery, Victim
-from hashbench.models.helpers import Tensors
+from hashbench.models.helpers import NONE, Keep, Settings, Tensors, Versions
 from hashbench.models.model import HashModel, binarize
 from hashbench.registry.entries import backbones, methods
 from hashbench.registry.spec import Spec
@@ -50,4 +52,18 @@ def surrogate_victim(victim: Victim, *, backbone: str, method: str, bits: int | 
     model = untrained()
     model.load_state_dict(victim.keep("surrogate", settings, make, of_victim=False, versions=versions))
     model.eval()
-    return Victim(model, train, Gallery(binarize(encode(model, train)), train.labels.to(device)), victim.keep)
+    gallery = Gallery(binarize(encode(model, train)), train.labels.to(device))
+    return Victim(model, train, gallery, _kept_apart(victim.keep, settings, versions))
+
+
+def _kept_apart(keep: Keep, surrogate: Settings, versions: Versions) -> Keep:
+    """A victim's `keep` for helpers that are trained for its surrogate: each surrogate has its own."""
+
+    def kept(
+        name: str, settings: Settings, make: Callable[[], Tensors], *, of_victim: bool = True, versions: Versions = NONE
+    ) -> Tensors:
+        seen = {**settings, "surrogate": dict(surrogate)}
+        return keep(name, seen, make, of_victim=of_victim, versions={**versions, **own})
+
+    own = {f"surrogate.{role}": version for role, version in versions.items()}
+    return kept

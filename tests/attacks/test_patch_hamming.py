@@ -43,6 +43,28 @@ def test_one_square_of_the_same_pixels_lowers_the_objective_of_all_queries() -> 
     assert (after < before).all()
 
 
+class Halves(torch.nn.Module):
+    """Eight bits: seven of the brightness of the upper half, one of that of the lower half."""
+
+    def forward(self, images: Images) -> Codes:
+        """Logits [images, 8]; a black square of 3 pixels turns the bits of the half that it lies in."""
+        upper, lower = images[:, 0, :3].mean((1, 2)), images[:, 0, 3:].mean((1, 2))
+        return 4 * (torch.stack([upper] * 7 + [lower], dim=1) - 0.6)
+
+
+def test_the_place_is_where_most_bits_turn_not_where_an_easy_one_leaves_the_mask() -> None:
+    bright = ImageSet(torch.full((20, 1, 6, 6), 0.9), torch.ones(20, 1))
+    victim, queries = make_toy(small_model())
+    victim = type(victim)(
+        HashModel(Halves(), 8).eval(), bright, type(victim.gallery)(torch.ones(5, 8), torch.ones(5, 1))
+    )
+    batch = type(queries)(bright.images[torch.arange(3)], torch.ones(3, 1), torch.arange(3), 0)
+    codes = victim.model(patch_hamming(victim, THREAT, epochs=20, batch_size=5, places=64)(batch))
+    places = torch.rand(500, 2)
+    tried = victim.model(pasted(batch.images[:1].expand(500, -1, -1, -1), torch.zeros(1, 1, 3, 3), places, 1.0))
+    assert (codes.mean(1) < tried.mean(1).min() + 0.02).all()
+
+
 class Brightness(torch.nn.Module):
     """Four bits that are all the images' brightness."""
 

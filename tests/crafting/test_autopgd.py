@@ -56,3 +56,19 @@ def test_only_the_rows_that_set_out_move() -> None:
     moved = (found != queries.images).flatten(1).any(1)
     assert moved.tolist() == [False, False, True, False, False, True, False, False]
     assert torch.isinf(scores).tolist() == (~moved).tolist()
+
+
+def test_it_never_asks_for_no_images_at_all() -> None:
+    asked: list[int] = []
+
+    def objective(images: Images, rows: torch.Tensor, progress: float) -> ObjectiveValue:
+        asked.append(len(images))
+        done = torch.ones(len(images), dtype=torch.bool)
+        return ObjectiveValue(images.sum((1, 2, 3)), images.detach().sum((1, 2, 3)), done)
+
+    start = torch.rand(3, 1, 4, 4)
+    for steps in (1, 4):
+        kept, scores = auto_pgd(start, start, objective, Threat(0.1), steps=steps)
+        assert torch.equal(kept, start)
+        assert (scores == -torch.inf).all()
+    assert asked == [3, 3]
