@@ -29,8 +29,10 @@ NAME = "index.html"
 LARGEST_PICTURE = 1 << 25  # bytes
 ROW_PICTURES = ("curve", "tradeoff", "bracket")  # a table's pictures that each of its rows repeats
 CAPTIONS = {
-    "matrix": "mAP of each defense under each attack; * at or below chance",
-    "curve": "Robustness curve: mAP against the budget, by the probe's short attack on a part of the queries",
+    "matrix": "mAP of each defense under each attack, with its standard deviation over seeds; [ ] is a 95 % interval; "
+    "* at or below chance",
+    "curve": "Robustness curve: mAP against the budget, by the probe's short attack on a part of the queries; "
+    "shaded from the lowest to the highest end of the seeds' 95 % intervals",
     "tradeoff": "Clean mAP against the per-query worst case",
     "bracket": "What is certified, the worst case found and clean mAP of each defense: the truth lies in between",
     "precision-recall": "Precision against recall as the Hamming radius grows, clean and under the worst attack; "

@@ -116,7 +116,7 @@ def rank(
     own = intervals([row.worst for row in found])
     proved = of_defenses([(row.defense, row.seeds) for row in found], certificates)
     found = [replace(row, interval=i, certificate=c) for row, i, c in zip(found, own, proved, strict=True)]
-    return tuple(_grouped(_compared(found, _reference(cells))))
+    return tuple(_grouped(_compared(found, _reference(cells, found))))
 
 
 def table(ranking: Sequence[RankingRow]) -> pd.DataFrame:
@@ -230,11 +230,12 @@ def _attack_set(results: list[Result]) -> tuple[str, str]:
     return name, digest(sorted(params.items()))
 
 
-def _reference(cells: Cells) -> str:
-    """The label of the reference defense, tuned if possible, else plain; empty if there is none."""
-    tuned = sorted({d for (d, *_), r in cells.items() if d.partition(":")[0] == REFERENCE and r.identity.get("tuned")})
-    plain = [REFERENCE] if any(defense == REFERENCE for defense, *_ in cells) else []
-    return next(iter([*tuned, *plain]), "")
+def _reference(cells: Cells, found: Sequence[RankingRow]) -> str:
+    """The label of the reference defense: the tuned one, or else the one that is highest; empty if there is none."""
+    own = {d: r for (d, *_), r in cells.items() if d.partition(":")[0] == REFERENCE}
+    tuned = [label for label in sorted(own) if own[label].identity.get("tuned")]
+    ranked = [row.defense for row in found if row.defense in own and row.status == RANKED]
+    return next(iter([*tuned, *ranked]), "")
 
 
 def _compared(found: list[RankingRow], reference: str) -> list[RankingRow]:

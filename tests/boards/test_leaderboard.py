@@ -80,6 +80,10 @@ def test_of_two_measurements_of_one_cell_the_newer_counts() -> None:
 def test_names_of_folders() -> None:
     identity = result("none", "none", 0.5).identity
     assert folder_name(identity) == "digits-cnn-csq-32bit-linf-8-255"
+    long = [folder_name(identity | {"training": f"clean:{'x' * 300}{end}"}) for end in "ab"]
+    assert [len(name) for name in long] == [180, 180]
+    assert long[0][:-8] == long[1][:-8]
+    assert long[0] != long[1]
     assert folder_name(identity | {"dataset": "fashion-mnist:train=100", "eps": 0.05}) == (
         "fashion-mnist-train-100-cnn-csq-32bit-linf-0.05"
     )

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from toy_boards import DEFENSES, make_board
 
 from hashbench.boards.files import LeaderboardFiles, read_board
-from hashbench.boards.plots.board import draw_curve, draw_recall, save_pictures
+from hashbench.boards.plots.board import _curve_of, draw_curve, draw_recall, save_pictures
 from hashbench.boards.plots.marks import KNOWN, MOST, leading, marks, spread
 from hashbench.boards.plots.matrix import ONE, TWO
 from hashbench.boards.plots.tradeoff import draw_tradeoff
@@ -182,8 +182,19 @@ def test_points_that_crowd_are_drawn_once_more_in_a_corner_without_points(tmp_pa
     crowded = drawn([(0.9, 0.8), (0.91, 0.81), (0.92, 0.8), (0.93, 0.79), (0.9, 0.2)])
     (inset,) = crowded.axes[0].child_axes
     assert inset.get_xlim() == pytest.approx((89.3, 93.7))
+    assert inset.get_ylim() == pytest.approx((77.3, 82.7)), "with the ends of all intervals"
     assert len([line for line in inset.lines if line.get_marker() != "None"]) == 4
     assert not drawn([(0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.3)]).axes[0].child_axes
+
+
+def test_a_curve_lies_between_the_outermost_ends_of_the_seeds_intervals() -> None:
+    rows = [
+        {"defense": "mine", "eps": "0.1", "map": f"{value}", "ci_low": f"{value - 0.1}", "ci_high": f"{value + 0.1}"}
+        for value in (0.4, 0.6)
+    ]
+    ((eps, *found),) = _curve_of([*rows, {**rows[0], "defense": "other"}], "mine", 10)
+    assert eps == 1
+    assert found == pytest.approx([50, 30, 70])
 
 
 def test_pictures_have_the_width_of_one_or_two_columns(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def test_a_table_of_certificates_and_its_lines(monkeypatch: pytest.MonkeyPatch) 
     assert first["map_low_clean"] == pytest.approx(0.9)
     assert [first[name] for name in ("free_bits", "untouched_share", "exact_share", "n_queries")] == [2, 0.25, 0.5, 3]
     assert (second["seed"], second["certified"], second["map_worst"], second["attacks"]) == (1, 0.5, None, "")
-    title, line, unattacked = certificate_lines([(own, arrays), (other, certificate("cgat", 1)[1])], store)
+    both = [(own, arrays), (other, certificate("cgat", 1)[1])]
+    title, line, unattacked = certificate_lines(both, certificate_table(both, store))
     assert title == (
         "digits, cnn, csq, 32 bits; l-inf eps 8/255; certified mAP: no attack within the budget can go below it"
     )
@@ -74,7 +75,7 @@ def test_a_table_of_certificates_and_its_lines(monkeypatch: pytest.MonkeyPatch) 
         "change, 25 % of the queries can't be touched; 2.3 s"
     )
     assert ", worst case not attacked yet, clean" in unattacked
-    assert certificate_lines([], store) == []
+    assert certificate_lines([], certificate_table([], store)) == []
 
 
 def test_certificates_of_a_defense_are_those_of_all_its_seeds_or_none() -> None:

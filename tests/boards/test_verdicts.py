@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -77,17 +78,23 @@ def test_an_attack_set_has_a_name_and_a_digest_of_what_was_run() -> None:
     assert module._attack_set(changed)[1] != other
 
 
-def test_the_reference_is_tuned_if_possible() -> None:
+def test_the_reference_is_tuned_if_possible_and_else_the_highest() -> None:
+    def reference(*names: str, status: str = module.RANKED) -> str:
+        plain = [name.rstrip("!") for name in names]
+        return module._reference(cells(*names), [Mock(defense=name, status=status) for name in plain])
+
     def cells(*names: str) -> Any:
         return {
             (name, "none", 0): result(name.rstrip("!"), "none", 0.5, tuned="t" if name.endswith("!") else "")
             for name in names
         }
 
-    assert module._reference(cells("none", "cgat", "cgat:ema=0.5!")) == "cgat:ema=0.5!"
-    assert module._reference(cells("none", "cgat:b=1!", "cgat:a=1!")) == "cgat:a=1!"
-    assert module._reference(cells("none", "cgat", "cgat:ema=0.5")) == "cgat"
-    assert module._reference(cells("none", "cgat:ema=0.5", "saat!")) == ""
+    assert reference("lap", "cgat", "cgat:ema=0.5!", "none") == "cgat:ema=0.5!"
+    assert reference("none", "cgat:b=1!", "cgat:a=1!") == "cgat:a=1!"
+    assert reference("lap", "cgat:ema=0.5", "cgat", "none") == "cgat:ema=0.5", "rows come in their order"
+    assert reference("none", "cgat:ema=0.5", "saat!") == "cgat:ema=0.5"
+    assert reference("none", "saat!") == ""
+    assert reference("cgat", status="flagged") == ""
 
 
 def test_a_ranking_becomes_a_table_and_columns_of_the_matrix() -> None:

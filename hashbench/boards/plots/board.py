@@ -113,7 +113,7 @@ def draw_recall(board: LeaderboardFiles) -> Figure | None:
 
 
 def _curve_of(rows: Iterable[Row], defense: str, unit: float) -> list[tuple[float, float, float, float]]:
-    """Budgets times a unit with mAP, low and high in percent, each averaged over seeds."""
+    """Budgets times a unit with the mean mAP over seeds and the outermost ends of their intervals, in percent."""
     found: dict[float, list[tuple[float, float, float]]] = {}
     for row in rows:
         eps, middle = number(row.get("eps")), number(row.get("map"))
@@ -121,7 +121,8 @@ def _curve_of(rows: Iterable[Row], defense: str, unit: float) -> list[tuple[floa
             low, high = number(row.get("ci_low")), number(row.get("ci_high"))
             bounds = (middle if low is None else low, middle if high is None else high)
             found.setdefault(round(unit * eps, 3), []).append((middle, *bounds))
-    return [(eps, *(100 * float(v) for v in np.mean(values, axis=0))) for eps, values in sorted(found.items())]  # type: ignore[misc]
+    ends = {eps: tuple(zip(*values, strict=True)) for eps, values in sorted(found.items())}
+    return [(eps, 100 * float(np.mean(m)), 100 * min(low), 100 * max(high)) for eps, (m, low, high) in ends.items()]
 
 
 def _recall_of(board: LeaderboardFiles, cells: Iterable[Row]) -> Line:

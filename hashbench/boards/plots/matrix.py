@@ -219,9 +219,11 @@ def _label_axes(axes: Axes, board: Leaderboard, attacks: Sequence[str], defenses
     axes.set_xticks(range(len(across)), across, fontsize=7)
     axes.set_yticks(range(len(down)), down, fontsize=7)
     width = _size(board, attacks, defenses)[0]
-    notes = ["* at or below chance"] if any("*" in text.get_text() for text in axes.texts) else []
+    said = "".join(text.get_text() for text in axes.texts)
+    signs = {"±": "± standard deviation over seeds", "[": "[ ] 95 % interval", "*": "* at or below chance"}
+    notes = ["; ".join(meaning for sign, meaning in signs.items() if sign in said)]
     notes += _caption(defenses, width)
-    if notes:
+    if notes := [note for note in notes if note]:
         axes.figure.supxlabel("\n".join(notes), fontsize=5.5, color="0.25", x=0.01, ha="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

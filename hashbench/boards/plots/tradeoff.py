@@ -85,8 +85,9 @@ def _draw_crowd(axes: Axes, points: Mapping[str, Point], known: Mapping[str, Mar
     few = {defense: point for (defense, point), inside in zip(points.items(), crowd, strict=True) if inside}
     inset = axes.inset_axes((*free[0], *SIDE), zorder=4)
     _draw_points(inset, few, known)
-    (left, low), (right, high) = places[crowd].min(axis=0) - 0.7, places[crowd].max(axis=0) + 0.7
-    inset.set(xlim=(left, right), ylim=(low, high))
+    across = [point[0] for point in few.values()]
+    up = [end for defense, point in few.items() for end in (point[2:] if defense in known else point[1:2])]
+    inset.set(xlim=(min(across) - 0.7, max(across) + 0.7), ylim=(min(up) - 0.7, max(up) + 0.7))
     inset.tick_params(labelsize=5, length=2, pad=1.5)
     inset.grid(color="0.92", linewidth=0.4)
     axes.indicate_inset_zoom(inset, edgecolor="0.5", linewidth=0.5)
