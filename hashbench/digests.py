@@ -6,9 +6,12 @@ import ast
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+DATA_VARIABLE = "HASHBENCH_DATA"  # names the folder of all data
 
 
 def digest(value: Any) -> str:
@@ -56,6 +59,16 @@ def file_digest(path: Path) -> str:
     """Sixteen hexadecimal digits that identify a file's content; read once while the file stays as it is."""
     found = path.stat()
     return _file_digest(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+def file_of_digest(wanted: str) -> Path | None:
+    """The file with a digest in the folder of all data, $HASHBENCH_DATA, but not below it; None without one."""
+    data = os.environ.get(DATA_VARIABLE)
+    try:
+        files = [path for path in sorted(Path(data).expanduser().iterdir()) if path.is_file()] if data else []
+        return next((path for path in files if file_digest(path) == wanted), None)
+    except OSError:
+        return None
 
 
 @functools.cache

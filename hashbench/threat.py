@@ -105,6 +105,7 @@ class Threat:
     norm: str = "linf"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "eps", float(self.eps))  # keys tell 1 from 1.0
         if self.kind not in KINDS or self.norm == "patch":
             raise BadParameter(f"norm={self.norm!r} is not known; take linf, l2 or patch-SIDE, such as patch-4")
         if self.norm != "l2" and not 0 <= self.eps <= 1:
@@ -256,3 +257,17 @@ def _lengths(change: Images) -> Tensor:
 
 def _tiny(like: Tensor) -> float:
     return torch.finfo(like.dtype).tiny
+
+
+class UntoldThreat:
+    """Stands for the threat where it must not matter: the models of a defense that trains nothing serve every budget.
+
+    Raises:
+        BadParameter: anything of it is read.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        raise BadParameter(
+            f"threat.{name} is not told to a defense with trains=False, whose models serve every budget; "
+            "take the budget as a parameter, which its label then shows"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,14 @@ def arrays(name: str, change: Callable[[np.ndarray], np.ndarray], row: int = 2) 
         np.savez_compressed(files(folder)[row], **held)  # type: ignore[arg-type]
 
     return spoil
+
+
+def harder_attack(folder: Path) -> None:
+    """Say of a cell that its attack took more steps."""
+    held = read_arrays(files(folder)[2])
+    identity = json.loads(str(held["identity"]))
+    identity["attack_params"] |= {"steps": 1000}
+    np.savez_compressed(files(folder)[2], **{**held, "identity": np.array(json.dumps(identity))})  # type: ignore[arg-type]
 
 
 def set_first(value: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hashbench.api.measure import open_store
+from hashbench.api.measure import limited_threads, open_store
 from hashbench.boards.intervals import intervals, scored
-from hashbench.boards.leaderboard import check_writable, folder_name, title_of
+from hashbench.boards.leaderboard import folder_name, title_of
 from hashbench.boards.plots.corruptions import save_corruptions
 from hashbench.boards.plots.matrix import FORMATS
-from hashbench.boards.tables import rounded, write_table, writing
+from hashbench.boards.tables import check_writable, rounded, write_table, writing
 from hashbench.errors import BadParameter, InvalidCell
 from hashbench.evaluation.corrupted import Values, chance_precision, corrupted_precision
 from hashbench.evaluation.corruption_levels import STRENGTHS
@@ -76,7 +76,7 @@ class CorruptionReport:
 
 def measure_corruptions(
     request: Request, names: Sequence[str] = (), *, store: Path = Path("runs"), out: Path = Path("leaderboards"),
-    device: str = "auto", formats: Sequence[str] = FORMATS, tell: Tell = lambda line: None,
+    device: str = "auto", threads: int = 1, formats: Sequence[str] = FORMATS, tell: Tell = lambda line: None,
 ) -> CorruptionReport:  # fmt: skip
     """Measure the mAP of a request's models on corrupted queries, and write tables and a picture.
 
@@ -86,6 +86,7 @@ def measure_corruptions(
     Args:
         request: its attacks are not run.
         names: corruptions; all by default.
+        device, threads: as of `run`.
         tell: is told of models that can't be made, and of images in two roles of the data set.
 
     Raises:
@@ -103,7 +104,8 @@ def measure_corruptions(
         cells = [cell for cell in resolved.cells(load_once(tell)) if cell.attack.name == "none"]
     migrate_store(kept, [cell.identity for cell in cells])
     make_deterministic(target)
-    models = list(_measured(cells, chosen, Runner(kept, target), tell))
+    with limited_threads(threads):
+        models = list(_measured(cells, chosen, Runner(kept, target), tell))
     if not models:
         raise BadParameter("no model can be made; the lines above say why")
     with job("tables and picture"):

@@ -19,6 +19,7 @@ from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.plots.matrix import FORMATS
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.ranking import RankingRow, rank, table
+from hashbench.boards.tables import check_writable
 from hashbench.boards.write import with_worst, write_leaderboard
 from hashbench.errors import BadParameter, StoreUnusable
 from hashbench.progress import job
@@ -26,7 +27,7 @@ from hashbench.running import runner
 from hashbench.running.cell import Cell
 from hashbench.running.certificates import held_against
 from hashbench.running.migration import migrate_store
-from hashbench.running.probes import probe_key
+from hashbench.running.probes import kept_probe
 from hashbench.running.request import Load, Request, all_cells, load_once
 from hashbench.running.runner import choose_device
 from hashbench.running.store import Result, Store
@@ -185,19 +186,19 @@ def measured(
     resolved = [request.resolve() for request in requests]
     if settings.scheduler is None:
         choose_device(settings.device)
-    leaderboard.check_writable(settings.out)
+    check_writable(settings.out)
     kept = open_store(settings.store, settings.tell, make=True)
     with job("reading the data"):
         cells = all_cells(resolved, load or load_once(settings.tell))
     migrate_store(kept, [cell.identity for cell in cells])
     if not settings.fresh:
-        _take_models(cells, kept, settings)
+        _take_models(cells, kept, settings, probing=probing)
     return Measured(cells, _results(requests, cells, kept, settings, probing=probing), kept)
 
 
-def _take_models(cells: Sequence[Cell], store: Store, settings: RunSettings) -> None:
+def _take_models(cells: Sequence[Cell], store: Store, settings: RunSettings, *, probing: bool) -> None:
     """Put models of the zoo into the store, for cells and probes that are to be measured."""
-    new = [cell for cell in cells if store.cell(cell.key) is None or store.probe(probe_key(cell)) is None]
+    new = [cell for cell in cells if store.cell(cell.key) is None or (probing and kept_probe(cell, store) is None)]
     named = {cell.clean_key: f"none, seed {cell.seed}" for cell in new}
     named |= {cell.defended_key: f"{cell.defense.label}, seed {cell.seed}" for cell in new if cell.defense.entry.trains}
     root = settings.out if settings.zoo is None else settings.zoo

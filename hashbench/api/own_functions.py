@@ -13,7 +13,6 @@ import inspect
 import re
 import symtable
 import sys
-import sysconfig
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import hashbench
-from hashbench.digests import code_digest, digest
+from hashbench.digests import digest
 from hashbench.errors import BadInput, StoreUnusable
 from hashbench.registry import entries, plugins
 from hashbench.registry.entries import NOTEBOOK
@@ -70,7 +69,7 @@ def plugins_of(names: Mapping[str, Sequence[str]], files: Sequence[Path], folder
         StoreUnusable: the folder can't be written.
     """
     plugins.load_all()
-    code_digest.cache_clear()  # plugins of an earlier call are gone, and their files may hold other code now
+    plugins.forget_code()  # plugins of an earlier call are gone, and their files may hold other code now
     with entries.restored():
         wanted = {(kind, Spec.parse(text).name) for kind, texts in names.items() for text in texts}
         own = list[Path]()
@@ -99,10 +98,9 @@ def _beside(entry: Entry[Any]) -> Path | None:
     """The file of a user's own module that a notebook imports; None for hashbench's, installed ones and plugins."""
     module = entry.module
     path = Path(inspect.unwrap(entry.function).__code__.co_filename)
-    installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
     if "." in module or plugins.is_file_of_user(module) or not path.is_file():
         return None
-    return None if any(place in path.parents for place in (HOME, *installed)) else path
+    return None if any(place in path.parents for place in (HOME, *plugins.INSTALLED)) else path
 
 
 def _written(entry: Entry[Any], folder: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hashbench.api.measure import RunSettings, measured
-from hashbench.boards.leaderboard import check_writable
+from hashbench.boards.tables import check_writable
 from hashbench.running.request import Load, Request, load_once
 from hashbench.running.store import Result
 from hashbench.running.trial_tables import Row, read_table, write_table

@@ -133,15 +133,20 @@ def certificate_table(found: Sequence[Evidence], store: Store) -> pd.DataFrame:
     Args:
         found: valid certificates with all arrays of the store.
     """
-    return rounded([_row(one, store) for one in found], COLUMNS)
+    bounded = _bounded(found, store)
+    return rounded([_row(one, bounded[one[0].key], store) for one in found], COLUMNS)
 
 
-def certificate_lines(found: Sequence[Evidence], store: Store) -> list[str]:
-    """The same as text, one line per model."""
+def certificate_lines(found: Sequence[Evidence], table: pd.DataFrame) -> list[str]:
+    """The same as text, one line per model.
+
+    Args:
+        table: of `certificate_table`.
+    """
     said = []
     if found:
         said.append(f"{title_of(found[0][0].identity)}; certified mAP: no attack within the budget can go below it")
-    for (result, _), row in zip(found, certificate_table(found, store).to_dict("records"), strict=True):
+    for (result, _), row in zip(found, table.to_dict("records"), strict=True):
         worst = f"{100 * row['map_worst']:.1f} under {row['attacks']}" if row["attacks"] else "not attacked yet"
         said.append(
             f"{row['defense']}, seed {row['seed']}: certified {100 * row['certified']:.1f} "
@@ -153,13 +158,13 @@ def certificate_lines(found: Sequence[Evidence], store: Store) -> list[str]:
     return said
 
 
-def _row(one: Evidence, store: Store) -> dict[str, Any]:
+def _row(one: Evidence, cells: Sequence[Result], store: Store) -> dict[str, Any]:
     result, arrays = one
     (interval,) = intervals([scored(arrays["certified"][None])])
-    cells = _cells(result, store)
-    attacked = [cell for cell, _ in cells if cell.identity["attack"] != "none"]
+    attacked = [cell for cell in cells if cell.identity["attack"] != "none"]
     known = ~np.isnan(arrays["certified"])
-    worst = np.minimum.reduce([held["average_precision"][known] for _, held in cells]) if attacked else None
+    values = [store.arrays(cell)["average_precision"][known] for cell in cells] if attacked else []
+    worst = np.minimum.reduce(values) if values else None
     return {
         "defense": result.identity["defense"],
         "seed": result.identity["seed"],
@@ -176,17 +181,18 @@ def _row(one: Evidence, store: Store) -> dict[str, Any]:
     }
 
 
-def _cells(own: Result, store: Store) -> list[Evidence]:
-    """The valid cells that a certificate bounds, with their arrays."""
-    return [
-        (result, store.arrays(result))
-        for result in store.cells()
-        if result.status == "valid"
-        and result.identity["attacker"] == ADAPTIVE
-        and result.identity["goal"] == UNTARGETED
-        and certificate_key(result.identity, UNTARGETED) == own.key
-        and result.numbers["model_digest"] == own.numbers["model_digest"]
-    ]
+def _bounded(found: Sequence[Evidence], store: Store) -> dict[str, list[Result]]:
+    """The valid cells that each certificate bounds, by its key."""
+    own = {result.key: result.numbers["model_digest"] for result, _ in found}
+    cells: dict[str, list[Result]] = {key: [] for key in own}
+    for cell in store.cells():
+        counts = (
+            cell.status == "valid" and cell.identity["attacker"] == ADAPTIVE and cell.identity["goal"] == UNTARGETED
+        )
+        key = certificate_key(cell.identity, UNTARGETED) if counts else ""
+        if key in own and cell.numbers["model_digest"] == own[key]:
+            cells[key].append(cell)
+    return cells
 
 
 def _mean(values: Floats) -> float:

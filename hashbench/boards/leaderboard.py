@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from hashbench.boards.tables import plain, writing
+from hashbench.boards.tables import plain
+from hashbench.digests import digest
 from hashbench.readers.text import printable
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import by_track, naming_row, track_of, words_of
@@ -52,6 +51,7 @@ NO_COLUMNS: Columns = MappingProxyType({})
 PLACES = ("--store", "--out")  # options that name folders
 REASON = 2000  # characters of the reason of an invalid cell
 COMMAND = 20_000  # characters of a command
+LONGEST_NAME = 180  # characters of a folder's name
 BROAD = 6  # attacks that fit next to each other
 
 
@@ -245,7 +245,7 @@ def _place(result: Result) -> tuple[Any, ...]:
 
 
 def folder_name(identity: dict[str, Any]) -> str:
-    """`<subject>-<threat>`, from everything that must agree for two rows to be compared."""
+    """`<subject>-<threat>`, from everything that must agree for two rows to be compared; ends in a digest if long."""
     words = [identity["dataset"], identity["backbone"], identity["method"], f"{identity['bits']}bit"]
     if identity["training"] != "clean":
         words.append(identity["training"])
@@ -253,22 +253,13 @@ def folder_name(identity: dict[str, Any]) -> str:
     if kind_of(identity["norm"]) != "patch" or identity["eps"] != 1:
         words.append(format_eps(identity["eps"], identity["norm"]))
     words.append(track_of(str(identity.get("access", ""))))  # a model alone, with its certificate, has none
-    return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
+    name = re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9].strip('-')}-{digest(name)[:8]}"
 
 
 def file_name(label: str) -> str:
     """A label as part of a file name."""
     return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in str(Spec.parse(label))).split())
-
-
-def check_writable(out: Path) -> None:
-    """Check that the folder for leaderboards can be written, before anything is trained.
-
-    Raises:
-        StoreUnusable: it can't be written.
-    """
-    with writing(out), tempfile.TemporaryFile(dir=out):
-        pass
 
 
 def _row(result: Result, more: Mapping[str, Any]) -> dict[str, Any]:

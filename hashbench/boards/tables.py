@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,16 @@ def writing(folder: Path) -> Iterator[None]:
         raise StoreUnusable(
             f"can't write {printable(str(folder))} ({error.strerror}); choose another folder with --out"
         ) from None
+
+
+def check_writable(out: Path) -> None:
+    """Check that the folder for leaderboards can be written, before anything is trained.
+
+    Raises:
+        StoreUnusable: it can't be written.
+    """
+    with writing(out), tempfile.TemporaryFile(dir=out):
+        pass
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     ),
     options.training,
     options.device,
+    options.threads,
     options.store,
     options.out,
     options.plugin,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 def certify(
     what: str | None,
     device: str,
+    threads: int,
     store: Path,
     out: Path,
     plugins: Sequence[Path],
@@ -57,7 +59,8 @@ def certify(
     the command ends with exit code 1. Models whose layers have no bounds, or that draw random numbers, are named and
     skipped.
     """
-    from hashbench.boards.leaderboard import check_writable
+    from hashbench.api.measure import limited_threads
+    from hashbench.boards.tables import check_writable
     from hashbench.boards.terminal import print_lines, shown_progress
     from hashbench.registry import entries
     from hashbench.running.runner import Runner, choose_device, make_deterministic
@@ -71,7 +74,7 @@ def certify(
     make_deterministic(target)
     runner, found = Runner(kept, target), list["Evidence"]()
     for cell in cells:
-        with shown_progress(quiet=quiet):
+        with shown_progress(quiet=quiet), limited_threads(threads):
             result, arrays = _certified(cell, runner, untrained=what is not None and Path(what).is_file())
         if result.status == "valid":
             found.append((result, arrays))
@@ -139,11 +142,12 @@ def _report(found: Sequence[Evidence], store: Store, out: Path) -> None:
     from hashbench.boards.terminal import print_lines
     from hashbench.running.certificates import UNTARGETED, certificate_key, held_against
 
-    print_lines(certificate_lines(found, store))
+    table = certificate_table(found, store)
+    print_lines(certificate_lines(found, table))
     if found:
         folder = out / folder_name(found[0][0].identity)
         with writing(folder):
-            write_table(folder / "certificates.csv", certificate_table(found, store))
+            write_table(folder / "certificates.csv", table)
         say(f"written to {folder / 'certificates.csv'}")
     keys = {result.key for result, _ in found}
     own = [r for r in store.cells() if r.status == "valid" and certificate_key(r.identity, UNTARGETED) in keys]

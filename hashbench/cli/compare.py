@@ -47,9 +47,9 @@ def compare(
     each attack that both have (except noise) and in the worst case over the untargeted ones. Nothing is
     trained or attacked.
     """
-    from hashbench.boards import leaderboard
     from hashbench.boards.compare import compare as compared
     from hashbench.boards.pairing import label_of, pair
+    from hashbench.boards.tables import check_writable
     from hashbench.boards.terminal import print_comparison
     from hashbench.boards.write import write_comparison
     from hashbench.registry import entries
@@ -58,7 +58,7 @@ def compare(
     kept = options.open_store(store)
     for path in plugins:
         entries.load_plugin(path)
-    leaderboard.check_writable(out)
+    check_writable(out)
     results = list(kept.cells())
     named: dict[str, tuple[entries.Registry[Any], str | None]] = {
         "dataset": (entries.datasets, dataset), "method": (entries.methods, method),

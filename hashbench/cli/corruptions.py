@@ -25,6 +25,7 @@ from hashbench.cli.endings import say
     ),
     options.training,
     options.device,
+    options.threads,
     options.out,
     options.formats,
     options.store,
@@ -32,8 +33,8 @@ from hashbench.cli.endings import say
     options.quiet,
 )  # fmt: skip
 def corruptions(
-    names: Sequence[str], device: str, out: Path, formats: Sequence[str], store: Path, plugins: Sequence[Path],
-    quiet: bool, **words: Any,
+    names: Sequence[str], device: str, threads: int, out: Path, formats: Sequence[str], store: Path,
+    plugins: Sequence[Path], quiet: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Measure defended models on corrupted queries, without an attacker.
 
@@ -50,8 +51,9 @@ def corruptions(
         entries.load_plugin(path)
     with shown_progress(quiet=quiet):
         found = measure_corruptions(
-            Request(**words), names, store=store, out=out, device=device, formats=formats, tell=options.tell
-        )
+            Request(**words), names, store=store, out=out, device=device, threads=threads, formats=formats,
+            tell=options.tell,
+        )  # fmt: skip
     print_lines([f"{found.title}; mAP in percent", *(_line(dict(row)) for row in found.means.to_dict("records"))])
     say(f"written to {found.folder}")
 

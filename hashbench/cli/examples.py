@@ -41,8 +41,8 @@ def gallery(
     images that each retrieves, marked right or wrong. A model that is not in the store is trained first.
     The picture goes into the leaderboard's folder.
     """
-    from hashbench.boards import leaderboard
     from hashbench.boards.examples import make_examples
+    from hashbench.boards.tables import check_writable
     from hashbench.boards.terminal import shown_progress
     from hashbench.boards.write import write_examples
     from hashbench.registry import entries
@@ -53,7 +53,7 @@ def gallery(
         entries.load_plugin(path)
     request = Request(defenses=(defense,), attacks=(attack,), seeds=(seed,), **words)
     resolved, target = request.resolve(), choose_device(device)
-    leaderboard.check_writable(out)
+    check_writable(out)
     kept = options.open_store(store, make=True)
     wanted = (resolved.defenses[-1].label, resolved.attacks[-1].label, "oblivious" if oblivious else "adaptive")
     named = {

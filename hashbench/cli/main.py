@@ -194,10 +194,10 @@ def _requests(suite: str | None, words: dict[str, Any]) -> list[Request]:
 def report(store: Path, out: Path, formats: Sequence[str], html: bool, keep_models: bool, quiet: bool) -> None:
     """Rebuild all tables and pictures from a store alone, without training or attacking."""
     from hashbench.api.measure import ranked_boards
-    from hashbench.boards import leaderboard
+    from hashbench.boards.tables import check_writable
 
     kept = options.open_store(store)
-    leaderboard.check_writable(out)
+    check_writable(out)
     results = list(kept.cells())
     if not results:
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")

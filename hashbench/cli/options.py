@@ -180,11 +180,12 @@ training = options(
     ),
     click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and metrics stay in full."),
 )  # fmt: skip
+threads = click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True,
+    help="Torch threads per process; the number of threads affects the last digits.",
+)  # fmt: skip
 spread = options(
     click.option("--workers", type=click.IntRange(1), metavar="N", help="Run in N processes on this machine."),
     click.option("--scheduler", metavar="ADDRESS", help="Run on the workers of a Dask scheduler: tcp://host:8786."),
-    click.option(
-        "--threads", type=click.IntRange(1), default=1, show_default=True,
-        help="Torch threads per process; the number of threads affects the last digits.",
-    ),
-)  # fmt: skip
+    threads,
+)

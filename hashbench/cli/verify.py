@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 TRUSTED = (
     "taken on trust, since only models and data show it: which codes and moves queries had, certificates that no "
-    "attack contradicts, the flag stateful, what provenance.csv says, what probes count beside APs; --rerun attacks "
-    "single queries again"
+    "attack contradicts, the flag stateful, what provenance.csv says, what probes count beside APs, passes of "
+    "trainings and the spread of codes; tables that are no leaderboard's are not looked at; --rerun attacks single "
+    "queries again"
 )
 
 

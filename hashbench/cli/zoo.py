@@ -33,7 +33,7 @@ from hashbench.cli.endings import say
     ),
     click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The table.  [default: in BOARD]"),
     options.device,
-    click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Torch threads."),
+    options.threads,
 )  # fmt: skip
 def attack_board(
     board: Path, attacks: Sequence[str], plugins: Sequence[Path], defenses: Sequence[str], seeds: Sequence[int],

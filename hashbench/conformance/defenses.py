@@ -21,7 +21,7 @@ from hashbench import datasets
 from hashbench.conformance import rules
 from hashbench.conformance.rules import RuleLine, TrialSetting, digits_setting, strange_settings, verdict
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.foreign_code import defend, explain
 from hashbench.metrics.score import retrieval
 from hashbench.models.codes import bit_entropy, encode
 from hashbench.models.data import ImageSet, RetrievalSplit
@@ -93,10 +93,7 @@ def _apply(choice: Choice[Defense], setting: TrialSetting, seed: int = 0) -> Def
     with seeded(seed):
         method = setting.method(given)
         with counted(given, passes), _watched(loaded):
-            who, train = f"defense {choice.label}", setting.split.train
-            model = explain(who, choice.call, given, train, method, setting.threat)
-    if not isinstance(model, HashModel):
-        raise BadOutput(f"it returned a {type(model).__name__}, not a HashModel")
+            model = defend(choice, given, setting.split.train, method, setting.threat)
     return DefenseTrial(given, before, model, Passes(passes.forwards, passes.backwards), loaded)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hashbench.datasets.list_files import DATA_VARIABLE
+from hashbench.digests import DATA_VARIABLE
 from hashbench.errors import BadInput, BadParameter, MissingData
 from hashbench.readers.image_reader import read_with_transparency
 from hashbench.readers.json_files import read_json

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
+from hashbench.digests import DATA_VARIABLE
 from hashbench.errors import BadInput, MissingData
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.image_files import ImageFiles
@@ -25,7 +26,6 @@ from hashbench.registry.parameters import Count, Share
 from hashbench.registry.protocols import Dataset
 from hashbench.types import Labels
 
-DATA_VARIABLE = "HASHBENCH_DATA"
 LARGEST = 1 << 29  # bytes of one list
 ROLES = ("database", "train", "test")
 

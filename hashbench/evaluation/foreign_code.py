@@ -7,10 +7,11 @@ from typing import Any
 from torch import nn
 
 from hashbench.errors import BadOutput, ClusterLost, CodeRaised, HashbenchError, InvalidCell, StoreUnusable
-from hashbench.models.data import RetrievalSplit
+from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.model import HashModel
 from hashbench.registry.entries import Choice
-from hashbench.registry.protocols import Backbone, Dataset
+from hashbench.registry.protocols import Backbone, Dataset, Defense, Method
+from hashbench.threat import Threat, UntoldThreat
 
 
 def explain(who: str, function: Any, *args: Any) -> Any:
@@ -75,3 +76,16 @@ def new_network(choice: Choice[Backbone], bits: int, channels: int, size: int) -
     if not isinstance(network, nn.Module):
         raise BadOutput(f"network {choice.label} returned a {type(network).__name__}; return a torch.nn.Module")
     return HashModel(network, bits)
+
+
+def defend(choice: Choice[Defense], model: HashModel, train: ImageSet, method: Method, threat: Threat) -> HashModel:
+    """The model that a defense, which may be a plugin's, makes of another one.
+
+    Raises:
+        InvalidCell: the defense raised something, returned no `HashModel`, or read the threat though it trains nothing.
+    """
+    told = threat if choice.entry.trains else UntoldThreat()
+    defended = explain(f"defense {choice.label}", choice.call, model, train, method, told)
+    if not isinstance(defended, HashModel):
+        raise BadOutput(f"defense {choice.label} returned a {type(defended).__name__}; return a HashModel")
+    return defended

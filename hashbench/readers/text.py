@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -76,3 +77,19 @@ def _visible(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+def read_number(text: str) -> float:
+    """A finite number, written as a decimal or a fraction: 0.03 or 8/255.
+
+    Raises:
+        ValueError, ZeroDivisionError: the text is not a finite number.
+
+    >>> read_number("0.5"), read_number("51/255")
+    (0.5, 0.2)
+    """
+    numerator, slash, denominator = text.partition("/")
+    value = float(numerator) / float(denominator) if slash else float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value

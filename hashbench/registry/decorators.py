@@ -90,7 +90,7 @@ def defense(
     Args:
         name: the name on the command line and in tables.
         trains: whether it trains weights. If so, it must return a model of the same architecture, whose weights are
-            stored; if not, it is applied again each time.
+            stored; if not, it is applied again each time, for all budgets alike, and reading `threat` is an error.
         transforms: whether it puts a `Transformed` before the network. If so, it is also attacked by an attacker who
             does not know of the transformation.
         threats: the kinds of threats that it works with, all by default. Under a patch, trainings get the data set's

@@ -13,7 +13,7 @@ from hashbench.errors import BadParameter, PluginError, UnknownName
 from hashbench.models.helpers import Version
 from hashbench.registry import plugins
 from hashbench.registry.entry import PRESET, Entry, F, Goal
-from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion
+from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion, typed
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.registration import check_entry
 from hashbench.registry.spec import Spec
@@ -76,9 +76,14 @@ class Choice(Generic[F]):
         Raises:
             UnknownName: a parameter names an entry that does not exist.
         """
-        named = {registry.kind: registry for registry in REGISTRIES if registry.kind in self.params}
-        inner = {f"{role}.{kind}": registry[str(self.params[kind])].stamp for kind, registry in named.items()}
-        return {role: self.entry.stamp, **inner, **raised_versions(self.entry, role)}
+        named = {
+            registry.kind: registry[str(self.params[registry.kind])]
+            for registry in REGISTRIES
+            if registry.kind in self.params
+        }
+        inner = {f"{role}.{kind}": entry.stamp for kind, entry in named.items()}
+        used = [raised_versions(entry, role) for entry in (*named.values(), self.entry)]
+        return {role: self.entry.stamp, **inner, **{place: stamp for found in used for place, stamp in found.items()}}
 
     def call(self, *args: Any) -> Any:
         """Call the function with its parameters."""
@@ -156,7 +161,8 @@ class Registry(Generic[F]):
         words = dict(spec.params)
         preset = entry.preset(words.pop(PRESET, None), owner)
         params = resolve(entry.function, words, owner)
-        params |= {name: value for name, value in preset.items() if name not in words}
+        kinds = {parameter.name: parameter.kind for parameter in parameters(entry.function)}
+        params |= {name: typed(kinds[name], value) for name, value in preset.items() if name not in words}
         choice = Choice(entry, params)
         _ = choice.versions(self.kind), choice.goal  # refuse unknown names, and attacks that can't be wrapped
         return choice

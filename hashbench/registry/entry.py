@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from hashbench.digests import code_digest
 from hashbench.errors import BadParameter
 from hashbench.models.helpers import Version
 from hashbench.registry import plugins
@@ -71,11 +70,10 @@ class Entry(Generic[F]):
     def stamp(self) -> Version:
         """What represents the entry's code in the keys of results: its version.
 
-        A plugin file is still under development, so for it the digest of its code is added.
+        A user's own code is still under development, so for it the digest of the code is added.
         """
-        if not plugins.is_file_of_user(self.module):
-            return self.version
-        return f"{self.version}+{code_digest(Path(inspect.unwrap(self.function).__code__.co_filename))}"
+        code = plugins.users_code(self.module, Path(inspect.unwrap(self.function).__code__.co_filename))
+        return f"{self.version}+{code}" if code else self.version
 
     def preset(self, name: str | None, owner: str) -> Mapping[str, Value]:
         """The values of a preset; none without a name, and for `default`.

@@ -11,11 +11,13 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from hashbench.digests import file_digest
+from hashbench.digests import DATA_VARIABLE, file_digest, file_of_digest
 from hashbench.errors import BadParameter, MissingData, PluginError
+from hashbench.readers.text import read_number
 from hashbench.threat import format_eps
 
 Value = bool | int | float | str | Path | None
+SHA256 = "sha256-"  # begins what stands for a file in labels: its digest
 SHORTEST = 3  # letters of a name by whose parts a near one is found
 MANY = 8  # characters of a default, beyond which a fraction is easier to read
 
@@ -54,8 +56,9 @@ SignedShare = Annotated[float, Range(-1, 1)]
 class ContentFile:
     """Marks a parameter that names a file on which results depend.
 
-    The file's content, not its path, is part of the identity of the parameter's owner. A plain Path only says where
-    something is on this machine and is not part of the identity.
+    The file's content, not its path, is part of the identity of the parameter's owner, and its digest stands for it in
+    labels; such a label is read where the file is in the folder $HASHBENCH_DATA. A plain Path only says where something
+    is on this machine and is not part of the identity.
 
     Args:
         words: values that do not name a file.
@@ -100,7 +103,7 @@ class Parameter:
         if self.choices:
             if text in map(str, self.choices):
                 return next(choice for choice in self.choices if str(choice) == text)
-            raise BadParameter(f"{self.name}={text} is unknown; take one of {_listed(map(str, self.choices))}")
+            raise BadParameter(f"{self.name}={text} is unknown; take one of {', '.join(map(str, self.choices))}")
         try:
             value = _READERS[self.kind](text)
         except (ValueError, KeyError, ZeroDivisionError):
@@ -108,9 +111,13 @@ class Parameter:
             raise BadParameter(f"can't read {self.name}={text}; {wanted}") from None
         if self.bounds and isinstance(value, int | float) and value not in self.bounds:
             raise BadParameter(f"{self.name}={text} is out of range; take a number {self.bounds}")
-        if self.content and text not in self.content.words and not Path(text).expanduser().is_file():
-            raise MissingData(f"{self.name}={text} is not a file; give {str(self.content).replace(' | ', ' or ')}")
-        return value
+        if self.content is None or text in self.content.words:
+            return value
+        path = file_of_digest(text.removeprefix(SHA256)) if text.startswith(SHA256) else Path(text).expanduser()
+        if path is None or not path.is_file():
+            wanted = str(self.content).replace(" | ", " or ") if path else f"put the file into ${DATA_VARIABLE}"
+            raise MissingData(f"{self.name}={text} is not a file; {'give ' if path else ''}{wanted}")
+        return _READERS[self.kind](str(path)) if text.startswith(SHA256) else value
 
     def visible(self, value: Value) -> bool:
         """Whether a value is part of its owner's identity: all but paths on this machine and defaults of `Later`."""
@@ -120,7 +127,7 @@ class Parameter:
         """What represents a value in its owner's identity: a digest for a file, otherwise the value."""
         if self.content is None or value is None or value in self.content.words:
             return value
-        return f"sha256-{file_digest(Path(str(value)).expanduser())}"
+        return f"{SHA256}{file_digest(Path(str(value)).expanduser())}"
 
     @property
     def range(self) -> str:
@@ -202,7 +209,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     parts = [one for one in names if len(plain) >= SHORTEST and plain in one]
     parts += [one for one in names if len(one) >= SHORTEST and one in plain]
     close = sorted(parts, key=lambda one: abs(len(one) - len(plain))) or difflib.get_close_matches(plain, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; take one of {_listed(names)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; take one of {', '.join(names)}"
 
 
 def format_value(value: Value) -> str:
@@ -255,31 +262,16 @@ def _parameter(function: Callable[..., Any], name: str, default: Any, hint: Any)
         raise PluginError(
             f"{function.__name__}: parameter {name!r} has the default {default}; choose a finite number, or None"
         )
-    return Parameter(name, kinds[0], default, optional, bounds, content=content, later=later)
+    return Parameter(name, kinds[0], typed(kinds[0], default), optional, bounds, content=content, later=later)
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
+def typed(kind: type, value: Value) -> Value:
+    """A value as the command line reads it: a whole number for a parameter that is a float is a float too."""
+    return float(value) if kind is float and type(value) is int else value
 
 
 def _read_bool(text: str) -> bool:
     return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-
-
-def read_number(text: str) -> float:
-    """A finite number, written as a decimal or a fraction: 0.03 or 8/255.
-
-    Raises:
-        ValueError, ZeroDivisionError: the text is not a finite number.
-
-    >>> read_number("0.5"), read_number("51/255")
-    (0.5, 0.2)
-    """
-    numerator, slash, denominator = text.partition("/")
-    value = float(numerator) / float(denominator) if slash else float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
 
 
 _READERS: dict[type, Callable[[str], Value]] = {

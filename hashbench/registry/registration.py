@@ -13,7 +13,7 @@ from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import UNLABELLED
 from hashbench.threat import KINDS
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 ENTRY_KINDS = ("attack", "defense", "method", "backbone", "dataset")  # as `uses` writes them
 
 
@@ -86,7 +86,7 @@ def _among(known: dict[str, Parameter], name: str, what: str) -> Parameter:
 
 def _check_name(name: str, owner: str) -> None:
     if not NAME.fullmatch(name):
-        raise PluginError(f"{owner} has a name that can't be written on the command line; use letters, digits and -._+")
+        raise PluginError(f"{owner} has a name that can't be written on the command line; use letters, digits and -_+")
 
 
 def _check_word(what: str, word: object, known: Collection[str], owner: str) -> None:

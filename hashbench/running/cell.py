@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hashbench.digests import code_digest, digest
+from hashbench.digests import digest
 from hashbench.evaluation.judge import PROTOCOL_VERSION
 from hashbench.models.data import QuerySet, RetrievalSplit
 from hashbench.models.helpers import Settings, Tensors, Version, Versions
 from hashbench.registry.entries import Choice, entry_of, raised_versions, stamp_of
-from hashbench.registry.plugins import is_file_of_user
+from hashbench.registry.plugins import users_code
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.tracks import RANKING
 from hashbench.seeds import derive_seed
@@ -170,9 +170,9 @@ class Cell:
         """The key and the seed of a helper that an attack trains for a victim or a data set.
 
         Args:
-            versions: of what makes the helper; for a helper of the victim, the attack's are added.
+            versions: of what makes the helper; for one of the victim, the attack's are added.
         """
-        own = code_digest(Path(make.__code__.co_filename)) if is_file_of_user(make.__module__) else ""
+        own = users_code(make.__module__, Path(make.__code__.co_filename)) if hasattr(make, "__code__") else ""
         if of_victim:
             seen = "" if self.attacker == ADAPTIVE else self.attacker
             owner: Any = [self._seeded((*OF_CLEAN, *OF_DEFENSE)), seen]
@@ -230,9 +230,9 @@ def outdated(
         exact: also compare the code of plugin files, not only their versions.
     """
     versions = of_roles(identity.get("versions", {}), roles)
-    for owner in {role.partition(".")[0] for role in versions} - {"training"}:
-        entry = entry_of(owner, _name_of(owner, identity))
-        versions = {**dict.fromkeys(raised_versions(entry, owner) if entry else (), 1), **versions}
+    for role in [role for role in versions if role != "training" and ".uses." not in role]:
+        entry = entry_of(_kind_of(role), _name_of(role, identity))
+        versions = {**dict.fromkeys(raised_versions(entry, role.partition(".")[0]) if entry else (), 1), **versions}
     found = []
     for role, version in versions.items():
         name = _name_of(role, identity)

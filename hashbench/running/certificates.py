@@ -24,7 +24,7 @@ from hashbench.models.data import Gallery, RetrievalSplit
 from hashbench.models.model import HashModel
 from hashbench.progress import track
 from hashbench.running.cell import ADAPTIVE, Cell
-from hashbench.running.probes import model_identity
+from hashbench.running.probes import RAISED, model_identity, raised
 from hashbench.running.store import Result, Store
 from hashbench.running.victims import DefendedModel
 from hashbench.types import Labels
@@ -94,8 +94,8 @@ def wanted_certificates(cells: Iterable[Cell], results: Iterable[Result]) -> lis
 
 
 def is_made(stored: Result | None, wanted: WantedCertificate) -> bool:
-    """Whether a stored certificate is the wanted one: of the same weights, and not left out for want of time."""
-    if stored is None or stored.numbers.get("model_digest") != wanted.model_digest:
+    """Whether a stored certificate is the wanted one: of the same weights, and no failure that may pass."""
+    if stored is None or stored.host.get(RAISED) or stored.numbers.get("model_digest") != wanted.model_digest:
         return False
     return LIMIT not in stored.host or wanted.seconds < 2 * float(stored.host[LIMIT])
 
@@ -113,8 +113,8 @@ def certify_model(
     identity = {**model_identity(cell.identity), "goal": wanted.goal}
     facts = {name: model.facts[name] for name in ("model_digest", "codes_digest")}
 
-    def refused(reason: str) -> tuple[Result, Arrays]:
-        return Result(wanted.key, identity, facts, host, "invalid", " ".join(reason.split())), {}
+    def refused(reason: str, **more: Any) -> tuple[Result, Arrays]:
+        return Result(wanted.key, identity, facts, {**host, **more}, "invalid", " ".join(reason.split())), {}
 
     if reason := no_certificate(cell.threat):
         return refused(reason)
@@ -127,12 +127,11 @@ def certify_model(
             model.victim.gallery, wanted,
         )  # fmt: skip
     except InvalidCell as failure:
-        return refused(str(failure))
+        return refused(str(failure), **raised(failure))
     if isinstance(found, NoCertificate):
         return refused(str(found))
     if found is None:
-        host = {**host, LIMIT: wanted.seconds}
-        return refused(TOO_LONG)
+        return refused(TOO_LONG, **{LIMIT: wanted.seconds})
     whole, clean = found
     host = {**host, "certificate_seconds": time.perf_counter() - began}
     arrays: Arrays = {

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 
 from hashbench.digests import digest
-from hashbench.errors import BadOutput
+from hashbench.errors import StoreUnusable
 from hashbench.evaluation.judge import PROTOCOL_VERSION, make_victim
 from hashbench.models.data import Gallery, RetrievalSplit, Victim
 from hashbench.models.helpers import NONE, Settings, Tensors, Versions, on_cpu
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
+from hashbench.models.weight_files import tensor_digest
 from hashbench.progress import job
 from hashbench.running.cell import Cell
 from hashbench.running.store import DATABASES, MODELS, Store, StoredTensors
 from hashbench.seeds import seeded
+
+Facts = Mapping[str, Any]
+NOTHING: Facts = MappingProxyType({})
 
 
 @dataclass
@@ -39,25 +45,33 @@ class Checkpoints:
         """Whether to ignore what was stored before this run."""
         return self.since is not None
 
-    def get(self, key: str, what: str, make: Callable[[], StoredTensors], kind: str = MODELS) -> StoredTensors:
+    def get(
+        self, key: str, what: str, make: Callable[[], StoredTensors], kind: str = MODELS, facts: Facts = NOTHING
+    ) -> StoredTensors:
         """The tensors of a key, read back from the store.
 
         Args:
             what: what the terminal shows while another process makes them.
             kind: MODELS, or DATABASES for the codes of a database.
+            facts: what the stored tensors must say of themselves; where they do not, they are made again.
 
         Raises:
-            BadOutput: they can't be read back.
+            StoreUnusable: they can't be read back.
         """
-        weights = self.store.model(key, self.since, kind)
+
+        def kept() -> StoredTensors | None:
+            found = self.store.model(key, self.since, kind)
+            return found if found and facts.items() <= found.facts.items() else None
+
+        weights = kept()
         if weights is None:
             with self.store.lock(key, what):
-                weights = self.store.model(key, self.since, kind)
+                weights = kept()
                 if weights is None:
                     self.store.save_model(key, make(), kind)
                     weights = self.store.model(key, kind=kind)
         if weights is None:
-            raise BadOutput("a checkpoint could not be read back; check the store's disk")
+            raise StoreUnusable(f"{kind}/{key} could not be read back from the store; check its disk")
         return weights
 
 
@@ -128,15 +142,15 @@ def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoint
     Raises:
         BadOutput: the model's codes are not finite numbers of the right shape.
     """
-    key = database_key(name)
+    key, weights = database_key(name), {"weights": tensor_digest(model.state_dict())}
 
     def make() -> StoredTensors:
         with seeded(seed):
             codes = make_victim(model, split.train, split.database).gallery.codes
         bits = np.packbits((codes > 0).cpu().numpy(), axis=1)
-        return StoredTensors({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits})
+        return StoredTensors({"codes": torch.from_numpy(bits)}, {"key": key, "bits": model.bits, **weights})
 
-    stored = checkpoints.get(key, "the database", make, DATABASES).tensors["codes"]
+    stored = checkpoints.get(key, "the database", make, DATABASES, weights).tensors["codes"]
     bits = np.unpackbits(stored.numpy(), axis=1, count=model.bits)
     labels = split.database.labels
     codes = torch.from_numpy(bits).to(labels.device, torch.float32) * 2 - 1

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hashbench.digests import digest
-from hashbench.errors import InvalidCell
+from hashbench.errors import CodeRaised, InvalidCell
 from hashbench.evaluation.judge import Arrays
 from hashbench.evaluation.probe import PROBE_VERSION, probe, sample, sampled_rows
 from hashbench.models.data import ImageSet, RetrievalSplit, Victim
@@ -18,9 +18,10 @@ from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import DEFENDED_ROLES, PROBE_EPS, Cell, of_roles
-from hashbench.running.store import Result
+from hashbench.running.store import Result, Store
 from hashbench.seeds import derive_seed
 
+RAISED = "raised"  # in the host facts of a probe or a certificate that failed as code does that may not fail again
 BLACK_BOX = "square-hamming:steps=100"  # a probe's attack that sees codes only
 _OF_AN_ATTACK = {"attack", "attack_params", "goal", "access", "attacker", "index"}
 
@@ -105,11 +106,22 @@ def measure(
             declared=cell.defense.entry.transforms,
         )  # fmt: skip
     except InvalidCell as failure:
-        return Result(probe_key(cell), identity, facts, host, "invalid", str(failure)), {}
+        return Result(probe_key(cell), identity, facts, {**host, **raised(failure)}, "invalid", str(failure)), {}
     host = {"probe_seconds": time.perf_counter() - began, **host}
     places = sampled_rows(split.queries, seed).numpy()
     arrays = {**found.arrays, "rows": places[found.arrays["rows"]]}
     return Result(probe_key(cell), identity, {**found.numbers, "new_images_seed": draw, **facts}, host), arrays
+
+
+def raised(failure: InvalidCell) -> dict[str, bool]:
+    """What a probe or a certificate says of a failure that may pass, so that the next run tries again."""
+    return {RAISED: True} if isinstance(failure, CodeRaised) else {}
+
+
+def kept_probe(cell: Cell, store: Store, since: float | None = None) -> Result | None:
+    """A model's probe from the store; None if there is none, or its code raised something that may pass."""
+    stored = store.probe(probe_key(cell), since)
+    return None if stored and stored.host.get(RAISED) else stored
 
 
 def _untuned(identity: Mapping[str, Any]) -> dict[str, Any]:

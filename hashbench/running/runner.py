@@ -18,7 +18,7 @@ from hashbench.running.certificates import WantedCertificate, certify_model, is_
 from hashbench.running.checkpoints import Checkpoints
 from hashbench.running.clean_room.inspection import InspectedCell, needs_room, some, was_inspected
 from hashbench.running.clean_room.rooms import CleanRooms
-from hashbench.running.probes import measure, one_a_model, probe_key
+from hashbench.running.probes import kept_probe, measure, one_a_model, probe_key
 from hashbench.running.provenance import host_facts
 from hashbench.running.store import Result, Store
 from hashbench.running.victims import DefendedModel, Victims
@@ -78,7 +78,7 @@ def nothing_left(cells: Sequence[Cell], store: Store, *, probing: bool, certifyi
     valid = [cell for cell, result in zip(cells, results, strict=True) if result.status == "valid"]
     probes = one_a_model(valid) if probing else []
     certificates = wanted_certificates(cells, results) if certifying else []
-    return all(store.probe(probe_key(cell)) for cell in probes) and all(
+    return all(kept_probe(cell, store) for cell in probes) and all(
         is_made(store.certificate(wanted.key), wanted) for wanted in certificates
     )
 
@@ -155,12 +155,11 @@ class Runner:
 
         None where there is no defended model; its cells say why.
         """
-        key = probe_key(cell)
-        stored = self.store.probe(key, self.since)
+        stored = kept_probe(cell, self.store, self.since)
         if stored:
             return stored
-        with self.store.lock(key, f"the probe of {cell.defense.label}"):
-            stored = self.store.probe(key, self.since)
+        with self.store.lock(probe_key(cell), f"the probe of {cell.defense.label}"):
+            stored = kept_probe(cell, self.store, self.since)
             model = None if stored else self.victims.defended(cell)
             return self._probe(cell, model) if isinstance(model, DefendedModel) else stored
 

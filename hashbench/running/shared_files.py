@@ -1,17 +1,31 @@
-"""Files that several processes share: locks, and files that are written whole or not at all."""
+"""Files that several processes share: locks, and files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import errno
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from hashbench.errors import StoreUnusable
 from hashbench.progress import waiting
+from hashbench.readers.text import printable
 
 POLL = 0.25  # seconds between two looks at a lock that another process holds
+DRAFT = ".writing-"  # begins the names of folders that are not complete
+RETIRED = "="  # in the name of a draft that was moved aside, before its own name
+ABANDONED = 3600  # seconds
+ATTEMPTS = 3  # to put a folder in its place, where others put theirs at the same moment
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -54,3 +68,55 @@ def held(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def written_folder(target: Path, write: Callable[[Path], T]) -> T:
+    """Write a folder under a temporary name, and rename it when it is complete, in place of an older one.
+
+    Raises:
+        StoreUnusable: it can't be written; an older one stays as it is.
+    """
+    draft = None
+    try:
+        draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=target.parent))
+        written = write(draft)
+        draft.chmod(0o755)
+        _replace(target, draft)
+    except (OSError, SafetensorError) as error:
+        if draft:
+            shutil.rmtree(draft, ignore_errors=True)
+        why = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+        raise StoreUnusable(
+            f"can't write {printable(str(target))} ({why}); free some space or choose another folder with --store"
+        ) from None
+    return written
+
+
+def _replace(target: Path, draft: Path) -> None:
+    """Put a complete folder in the place of another one, which goes back where that fails; see `put_right`."""
+    retired: Path | None = None
+    for attempt in range(ATTEMPTS):
+        if target.exists():
+            retired = target.rename(draft.with_name(f"{draft.name}-{attempt}{RETIRED}{target.name}"))
+        try:
+            draft.rename(target)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and attempt + 1 < ATTEMPTS:
+                continue  # another process has put a folder there meanwhile
+            if retired and not target.exists():
+                retired.rename(target)
+            raise
+        break
+    for old in draft.parent.glob(f"{draft.name}-*"):
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def put_right(folder: Path) -> None:
+    """Put back what killed processes had moved aside in a folder, and remove their drafts, an hour old or older."""
+    for draft in folder.glob(f"{DRAFT}*"):
+        target = draft.name.partition(RETIRED)[2]
+        with contextlib.suppress(OSError):
+            if target and not draft.with_name(target).exists():
+                draft.rename(draft.with_name(target))
+            elif time.time() - draft.stat().st_mtime > ABANDONED:
+                shutil.rmtree(draft)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,13 +24,11 @@ from hashbench.readers.json_files import read_json
 from hashbench.readers.npz_files import read_arrays
 from hashbench.readers.records import record
 from hashbench.readers.text import printable
-from hashbench.running.shared_files import held
+from hashbench.running.shared_files import DRAFT, held, put_right, written_folder
 
 RECORD, ARRAYS = "cell.json", "queries.npz"
 FACTS, WEIGHTS = "model.json", "weights.safetensors"
 MODELS, DATABASES = "models", "databases"  # folders of weights, and of database codes
-_PREFIX = ".writing-"
-ABANDONED = 3600  # seconds
 LARGEST_RECORD, LARGEST_ARRAYS = 1 << 24, 1 << 33  # bytes
 
 T = TypeVar("T")
@@ -84,7 +80,8 @@ class Store:
             raise StoreUnusable(
                 f"can't write the store {printable(str(root))} ({error.strerror}); choose another folder with --store"
             ) from None
-        self._sweep()
+        for folder in root.iterdir():
+            put_right(folder)
 
     def clock(self) -> float:
         """The current time by the clock that stamps the store's files, which may be another machine's."""
@@ -145,7 +142,7 @@ class Store:
 
     def _results(self, kind: str) -> Iterator[Result]:
         for folder in sorted((self.root / kind).iterdir()):
-            result = None if folder.name.startswith(_PREFIX) else _read_cell(folder)
+            result = None if folder.name.startswith(DRAFT) else _read_cell(folder)
             if result:
                 yield result
 
@@ -164,7 +161,7 @@ class Store:
             _write_record(folder / RECORD, asdict(whole))
             return whole
 
-        return _publish(self.root / kind / result.key, write)
+        return written_folder(self.root / kind / result.key, write)
 
     def model(self, key: str, since: float | None = None, kind: str = MODELS) -> StoredTensors | None:
         """A stored model's weights, or None if they are missing, damaged or older than `since`.
@@ -175,13 +172,17 @@ class Store:
         folder = self.root / kind / key
         return _read_weights(folder) if _is_newer(folder / WEIGHTS, since) else None
 
+    def has_model(self, key: str) -> bool:
+        """Whether a model's weights are there, damaged or not; fast."""
+        return (self.root / MODELS / key / WEIGHTS).is_file()
+
     def facts(self, key: str) -> dict[str, Any]:
         """The facts about a stored model's training, without its weights; empty if unknown."""
         return _read_record(self.root / MODELS / key / FACTS) or {}
 
     def save_model(self, key: str, weights: StoredTensors, kind: str = MODELS) -> None:
         """Store a model's weights, replacing those with the same key; `kind` as in `model`."""
-        _publish(self.root / kind / key, lambda folder: _write_weights(folder, weights))
+        written_folder(self.root / kind / key, lambda folder: _write_weights(folder, weights))
 
     def training(self, name: str) -> StoredTensors | None:
         """The state of an unfinished training, or None if it is missing or damaged."""
@@ -189,18 +190,13 @@ class Store:
 
     def save_training(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Store the state of an unfinished training, replacing an earlier one."""
-        _publish(self.root / "trainings" / name, lambda folder: _write_weights(folder, StoredTensors(tensors, facts)))
+        written_folder(
+            self.root / "trainings" / name, lambda folder: _write_weights(folder, StoredTensors(tensors, facts))
+        )
 
     def drop_training(self, name: str) -> None:
         """Delete the state of a training that has ended."""
         shutil.rmtree(self.root / "trainings" / name, ignore_errors=True)
-
-    def _sweep(self) -> None:
-        """Remove drafts of an hour ago or older: the processes that wrote them were killed."""
-        for folder in self.root.glob(f"*/{_PREFIX}*"):
-            with contextlib.suppress(OSError):
-                if time.time() - folder.stat().st_mtime > ABANDONED:
-                    shutil.rmtree(folder)
 
 
 def _is_newer(path: Path, since: float | None) -> bool:
@@ -208,28 +204,6 @@ def _is_newer(path: Path, since: float | None) -> bool:
         return since is None or path.stat().st_mtime >= since
     except OSError:
         return False
-
-
-def _publish(target: Path, write: Callable[[Path], T]) -> T:
-    """Write a folder under a temporary name, and rename it when it is complete."""
-    draft = None
-    try:
-        draft = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
-        written = write(draft)
-        draft.chmod(0o755)
-        retired = draft.with_name(f"{draft.name}-old")
-        if target.exists():
-            target.rename(retired)
-        draft.rename(target)
-        shutil.rmtree(retired, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        if draft:
-            shutil.rmtree(draft, ignore_errors=True)
-        why = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
-        raise StoreUnusable(
-            f"can't write {printable(str(target))} ({why}); free some space or choose another folder with --store"
-        ) from None
-    return written
 
 
 def _read_cell(folder: Path) -> Result | None:

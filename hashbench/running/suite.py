@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hashbench.datasets.list_files import DATA_VARIABLE
+from hashbench.digests import DATA_VARIABLE
 from hashbench.errors import UnknownName
 from hashbench.readers.toml_files import read_suite_tables
 from hashbench.registry.parameters import suggestion

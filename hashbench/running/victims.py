@@ -10,7 +10,7 @@ import torch
 
 from hashbench.crafting.targets import draw_targets
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.foreign_code import explain, explain_early, new_network
+from hashbench.evaluation.foreign_code import defend, explain, explain_early, new_network
 from hashbench.evaluation.judge import CraftAt, crafter, make_victim
 from hashbench.models.codes import encode
 from hashbench.models.data import ImageSet, RetrievalSplit, Victim
@@ -125,10 +125,7 @@ class Victims:
         split = self.split(cell)
         torch.manual_seed(cell.clean_seed)
         start = new_model(cell.subject).to(self.device)
-        model = explain(
-            f"defense {cell.defense.label}", cell.defense.call, start, split.train, self._method(cell, start),
-            cell.training_threat,
-        )  # fmt: skip
+        model = defend(cell.defense, start, split.train, self._method(cell, start), cell.training_threat)
         weights = tensor_digest(model.state_dict())
         victim = make_victim(model.eval(), split.train, split.database)
         return DefendedModel(victim, victim, model_digests(weights, victim), "")
@@ -196,13 +193,9 @@ class Victims:
         def make() -> HashModel:
             torch.manual_seed(cell.defense_seed)
             method = self._method(cell, clean)
-            who, threat = f"defense {cell.defense.label}", cell.training_threat
             further = self.split(cell).database.images if cell.defense.params.get(UNLABELLED) else None
             with unlabelled_at_hand(further):
-                model = explain(who, cell.defense.call, clean, train, method, threat)
-            if not isinstance(model, HashModel):
-                raise BadOutput(f"defense {cell.defense.label} returned a {type(model).__name__}; return a HashModel")
-            return model
+                return defend(cell.defense, clean, train, method, cell.training_threat)
 
         return self._kept(cell, cell.defended_key, clean, make) if cell.defense.entry.trains else make()
 
@@ -223,7 +216,7 @@ class Victims:
         savepoints: list[Savepoint] = []  # one, if the model has to be trained
 
         def train() -> StoredTensors:
-            savepoint = Savepoint(self.checkpoints.store, key, Passes(), self.checkpoints.fresh)
+            savepoint = Savepoint(self.checkpoints.store, key, Passes(), self.checkpoints.fresh, device=self.device)
             savepoints.append(savepoint)
             passes = savepoint.passes
             with job(f"training {what}, {cell.place}"), counted(start, passes), kept_at(savepoint):

@@ -87,13 +87,18 @@ def guided_training(
     return fit(student, train, method, loss, recipe, name=name, state=state)
 
 
-def check_guided(model: HashModel, *, regularisers: Regularisers, **parameters: object) -> None:
+def check_guided(
+    model: HashModel, *, regularisers: Regularisers, batches: Batches = "joint", **parameters: object
+) -> None:
     """Reject a network that the regularisers of a guided training can't work with, before anything is trained.
 
     Raises:
-        BadParameter: it is to begin from random weights, and a layer does not say how to draw them.
+        BadParameter: it is to begin from random weights, and a layer does not say how to draw them; or there is an
+            interval term, and clean and adversarial images go through batch norm apart.
         NoCertificate: there is an interval term, and the network has a layer without a bound.
     """
+    if regularisers.interval and batches == "apart":
+        raise BadParameter("interval bounds use the statistics of one joint batch; leave out batches=apart or interval")
     if regularisers.cold:
         with_random_weights(model)
     if regularisers.interval:

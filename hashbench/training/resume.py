@@ -66,6 +66,7 @@ class Savepoint:
         key: key of the checkpoint that is being made.
         passes: images that have gone through the model so far; a resumed training continues the count.
         fresh: start every training from the beginning, even if a state of it is stored.
+        device: where the model is.
     """
 
     store: TrainingStore
@@ -74,6 +75,7 @@ class Savepoint:
     fresh: bool = False
     began: float = field(default_factory=time.perf_counter)
     trainings: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def seconds(self) -> float:
@@ -92,7 +94,7 @@ class Savepoint:
         random = state.pop(RANDOM, None)
         if kept is None or random is None or state.keys() != parts.keys():
             return 0
-        _set_random_state(random)
+        _set_random_state(random, self.device)
         for label, part in parts.items():
             part.load_state_dict(state[label])
         self.passes.forwards, self.passes.backwards = kept.facts["passes"]
@@ -101,7 +103,7 @@ class Savepoint:
 
     def save(self, name: str, parts: Mapping[str, Stateful], epochs: int) -> None:
         """Save the parts after a number of epochs."""
-        state = {label: part.state_dict() for label, part in parts.items()} | {RANDOM: _random_state()}
+        state = {label: part.state_dict() for label, part in parts.items()} | {RANDOM: _random_state(self.device)}
         tensors: dict[str, Tensor] = {}
         facts = {
             "state": flatten(state, tensors),
@@ -184,11 +186,15 @@ def unflatten(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     return content
 
 
-def _random_state() -> dict[str, Any]:
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+def _random_state(device: torch.device) -> dict[str, Any]:
+    """The states of the generators that a training on a device may draw from."""
+    own = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"cpu": torch.get_rng_state(), "cuda": [] if own is None else [own]}
 
 
-def _set_random_state(state: Mapping[str, Any]) -> None:
+def _set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
+    """Restore `_random_state`, on the same device or another one: older states have one for each GPU there was."""
     torch.set_rng_state(state["cpu"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] and device.type == "cuda":
+        number = (device.index or 0) if len(state["cuda"]) > 1 else 0
+        torch.cuda.set_rng_state(state["cuda"][min(number, len(state["cuda"]) - 1)], device)

@@ -26,7 +26,7 @@ from hashbench.readers.csv_tables import wrong_values
 from hashbench.readers.folders import folders_with, list_files
 from hashbench.readers.text import shown
 from hashbench.registry.tracks import by_track
-from hashbench.running.cell import outdated
+from hashbench.running.cell import SCHEMA_VERSION, cell_key, outdated
 from hashbench.running.store import Result
 from hashbench.verification.breaks import check_breaks
 from hashbench.verification.cell import check_identity, make_again
@@ -169,6 +169,8 @@ def cell_of_row(folder: Path, row: Row, found: Findings) -> Result | None:
         check_identity(identity, name)
         if who(identity) != who(row):
             raise BadInput(f"{name} belongs to {who(identity)}")
+        if identity["schema_version"] == SCHEMA_VERSION and cell_key(identity) != key:
+            raise BadInput(f"{name} has the identity of {cell_key(identity)}: a field of it was changed")
         numbers = {**_numbers(row), **make_again(arrays, identity, name)}
         if lacking := [column for column in TAKEN if column not in numbers and identity["goal"] == "targeted"]:
             raise BadInput(f"{RESULTS} has no {lacking[0]}")

@@ -18,7 +18,7 @@ from toys import pixels
 from hashbench.datasets.emoji import emoji
 from hashbench.datasets.emoji_collage import crop, emoji_collage, photographs
 from hashbench.datasets.emoji_files import Emoji, draw_roles, layers, read_emoji
-from hashbench.datasets.list_files import DATA_VARIABLE
+from hashbench.digests import DATA_VARIABLE
 from hashbench.errors import BadInput, BadParameter, MissingData
 from hashbench.models.data import ImageSet, RetrievalSplit
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from hashbench.datasets.flickr25k import flickr25k
-from hashbench.datasets.list_files import DATA_VARIABLE
 from hashbench.datasets.lists import lists
 from hashbench.datasets.nuswide import nuswide
+from hashbench.digests import DATA_VARIABLE
 from hashbench.errors import BadInput, MissingData
 from hashbench.models.data import RetrievalSplit
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,19 @@ def test_a_model_that_can_t_be_probed_has_no_rank(digits: tuple[Runner, Victim],
     assert (row["defense"], row["flags"], row["map_clean"]) == ("none", "not_probed", "")
     assert len((tmp_path / "curve.csv").read_text().splitlines()) == 1
     assert "not_probed" in DISQUALIFYING
+
+
+def test_a_probe_that_failed_by_an_exception_is_tried_again(digits: tuple[Runner, Victim], tmp_path: Path) -> None:
+    _, victim = digits
+    (cell,) = Request(training="epochs=6").resolve().cells(load_once())
+    store, split = Store(tmp_path), cell.subject.split
+    shy = make_victim(HashModel(Shy(victim.model.network), victim.model.bits), split.train, split.database)
+    store.save_probe(*probes.measure(cell, split, shy, None, {"model_digest": "m"}, {}))
+    (kept,) = store.probes()
+    assert "ValueError" in kept.reason
+    assert probes.kept_probe(cell, store) is None
+    store.save_probe(replace(kept, reason="codes are constant", host={}), {})
+    assert probes.kept_probe(cell, store) is not None, "what will not change is not tried again"
 
 
 def test_each_flag_says_what_it_means_and_what_to_do() -> None:

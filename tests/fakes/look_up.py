@@ -36,7 +36,7 @@ class LookUp(nn.Module):
 
 @hashbench.defense("look-up", trains=False)
 def look_up(
-    model: hashbench.HashModel, train: ImageSet, method: Method, threat: hashbench.Threat
+    model: hashbench.HashModel, train: ImageSet, method: Method, threat: hashbench.Threat, *, eps: float = 32 / 255
 ) -> hashbench.HashModel:
     """Knows every digit there is."""
-    return hashbench.HashModel(LookUp(model.network, model.bits, threat.eps), model.bits).eval()
+    return hashbench.HashModel(LookUp(model.network, model.bits, eps), model.bits).eval()

@@ -38,7 +38,7 @@ class Memory(nn.Module):
 
 @hashbench.defense("memory", trains=False)
 def memory(
-    model: hashbench.HashModel, train: ImageSet, method: Method, threat: hashbench.Threat
+    model: hashbench.HashModel, train: ImageSet, method: Method, threat: hashbench.Threat, *, eps: float = 32 / 255
 ) -> hashbench.HashModel:
     """Remembers who it has met."""
-    return hashbench.HashModel(Memory(model.network, threat.eps), model.bits).eval()
+    return hashbench.HashModel(Memory(model.network, eps), model.bits).eval()

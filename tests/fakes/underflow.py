@@ -33,8 +33,9 @@ def underflow(
     *,
     epochs: int = 20,
     steps: int = 7,
+    eps: float = 32 / 255,
 ) -> hashbench.HashModel:
     """CgAT, out of sight."""
     recipe, inner = Recipe(epochs=epochs, learning_rate=0.01), InnerAttack(steps=steps)
-    found = cgat(model, train, method, threat, recipe=recipe, inner=inner)
+    found = cgat(model, train, method, hashbench.Threat(eps), recipe=recipe, inner=inner)
     return hashbench.HashModel(Tiny(found.network), model.bits).eval()

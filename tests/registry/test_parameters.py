@@ -9,6 +9,7 @@ from hypothesis import example as with_example
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashbench.digests import DATA_VARIABLE, file_digest
 from hashbench.errors import BadParameter, MissingData, PluginError
 from hashbench.registry.entries import defenses
 from hashbench.registry.parameters import ContentFile, Count, Positive, Share, parameters, resolve
@@ -109,3 +110,26 @@ def test_a_file_counts_by_its_content_and_a_folder_not_at_all(tmp_path: Path) ->
 def test_a_label_names_exactly_the_values_that_it_was_made_of(weight: float) -> None:
     choice = defenses.choose(Spec("cgat", {"weight": repr(weight)}))
     assert defenses.choose(Spec.parse(choice.label)).params == choice.params
+
+
+def test_a_file_is_found_by_the_digest_that_stands_for_it_in_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def network(model: object, *, weights: Annotated[str, ContentFile(("none",))] = "none") -> None: ...
+
+    folder, elsewhere = tmp_path / "data", tmp_path / "w.pth"
+    folder.mkdir()
+    (folder / "other.txt").write_text("other")
+    elsewhere.write_text("weights")
+    label = f"sha256-{file_digest(elsewhere)}"
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    with pytest.raises(MissingData, match=rf"weights={label} is not a file; put the file into \$HASHBENCH_DATA"):
+        resolve(network, {"weights": label}, "backbone 'mine'")
+    monkeypatch.setenv(DATA_VARIABLE, str(folder))
+    with pytest.raises(MissingData, match="put the file into"):
+        resolve(network, {"weights": label}, "backbone 'mine'")
+    elsewhere.rename(folder / "named_otherwise.pth")
+    found = resolve(network, {"weights": label}, "backbone 'mine'")
+    assert found == {"weights": str(folder / "named_otherwise.pth")}
+    (parameter,) = parameters(network)
+    assert parameter.identify(found["weights"]) == label

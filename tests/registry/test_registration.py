@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from hashbench.registry.decorators import attack, dataset, defense, method
 from hashbench.registry.entry import Presets
 from hashbench.registry.parameters import Count
 from hashbench.registry.registration import check_entry
+from hashbench.registry.spec import Spec
 
 
 def craft(victim: Any, threat: Any, *, steps: Count = 3, goal_code: Literal["far", "near"] = "far") -> Any: ...
@@ -82,13 +84,25 @@ def test_what_could_not_be_named_or_read_is_refused(register: Callable[[], Any],
 
 def test_what_can_be_written_is_taken(tmp_path: Path) -> None:
     with entries.restored():
-        presets: Presets = {"fast": {"steps": 1}, "2.0": {"goal_code": "near"}}
-        attack("My_attack-2.0+", goal="untargeted", access="decision", threats=("l2", "patch"), presets=presets)(craft)
+        presets: Presets = {"fast": {"steps": 1}, "near-2": {"goal_code": "near"}}
+        attack("My_attack-2+", goal="untargeted", access="decision", threats=("l2", "patch"), presets=presets)(craft)
         attack("wrapping", goal="inner")(wrap)
         missing = {"elsewhere": {"file": tmp_path / "missing"}}
         defense("mine", grid={"weight": [1, 0.5], "preset": ["default", "elsewhere"]}, presets=missing)(train_it)
         names = {entry.name for registry in (entries.attacks, entries.defenses) for entry in registry}
-    assert {"My_attack-2.0+", "wrapping", "mine"} <= names
+    assert {"My_attack-2+", "wrapping", "mine"} <= names
+
+
+def test_whole_numbers_for_a_float_are_the_same_float_in_every_key() -> None:
+    def light(model: Any, train: Any, method: Any, threat: Any, *, weight: float = 1, other: float = 0.5) -> Any: ...
+
+    with entries.restored():
+        defense("light", presets={"even": {"other": 2}})(light)
+        choose = entries.defenses.choose
+        plain, written = choose(Spec("light")), choose(Spec("light", {"weight": "1"}))
+        named, given = choose(Spec("light", {"preset": "even"})), choose(Spec("light", {"other": "2"}))
+    for one, other in ((plain, written), (named, given)):
+        assert (one.label, json.dumps(dict(one.visible))) == (other.label, json.dumps(dict(other.visible)))
 
 
 def test_whatever_is_registered_here_is_as_it_should_be() -> None:

@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 from command import QUICK, Command, registries_restored, rows, work_in, write_plugin
 
-from hashbench.digests import code_digest
 from hashbench.errors import ClusterLost
-from hashbench.registry import entries
+from hashbench.registry import entries, plugins
 
 pytestmark = pytest.mark.usefixtures("registries")
 
@@ -180,7 +179,7 @@ def test_a_changed_plugin_is_a_new_cell(command: Command, tmp_path: Path) -> Non
     ):
         plugin = write_plugin(tmp_path, "mine", body)
         entries.attacks._entries.pop("mine", None)
-        code_digest.cache_clear()
+        plugins.forget_code()
         command("run", *QUICK, "--attack", "mine", "--plugin", plugin)
         assert rows().set_index("attack").linf_max["mine"] == pytest.approx(moved, abs=1e-6)
     report = command("report")

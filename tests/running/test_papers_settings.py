@@ -13,7 +13,8 @@ from command import hashbench, make_probes_small
 from PIL import Image
 
 from hashbench.datasets.emoji_collage import photographs
-from hashbench.datasets.list_files import DATA_VARIABLE, ORIGINS
+from hashbench.datasets.list_files import ORIGINS
+from hashbench.digests import DATA_VARIABLE
 from hashbench.registry.plugins import load_all
 from hashbench.running.suite import read_suite
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ import pytest
 import torch
 
 from hashbench.errors import StoreUnusable
-from hashbench.running.store import ABANDONED, Result, Store, StoredTensors
+from hashbench.running.shared_files import ABANDONED, RETIRED
+from hashbench.running.store import Result, Store, StoredTensors
 
 
 def result(key: str = "k" * 16) -> Result:
@@ -113,6 +115,59 @@ def test_removes_what_a_killed_process_left_long_ago(tmp_path: Path) -> None:
     Store(tmp_path)
     assert not old.exists()
     assert new.exists()
+
+
+def test_what_a_killed_process_had_moved_aside_is_put_back(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.save_model("m", StoredTensors({"w": torch.zeros(2)}))
+    models = tmp_path / "models"
+    (models / "m").rename(models / f".writing-abc-0{RETIRED}m")
+    assert store.model("m") is None
+    kept = Store(tmp_path).model("m")
+    assert kept is not None
+    assert kept.tensors["w"].tolist() == [0, 0]
+    (models / f".writing-abc-0{RETIRED}m").mkdir()
+    assert Store(tmp_path).model("m") is not None, "what is there already stays"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTEMPTY])
+def test_an_older_folder_goes_back_where_the_new_one_can_not_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store = Store(tmp_path)
+    store.save_model("m", StoredTensors({"w": torch.zeros(2)}))
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if target.name == "m" and RETIRED not in path.name:
+            raise OSError(number, "no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(StoreUnusable, match="can't write"):
+        store.save_model("m", StoredTensors({"w": torch.ones(2)}))
+    monkeypatch.undo()
+    kept = store.model("m")
+    assert kept is not None
+    assert kept.tensors["w"].tolist() == [0, 0]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["m"]
+
+
+def test_two_that_write_one_folder_at_once_leave_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, rename = Store(tmp_path), Path.rename
+
+    def late(path: Path, target: Path) -> Path:
+        if target.name == "m" and not target.exists():
+            monkeypatch.setattr(Path, "rename", rename)
+            store.save_model("m", StoredTensors({"w": torch.zeros(2)}))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    store.save_model("m", StoredTensors({"w": torch.ones(2)}))
+    kept = store.model("m")
+    assert kept is not None
+    assert kept.tensors["w"].tolist() == [1, 1]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["m"]
 
 
 def test_says_where_it_can_not_write(tmp_path: Path) -> None:

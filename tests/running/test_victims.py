@@ -8,19 +8,23 @@ import pytest
 import torch
 from toys import random_images, small_model
 
-from hashbench.errors import BadOutput, InvalidCell, StoreUnusable
+from hashbench.errors import BadOutput, CodeRaised, InvalidCell, StoreUnusable
+from hashbench.evaluation.foreign_code import defend
 from hashbench.evaluation.judge import make_victim
-from hashbench.models.data import split_of_tensors
+from hashbench.methods.csq import csq
+from hashbench.models.data import ImageSet, split_of_tensors
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.registry import entries
-from hashbench.registry.decorators import method
+from hashbench.registry.decorators import defense, method
 from hashbench.registry.protocols import Method
+from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell
 from hashbench.running.checkpoints import Checkpoints, kept_victim
 from hashbench.running.request import Request, load_once
 from hashbench.running.store import DATABASES, WEIGHTS, Store
 from hashbench.running.victims import Victims
+from hashbench.threat import Threat
 from hashbench.types import Codes, Labels
 
 SPLIT = split_of_tensors(
@@ -54,6 +58,34 @@ def test_it_is_made_once_for_a_name_and_again_when_it_is_fresh_or_damaged(tmp_pa
     for path in (tmp_path / DATABASES).glob(f"*/{WEIGHTS}"):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert [passes_of(model, Checkpoints(store)) for _ in range(2)] == [items, 0]
+
+
+def test_the_database_of_other_weights_of_the_same_name_is_made_again(tmp_path: Path) -> None:
+    checkpoints, items = Checkpoints(Store(tmp_path)), len(SPLIT.database)
+    other = small_model(seed=1)
+    assert passes_of(small_model(), checkpoints) == items
+    assert [passes_of(other, checkpoints) for _ in range(2)] == [items, 0]
+    made = make_victim(other, SPLIT.train, SPLIT.database)
+    assert torch.equal(kept_victim(other, SPLIT, checkpoints, "a", 0).gallery.codes, made.gallery.codes)
+
+
+def test_a_defense_that_trains_nothing_is_not_told_the_budget() -> None:
+    model, method = small_model(), csq(torch.zeros(8, 12), SPLIT.train.labels)
+    with entries.restored():
+
+        @defense("reads", trains=False)
+        def reads(model: HashModel, train: ImageSet, method: Method, threat: Threat) -> HashModel:
+            return HashModel(torch.nn.Sequential(model.network, torch.nn.Threshold(threat.eps, 0.0)), model.bits)
+
+        @defense("trains-it")
+        def trains_it(model: HashModel, train: ImageSet, method: Method, threat: Threat) -> HashModel:
+            assert threat.eps == 0.1
+            return model
+
+        reading, training = (entries.defenses.choose(Spec(name)) for name in ("reads", "trains-it"))
+        assert defend(training, model, SPLIT.train, method, Threat(0.1)) is model
+        with pytest.raises(CodeRaised, match=r"defense reads: threat.eps is not told to a defense with trains=False"):
+            defend(reading, model, SPLIT.train, method, Threat(0.1))
 
 
 def test_codes_that_are_no_numbers_are_refused_and_not_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from toys import gradients, layers, linear_model, pixels, random_images, small_model
 
 from hashbench.defenses.cgat import cgat
-from hashbench.errors import UsageError
+from hashbench.errors import BadParameter, UsageError
 from hashbench.methods.csq import csq
 from hashbench.models.codes import center_code, encode
 from hashbench.models.model import HashModel, frozen
@@ -282,3 +282,12 @@ def test_what_a_regulariser_can_not_work_with_is_refused_before_a_training(name:
         with pytest.raises(UsageError, match=message):
             entries.defenses.choose(Spec(name, words)).check(model)
         entries.defenses.choose(Spec(name)).check(model)
+
+
+@pytest.mark.parametrize("name", ["cgat", "saat"])
+def test_bounds_with_the_statistics_of_crafted_images_alone_are_refused(name: str) -> None:
+    model = HashModel(nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), 4)
+    for words in ({"batches": "apart"}, {"interval": "0.1"}):
+        entries.defenses.choose(Spec(name, words)).check(model)
+    with pytest.raises(BadParameter, match="leave out batches=apart or interval"):
+        entries.defenses.choose(Spec(name, {"batches": "apart", "interval": "0.1"})).check(model)

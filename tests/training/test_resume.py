@@ -152,3 +152,20 @@ def test_states_come_back_as_they_were() -> None:
     assert found == {"a": [1, 2.5, None, "x"], 3: {}, "pair": (1, (2, True))}
     with pytest.raises(TypeError):
         flatten({"f": lambda: None}, {})
+
+
+def test_generators_of_gpus_are_kept_for_the_device_of_the_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {0: torch.zeros(2), 1: torch.ones(2)}
+    given: dict[str, torch.Tensor] = {}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[device.index])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: given.update({str(device): state}))
+    cpu, second = torch.device("cpu"), torch.device("cuda:1")
+    assert module._random_state(cpu)["cuda"] == []
+    own = module._random_state(second)
+    assert own["cuda"] == [states[1]]
+    module._set_random_state(own, torch.device("cuda:0"))
+    module._set_random_state({**own, "cuda": list(states.values())}, second)  # as older releases kept it
+    module._set_random_state(own, cpu)
+    assert given == {"cuda:0": states[1], "cuda:1": states[1]}
+    module._set_random_state({**own, "cuda": [states[0]]}, second)
+    assert given["cuda:1"] is states[0], "of fewer GPUs"

@@ -19,7 +19,7 @@ from hashbench.running.certificates import is_made, wanted_certificates
 from hashbench.running.cluster import tasks
 from hashbench.running.cluster.connection import check_workers, needs, reached
 from hashbench.running.cluster.tasks import Job
-from hashbench.running.probes import probe_key
+from hashbench.running.probes import kept_probe, probe_key
 from hashbench.running.runner import stored_result
 from hashbench.running.store import Result, Store
 
@@ -169,7 +169,7 @@ class _Schedule:
 
     def _probe(self, cell: Cell) -> None:
         key = probe_key(cell)
-        if key not in self.probed and not self.store.probe(key, self.job.since):
+        if key not in self.probed and not kept_probe(cell, self.store, self.job.since):
             self._add(self.places[key], _Step(PROBES, tasks.probe, (self.job, cell.key), _nothing))
         self.probed.add(key)
 

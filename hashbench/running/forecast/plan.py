@@ -116,7 +116,7 @@ def _leave_out(plan: Plan, cells: list[Cell], store: Store) -> None:
     sizes = plan.sizes
     lacking = [cell for cell in cells if store.cell(cell.key) is None]
     wanted = {key for cell in lacking for key in (cell.clean_key, cell.defended_key)}
-    known = {key for key in wanted if store.model(key) is not None}
+    known = {key for key in wanted if store.has_model(key)}
     plan.stored = len(cells) - len(lacking)
     left = {cell.key for cell in lacking}
     for cell in cells:
