@@ -48,7 +48,7 @@ def save_pictures(folder: Path, into: Path | None = None, formats: Sequence[str]
 
 
 def draw_curve(board: LeaderboardFiles) -> Figure | None:
-    """Draw mAP against the budget, with one line and its 95 % band per defense.
+    """Draw mAP against the budget, with one line per defense, and a band over the seeds' 95 % intervals.
 
     None without curve.csv, and for a patch, under which the curve of its models is that of the l-inf board.
     """
@@ -74,6 +74,7 @@ def draw_curve(board: LeaderboardFiles) -> Figure | None:
         axes.set_xticks(levels, [f"{eps:.3g}" for eps in levels])
         axes.minorticks_off()
         finish(axes, board, "l-inf budget eps (grey levels, /255)" if unit == 255 else "l2 budget eps")
+        axes.set_ylabel("mAP (%), seeds' 95 % intervals shaded")
         own = number(board.subject["eps"])
         if own is not None:
             axes.axvline(unit * own, color="0.6", linewidth=0.7, linestyle=":", zorder=0)
