@@ -267,6 +267,8 @@ class UntoldThreat:
     """
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked for by copy and others, not by the defense
+            raise AttributeError(name)
         raise BadParameter(
             f"threat.{name} is not told to a defense with trains=False, whose models serve every budget; "
             "take the budget as a parameter, which its label then shows"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import signal
@@ -190,7 +191,8 @@ def _heard() -> Iterator[None]:
     for number, handler in before.items():
         if handler in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _signals)
-    dropped, sys.unraisablehook = sys.unraisablehook, _raise_again
+    dropped = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_raise_again, dropped)
     try:
         yield
     finally:
@@ -200,11 +202,11 @@ def _heard() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _raise_again(dropped: sys.UnraisableHookArgs) -> None:
+def _raise_again(otherwise: Callable[[sys.UnraisableHookArgs], Any], dropped: sys.UnraisableHookArgs) -> None:
     if isinstance(dropped.exc_value, Stopped) and hasattr(signal, "setitimer"):
         _signals.raise_later()
     else:
-        sys.__unraisablehook__(dropped)
+        otherwise(dropped)
 
 
 def _give_up(error: KeyboardInterrupt | OSError) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from hashbench.errors import BadParameter, MissingData, PluginError
@@ -52,7 +53,7 @@ def _check_values(entry: Entry[Any], owner: str) -> None:
     if PRESET in known:
         raise PluginError(f"{owner} has a parameter {PRESET}, a word that names sets of values; call it something else")
     for parameter in known.values():
-        _check_value(parameter, parameter.default, f"a default of {owner}")
+        _check_value(parameter, format_value(parameter.default), parameter.default, f"a default of {owner}")
     if UNLABELLED in known and known[UNLABELLED].default:
         raise PluginError(f"{owner} sets {UNLABELLED} by default; let it be 0, so that labels tell when it is")
     for preset, values in entry.presets.items():
@@ -61,7 +62,7 @@ def _check_values(entry: Entry[Any], owner: str) -> None:
         if preset == DEFAULT:
             raise PluginError(f"{what} has the name of the values without a preset; choose another name")
         for name, value in values.items():
-            _check_value(_among(known, name, what), value, what)
+            _check_written(_among(known, name, what), value, what)
     for name, tried in entry.grid.items():
         _check_axis(name, tried, known, entry)
 
@@ -74,7 +75,7 @@ def _check_axis(name: str, tried: Sequence[Value], known: dict[str, Parameter], 
         if name == PRESET:
             _check_word(PRESET, value, (DEFAULT, *entry.presets), what)
         else:
-            _check_value(_among(known, name, what), value, what)
+            _check_written(_among(known, name, what), value, what)
 
 
 def _among(known: dict[str, Parameter], name: str, what: str) -> Parameter:
@@ -94,11 +95,18 @@ def _check_word(what: str, word: object, known: Collection[str], owner: str) -> 
         raise PluginError(f"{owner} has {what} {word!r}{suggestion(str(word), known)}")
 
 
-def _check_value(parameter: Parameter, value: Value, what: str) -> None:
-    """Refuse a value that could not be read back from a label."""
+def _check_written(parameter: Parameter, value: Value, what: str) -> None:
+    """Refuse a value that could not be read back from a label, which never shows defaults."""
     try:
         text = Spec.parse(f"{PRESET}:{parameter.name}={format_value(value)}").params[parameter.name]
-        same = parameter.read(text) == value
+    except BadParameter:
+        raise PluginError(f"{what}: {parameter.name}={value!r} can't be written on the command line") from None
+    _check_value(parameter, text, value, what)
+
+
+def _check_value(parameter: Parameter, text: str, value: Value, what: str) -> None:
+    try:
+        same = parameter.read(text) == value or parameter.kind is Path
     except MissingData:
         same = True  # a file that another machine has
     except BadParameter as error:

@@ -61,7 +61,8 @@ def with_preset(victim: Any, threat: Any, *, preset: str = "fast") -> Any: ...
         (lambda: attack("mine", uses=[("attacks", "noise")])(craft), "uses of kind 'attacks'; did you mean 'attack'?"),
         (lambda: attack("mine")(out_of_range), "a default of the attack 'mine': steps=0 is out of range"),
         (lambda: attack("mine")(of_another_type), "a default of the attack 'mine': can't read steps=0.5"),
-        (lambda: attack("mine")(two_words), "a default of the attack 'mine': can't read 'two'"),
+        (lambda: attack("mine", presets={"fast": {"words": "a,b"}})(two_words), "words='a,b' can't be written"),
+        (lambda: attack("mine", presets={"fast": {"words": " a"}})(two_words), "words=' a' can't be written"),
         (lambda: attack("mine")(with_preset), "has a parameter preset, a word that names sets of values"),
         (lambda: attack("mine", presets={"fast": {"step": 1}})(craft), "'fast' .* sets 'step', .*did you mean 'steps'"),
         (lambda: attack("mine", presets={"fast": {"steps": 0}})(craft), "'fast' .*'mine': steps=0 is out of range"),
@@ -87,6 +88,7 @@ def test_what_can_be_written_is_taken(tmp_path: Path) -> None:
         presets: Presets = {"fast": {"steps": 1}, "near-2": {"goal_code": "near"}}
         attack("My_attack-2+", goal="untargeted", access="decision", threats=("l2", "patch"), presets=presets)(craft)
         attack("wrapping", goal="inner")(wrap)
+        attack("two-words")(two_words)
         missing = {"elsewhere": {"file": tmp_path / "missing"}}
         defense("mine", grid={"weight": [1, 0.5], "preset": ["default", "elsewhere"]}, presets=missing)(train_it)
         names = {entry.name for registry in (entries.attacks, entries.defenses) for entry in registry}
