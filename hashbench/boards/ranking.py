@@ -234,8 +234,8 @@ def _reference(cells: Cells, found: Sequence[RankingRow]) -> str:
     """The label of the reference defense: the tuned one, or else the one that is highest; empty if there is none."""
     own = {d: r for (d, *_), r in cells.items() if d.partition(":")[0] == REFERENCE}
     tuned = [label for label in sorted(own) if own[label].identity.get("tuned")]
-    ranked = [row.defense for row in found if row.defense in own and row.status == RANKED]
-    return next(iter([*tuned, *ranked]), "")
+    fair = [row.defense for row in found if row.defense in own and row.value is not None and row.status != MORE_DATA]
+    return next(iter([*tuned, *fair]), "")
 
 
 def _compared(found: list[RankingRow], reference: str) -> list[RankingRow]:

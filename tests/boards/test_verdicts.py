@@ -81,7 +81,7 @@ def test_an_attack_set_has_a_name_and_a_digest_of_what_was_run() -> None:
 def test_the_reference_is_tuned_if_possible_and_else_the_highest() -> None:
     def reference(*names: str, status: str = module.RANKED) -> str:
         plain = [name.rstrip("!") for name in names]
-        return module._reference(cells(*names), [Mock(defense=name, status=status) for name in plain])
+        return module._reference(cells(*names), [Mock(defense=name, status=status, value=0.5) for name in plain])
 
     def cells(*names: str) -> Any:
         return {
@@ -94,7 +94,8 @@ def test_the_reference_is_tuned_if_possible_and_else_the_highest() -> None:
     assert reference("lap", "cgat:ema=0.5", "cgat", "none") == "cgat:ema=0.5", "rows come in their order"
     assert reference("none", "cgat:ema=0.5", "saat!") == "cgat:ema=0.5"
     assert reference("none", "saat!") == ""
-    assert reference("cgat", status="flagged") == ""
+    assert reference("cgat", status=module.UNRANKED) == "cgat"
+    assert reference("cgat:unlabelled=1.0", status=module.MORE_DATA) == ""
 
 
 def test_a_ranking_becomes_a_table_and_columns_of_the_matrix() -> None:
