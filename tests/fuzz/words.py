@@ -47,7 +47,7 @@ TEMPLATES = [
     "run --access ranking --attack square-ranking:top=5 --defense cgat",
     "corruptions --dataset digits --defense bit-depth --corruption noise --corruption blur --seed 0 --store runs",
     "corruptions --method csq --backbone cnn --bits 32 --training epochs=1 --eps 0.1 --device cpu --out made --quiet",
-    "corruptions --tuned tuned.csv --amp --format png --plugin good.py",
+    "corruptions --tuned tuned.csv --amp --threads 2 --format png --plugin good.py",
     "report --store runs --out made --keep-models --format svg", "page leaderboards --pictures",
     "attack-board leaderboards --plugin good.py --attack mine --defense cgat --seed 0 --store runs/zoo --models runs "
     "--out new.csv --device cpu --threads 1",
@@ -63,7 +63,7 @@ TEMPLATES = [
     "tune cgat:epochs=2 --grid learning_rate=0.01,0.02 --grid weight=1,2 --bits 16 --method dpsh --backbone cnn",
     "tune cgat --workers 2 --scheduler tcp://127.0.0.1:1 --threads 1 --plugin good.py",
     "tune cgat --training epochs=1 --norm l2 --eps 0.03 --patch 3 --plugin good.py --quiet --grow 0",
-    "certify --defense ibp --defense cgat --seed 0 --dataset digits --store runs --out made --tuned tuned.csv --amp",
+    "certify --defense ibp --defense cgat --seed 0 --dataset digits --store runs --out made --tuned tuned.csv --amp --threads 2",
     "study mine.toml --reference cgat --out made --store runs --device cpu --quiet --dry-run",
     "study quick --workers 2 --scheduler tcp://127.0.0.1:1 --threads 1 --plugin good.py",
     "run --patch 3 --attack patch-hamming:epochs=1", "certify --norm l2 --patch 3", "gallery --norm l2 --patch 2",
