@@ -63,7 +63,8 @@ TEMPLATES = [
     "tune cgat:epochs=2 --grid learning_rate=0.01,0.02 --grid weight=1,2 --bits 16 --method dpsh --backbone cnn",
     "tune cgat --workers 2 --scheduler tcp://127.0.0.1:1 --threads 1 --plugin good.py",
     "tune cgat --training epochs=1 --norm l2 --eps 0.03 --patch 3 --plugin good.py --quiet --grow 0",
-    "certify --defense ibp --defense cgat --seed 0 --dataset digits --store runs --out made --tuned tuned.csv --amp --threads 2",
+    "certify --defense ibp --defense cgat --seed 0 --dataset digits --store runs --out made --tuned tuned.csv --amp "
+    "--threads 2",
     "study mine.toml --reference cgat --out made --store runs --device cpu --quiet --dry-run",
     "study quick --workers 2 --scheduler tcp://127.0.0.1:1 --threads 1 --plugin good.py",
     "run --patch 3 --attack patch-hamming:epochs=1", "certify --norm l2 --patch 3", "gallery --norm l2 --patch 2",
