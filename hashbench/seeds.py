@@ -19,6 +19,20 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def seed_all(seed: int) -> None:
+    """Seed torch's own generators, on every device.
+
+    As `torch.manual_seed`, which on hosts without an accelerator also writes out the call stack several times.
+
+    Args:
+        seed: as torch takes it, -2^63 to 2^64 - 1.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Run a block with torch's global random state seeded, and restore the state afterwards.
@@ -31,5 +45,5 @@ def seeded(seed: int) -> Iterator[None]:
     True
     """
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        seed_all(seed)
         yield

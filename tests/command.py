@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import pandas as pd
 import pytest
@@ -19,7 +20,17 @@ from hashbench.cli.main import main
 from hashbench.registry import entries
 
 LOG = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
-QUICK = ("--training", "epochs=1", "--dataset", "digits")
+
+
+class SmallModel(TypedDict):
+    """A network, and its clean training, that take little time."""
+
+    training: str
+    backbone: str
+
+
+SMALL_MODEL: SmallModel = {"training": "epochs=1", "backbone": "cnn:width=8"}
+QUICK = ("--training", SMALL_MODEL["training"], "--backbone", SMALL_MODEL["backbone"], "--dataset", "digits")
 
 
 @dataclass(frozen=True)

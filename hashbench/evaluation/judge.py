@@ -24,7 +24,7 @@ from hashbench.models.pass_counter import Passes, counted
 from hashbench.progress import track
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
-from hashbench.seeds import derive_seed, seeded
+from hashbench.seeds import derive_seed, seed_all, seeded
 from hashbench.threat import Threat, square_sides
 from hashbench.types import BinaryCodes, Codes, Images, Index, Labels
 
@@ -168,14 +168,14 @@ def crafter(
         ThreatViolation: an image left the budget or [0, 1].
     """
     who, device = f"attack {attack.label}", seen.gallery.codes.device
-    torch.manual_seed(seed)
+    seed_all(seed)
     craft = explain(who, attack.call, seen, threat)
 
     def make(index: Index) -> tuple[Images, Images]:
         clean, labels = queries.images[index].to(device), queries.labels[index].to(device)
         wanted = None if targets is None else targets[index].to(device)
         batch = Queries(clean.clone(), labels.clone(), index.to(device), seed, wanted)
-        torch.manual_seed(seed + int(index[0]))
+        seed_all(seed + int(index[0]))
         crafted = _images(explain(who, craft, batch), clean)
         threat.check(crafted, clean)
         return crafted, clean

@@ -21,6 +21,7 @@ CHUNK = 1024  # items whose distances and slots stay in the nearest cache
 BLOCK = 2048  # items that are read for one query after the other, more where codes are long
 TABLES = 4  # increments of one slot wait for each other; neighbouring items write to different tables
 PAIRED_WORDS = 16  # of codes and labels of an item up to which a long block stays in a cache
+PAIRS = 1 << 20  # of a query and an item that a thread gets at least; fewer take less time than starting it
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -162,10 +163,15 @@ def fill(
             add_table(counts[query], table, paired)
 
 
+def threads_for(pairs: int) -> int:
+    """How many threads, of those that numba may use, the work on so many pairs of a query and an item is worth."""
+    return max(1, min(int(vars(numba.config)["NUMBA_NUM_THREADS"]), pairs // PAIRS))
+
+
 def add_slots(
     counts: Integers, query_codes: ShortWords, query_labels: ShortWords, codes: ShortWords, labels: ShortWords
 ) -> None:
-    """Add the counts of a block of a database, in place, on as many threads as numba may use.
+    """Add the counts of a block of a database, in place, on as many threads as numba may use and the work is worth.
 
     Threads divide the queries among them, or the items if there are few queries.
 
@@ -176,7 +182,7 @@ def add_slots(
         codes: [words, items], word by word over all items.
         labels: [words, items].
     """
-    threads = int(vars(numba.config)["NUMBA_NUM_THREADS"])
+    threads = threads_for(len(counts) * codes.shape[1])
     if threads == 1:
         fill(counts, query_codes, query_labels, codes, labels)
         return

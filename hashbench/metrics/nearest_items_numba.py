@@ -5,10 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-import numba
 import numpy as np
 
-from hashbench.metrics.distance_counts_numba import compiled, measure
+from hashbench.metrics.distance_counts_numba import compiled, measure, threads_for
 from hashbench.metrics.packed_codes import Integers, ShortWords
 
 
@@ -40,7 +39,7 @@ def search(found: Integers, queries: ShortWords, codes: ShortWords) -> None:
 
 
 def find(queries: ShortWords, codes: ShortWords, top: int) -> Integers:
-    """Positions [queries, top] of the nearest items, in order, on as many threads as numba may use.
+    """Positions [queries, top] of the nearest items, in order, on as many threads as the work is worth.
 
     Args:
         queries: [queries, words].
@@ -50,7 +49,10 @@ def find(queries: ShortWords, codes: ShortWords, top: int) -> Integers:
     found = np.zeros((len(queries), top), dtype=np.int64)
     if not top:
         return found
-    threads = min(int(vars(numba.config)["NUMBA_NUM_THREADS"]), max(1, len(queries)))
+    threads = min(threads_for(len(queries) * codes.shape[1]), max(1, len(queries)))
+    if threads == 1:
+        search(found, queries, codes)
+        return found
     edges = [part * len(queries) // threads for part in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         parts = [slice(first, last) for first, last in pairwise(edges)]

@@ -24,6 +24,7 @@ from hashbench.registry.tracks import UNLABELLED
 from hashbench.running.cell import ADAPTIVE, Cell, Subject
 from hashbench.running.checkpoints import Checkpoints, Helpers, bare_name, kept_victim, model_key
 from hashbench.running.store import StoredTensors
+from hashbench.seeds import seed_all
 from hashbench.training.resume import Savepoint, kept_at
 from hashbench.training.unlabelled import unlabelled_at_hand
 from hashbench.types import Labels
@@ -123,7 +124,7 @@ class Victims:
             InvalidCell: it can't be made.
         """
         split = self.split(cell)
-        torch.manual_seed(cell.clean_seed)
+        seed_all(cell.clean_seed)
         start = new_model(cell.subject).to(self.device)
         model = defend(cell.defense, start, split.train, self._method(cell, start), cell.training_threat)
         weights = tensor_digest(model.state_dict())
@@ -175,7 +176,7 @@ class Victims:
     def _clean(self, cell: Cell) -> HashModel:
         """The undefended model, trained or loaded."""
         subject, train = cell.subject, self.split(cell).train
-        torch.manual_seed(cell.clean_seed)
+        seed_all(cell.clean_seed)
         model = new_model(subject).to(self.device)
 
         def make() -> HashModel:
@@ -191,7 +192,7 @@ class Victims:
         clean, train = self._clean(cell), self.split(cell).train
 
         def make() -> HashModel:
-            torch.manual_seed(cell.defense_seed)
+            seed_all(cell.defense_seed)
             method = self._method(cell, clean)
             further = self.split(cell).database.images if cell.defense.params.get(UNLABELLED) else None
             with unlabelled_at_hand(further):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from command import Command, make_probes_small
+from command import SMALL_MODEL, Command, make_probes_small
 
 import hashbench as hb
 from hashbench.api import restore
@@ -20,7 +20,7 @@ from hashbench.running.store import Store
 
 pytestmark = pytest.mark.usefixtures("registries", "small_probes", "undrawn")
 
-CGAT, NAME = "cgat:epochs=1,steps=1", "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
+CGAT, NAME = "cgat:epochs=1,steps=1", "digits-cnn-width-8-csq-32bit-clean-epochs-1-linf-32-255"
 ATTACKS = ("noise", "pgd-hamming:steps=3,restarts=1", "dhta:steps=2")
 
 
@@ -33,7 +33,7 @@ def small_probes(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(folder: Path, defenses: Sequence[str] = (CGAT, "median")) -> Path:
     """The leaderboard of a small run in a folder with a store."""
     board = hb.run(
-        "digits", list(defenses), list(ATTACKS), training="epochs=1", device="cpu", store=folder / "runs",
+        "digits", list(defenses), list(ATTACKS), **SMALL_MODEL, device="cpu", store=folder / "runs",
         out=folder / "leaderboards", keep_models=True,
     )  # fmt: skip
     assert board.folder is not None

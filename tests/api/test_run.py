@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from command import QUICK, Command, make_probes_small, write_plugin
+from command import QUICK, SMALL_MODEL, Command, make_probes_small, write_plugin
 
 import hashbench as hb
 from hashbench.api.own_functions import plugin_text
@@ -71,7 +71,7 @@ def test_run_gives_the_results_of_the_command_byte_by_byte(command: Command, tmp
     assert outcome.code == 0, outcome.err
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     board = hb.run(
-        "digits", ["cgat:epochs=1,steps=1"], attacks, training="epochs=1", plugins=[plugin], eps=8 / 255,
+        "digits", ["cgat:epochs=1,steps=1"], attacks, **SMALL_MODEL, plugins=[plugin], eps=8 / 255,
         store="other", out="elsewhere",
     )  # fmt: skip
     assert torch.equal(torch.get_rng_state(), state)
@@ -84,11 +84,12 @@ def test_run_gives_the_results_of_the_command_byte_by_byte(command: Command, tmp
     assert board.matrix().columns[-3] == "worst"
     assert "<table" in board._repr_html_()
     (said,) = pd.read_csv(board.folder / "provenance.csv")["command"].unique()
-    assert said.startswith(f"hashbench run --training epochs=1 --eps 0.03137254901960784 --plugin {plugin} --defense")
+    told = f"--backbone cnn:width=8 --training epochs=1 --eps 0.03137254901960784 --plugin {plugin} --defense"
+    assert said.startswith(f"hashbench run {told}")
     assert "darker" not in {entry.name for entry in entries.attacks}
     plugin.write_text(plugin.read_text().replace("- threat.eps", "- 0.5 * threat.eps"))
     again = hb.run(
-        "digits", attacks=["darker"], training="epochs=1", plugins=[plugin], eps=8 / 255, store="other", out="third"
+        "digits", attacks=["darker"], **SMALL_MODEL, plugins=[plugin], eps=8 / 255, store="other", out="third"
     )
     first, second = (found.results().query("defense == 'none' and attack == 'darker'") for found in (board, again))
     assert first["config_digest"].item() != second["config_digest"].item()
@@ -107,15 +108,15 @@ def test_functions_of_a_script_run_as_the_plugin_files_that_they_are_written_int
 
         if __name__ == "__main__":
             small()
-            board = hb.run("digits", [once_more], [darken, "darken:share=0.5"], training="epochs=1", out="one")
+            board = hb.run("digits", [once_more], [darken, "darken:share=0.5"], **SMALL_MODEL, out="one")
             assert "stateful" not in str(board.flags), board.flags
-            again = hb.run("digits", [once_more], [darken], training="epochs=1", out="two")
+            again = hb.run("digits", [once_more], [darken], **SMALL_MODEL, out="two")
 
             @hb.attack("darken")
             def darken(victim, threat: Threat):
                 return lambda queries: queries.images
 
-            hb.run("digits", [], [darken], training="epochs=1", out="three")
+            hb.run("digits", [], [darken], **SMALL_MODEL, out="three")
         """)
     )
     done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from command import QUICK, Command, make_runs_small, write_plugin
+from command import QUICK, SMALL_MODEL, Command, make_runs_small, write_plugin
 from safetensors.torch import load_file, save_file
 
 import hashbench as hb
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("registries", "small_runs")
 
 ATTACK = "pgd-hamming:steps=3,restarts=1"
 TWO = ("--defense", "cgat:epochs=1,steps=1", "--defense", "median")
-NAME = "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
+NAME = "digits-cnn-width-8-csq-32bit-clean-epochs-1-linf-32-255"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         make_runs_small(patched)
         hb.run(
-            "digits", ["cgat:epochs=1,steps=1", "median"], [ATTACK, "noise"], training="epochs=1", device="cpu",
+            "digits", ["cgat:epochs=1,steps=1", "median"], [ATTACK, "noise"], **SMALL_MODEL, device="cpu",
             store=folder / "runs", out=folder / "leaderboards", keep_models=True,
         )  # fmt: skip
     return folder

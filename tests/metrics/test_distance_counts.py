@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numba
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashbench.errors import BadInput
-from hashbench.metrics import distance_counts, distance_counts_torch
+from hashbench.metrics import distance_counts, distance_counts_numba, distance_counts_torch
 from hashbench.metrics.distance_counts import Counts, count, count_shards
 from hashbench.metrics.distance_counts_torch import count_by_products, count_tensors
 from hashbench.metrics.packed_codes import Bits, by_word, pack, pack_short
@@ -104,7 +106,26 @@ def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, threads: int) -> N
     random = np.random.default_rng(0)
     arrays = [random_bits(random, n, w) for n in (7, 1000) for w in (32, 10)]
     monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr(distance_counts_numba, "PAIRS", 1)
     assert_equal(count(*arrays), slow_count(*arrays))
+
+
+@pytest.mark.parametrize(("items", "started"), [(1000, 0), (50_000, 2)])
+def test_threads_start_only_for_work_that_is_worth_them(
+    monkeypatch: pytest.MonkeyPatch, items: int, started: int
+) -> None:
+    random = np.random.default_rng(0)
+    arrays = [random_bits(random, n, w) for n in (50, items) for w in (32, 10)]
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 16)
+    pools: list[int] = []
+
+    def pool(threads: int) -> ThreadPoolExecutor:
+        pools.append(threads)
+        return ThreadPoolExecutor(threads)
+
+    monkeypatch.setattr(distance_counts_numba, "ThreadPoolExecutor", pool)
+    assert_equal(count(*arrays), quick_reference(*arrays))
+    assert sum(pools) == started
 
 
 def test_queries_and_database_must_agree() -> None:

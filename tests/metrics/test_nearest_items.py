@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashbench.errors import BadInput
+from hashbench.metrics import distance_counts_numba
 from hashbench.metrics.nearest_items import nearest_items
 
 
@@ -32,6 +33,7 @@ def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, threads: int) -> N
     asked, codes = random.random((7, 32)) < 0.5, random.random((3_000, 32)) < 0.5
     wanted = np.argsort((asked[:, None] != codes).sum(axis=2), axis=1, kind="stable")[:, :100]
     monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr(distance_counts_numba, "PAIRS", 1)
     np.testing.assert_array_equal(nearest_items(asked, codes, 100), wanted)
     assert nearest_items(asked[:0], codes, 100).shape == (0, 100)
 

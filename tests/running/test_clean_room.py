@@ -73,7 +73,11 @@ def plugin(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def cells(defense: str, attack: str = "pgd-hamming:steps=8,restarts=1") -> list[Cell]:
-    return Request(training=QUICK, defenses=(defense,), attacks=(attack,)).resolve().cells(load_once())
+    return (
+        Request(backbone="cnn:width=8", training=QUICK, defenses=(defense,), attacks=(attack,))
+        .resolve()
+        .cells(load_once())
+    )
 
 
 @pytest.mark.parametrize(("plugin", "name"), [(name, name) for name in NAMED], indirect=["plugin"], ids=list(NAMED))

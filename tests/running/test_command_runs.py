@@ -33,7 +33,7 @@ def test_the_matrix_holds_the_undefended_row_and_the_clean_column(command: Comma
     assert table.linf_max.max() <= 32 / 255 + 1e-6
     assert table.forwards.tolist() == [0.0] * 4
     (folder,) = Path("leaderboards").iterdir()
-    assert folder.name == "digits-cnn-csq-32bit-clean-epochs-1-linf-32-255"
+    assert folder.name == "digits-cnn-width-8-csq-32bit-clean-epochs-1-linf-32-255"
     assert sorted(path.name for path in folder.iterdir()) == [
         "bracket.png", "bracket.svg", "certificates", "curve.csv", "curve.png", "curve.svg", "digests.json",
         "matrix.csv", "matrix.png", "matrix.svg", "precision-recall.png", "precision-recall.svg", "probes",

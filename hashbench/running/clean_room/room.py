@@ -24,7 +24,7 @@ from hashbench.running.cell import Cell, Subject
 from hashbench.running.checkpoints import Checkpoints
 from hashbench.running.store import Store
 from hashbench.running.victims import Victims
-from hashbench.seeds import derive_seed
+from hashbench.seeds import derive_seed, seed_all
 from hashbench.threat import Threat
 from hashbench.training.undefended import clean_training
 from hashbench.types import BinaryCodes, Index
@@ -129,7 +129,7 @@ def _cell(task: RoomTask) -> Cell:
 
 def _shuffled(model: HashModel, asked: ImageSet, task: RoomTask, device: torch.device) -> RoomCodes:
     """Codes of the images at the task's rows, computed in another order and in other batches than in the run."""
-    torch.manual_seed(task.draw)
+    seed_all(task.draw)
     before = _random_states(device)
     order = torch.randperm(len(task.rows), generator=torch.Generator().manual_seed(derive_seed("order", task.draw)))
     found = torch.empty(len(task.rows), task.bits)
