@@ -158,6 +158,21 @@ def test_a_function_is_written_with_all_that_it_uses_and_nothing_else() -> None:
     assert again["mine"](None, None)(None) == 6
 
 
+def test_sets_are_written_alike_in_every_process() -> None:
+    """And all else as Python writes it: keys of what was measured hold the text."""
+    letters = set("hashbench")
+    plain: Any = ((), (1,), [1, "a", (2, [])], {"b": 1, "a": {3: None}}, set(), -0.5, "it's", True, b"x", 2j)
+    held = defined(
+        f"kinds = {{'of': [{letters!r}, ({{3, 1, 2}},)]}}\nplain = {plain!r}\ndef mine(): return kinds, plain\n"
+    )
+    text = plugin_text(held["mine"])
+    assert "kinds = {'of': [{'a', 'b', 'c', 'e', 'h', 'n', 's'}, ({1, 2, 3},)]}\n" in text
+    assert f"plain = {plain!r}\n" in text
+    again: dict[str, Any] = {}
+    exec(text, again)  # noqa: S102
+    assert again["mine"]() == ({"of": [letters, ({1, 2, 3},)]}, plain)
+
+
 @pytest.mark.parametrize(
     ("before", "body", "why"),
     [
