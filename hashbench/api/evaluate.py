@@ -24,7 +24,7 @@ from hashbench.evaluation.leaks import leaks
 from hashbench.evaluation.probe import PROBE_VERSION, sample, sampled_rows
 from hashbench.evaluation.probe import probe as probe_victim
 from hashbench.metrics.average_precision import Values
-from hashbench.models.arrays import Number, budget_of
+from hashbench.models.arrays import Number, budget_of, whole_of
 from hashbench.models.data import RetrievalSplit, Victim
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice
@@ -86,7 +86,7 @@ def evaluate(
     threat = found.threat(norm, None if eps is None else budget_of(eps))
     for choice in chosen:
         check_threat(choice, threat)
-    setting = _Setting(found, threat, seed, probe, certificate)
+    setting = _Setting(found, threat, whole_of(seed, "seed"), probe, certificate)
     with progress_shown(), reproducible(device), seeded(derive_seed("evaluate", seed)), left_as_it_was(model):
         return setting.report(model, device, chosen, name)
 

@@ -130,6 +130,23 @@ def budget_of(eps: Any) -> float:
     return float(eps)
 
 
+def whole_of(value: Any, what: str) -> int:
+    """A whole number as people hold it, of Python or of numpy, as Python's own: keys tell them apart.
+
+    Args:
+        what: what messages call it.
+
+    Raises:
+        BadInput: it is none.
+
+    >>> whole_of(np.int64(32), "bits")
+    32
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise BadInput(f"{what} is {shown(value)}; give a whole number")
+    return int(value)
+
+
 def _tensor(values: Any, what: str) -> Tensor:
     """Values as a tensor on the CPU, which shares memory with them where they are one."""
     try:

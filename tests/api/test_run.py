@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -203,7 +204,12 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"attacks": odd}, "attacks is one str; give a list"),
         ({"attacks": ["nosie"]}, "did you mean 'noise'"),
         ({"eps": 8}, "is 8; give a budget from 0 to 1"),
+        ({"eps": [0.1]}, "eps is a list of 1; give a number in pixel units"),
         ({"bits": 0}, "bits=0 is outside 1 to 1024"),
+        ({"bits": np.int64(0)}, "bits=0 is outside 1 to 1024"),
+        ({"bits": 8.0}, "bits is 8.0; give a whole number"),
+        ({"seeds": [0.5]}, "a seed is 0.5; give a whole number"),
+        ({"patch": True}, "patch is true; give a whole number"),
         ({"seeds": [0, -1]}, "seed -1 is outside 0 to 4294967295"),
         ({"seeds": 3}, "seeds is one int; give a list"),
         ({"plugins": "mine.py"}, "plugins is one str; give a list"),

@@ -13,9 +13,10 @@ from toys import random_images
 
 from hashbench import ImageSet, RetrievalSplit, dataset, split_of_tensors
 from hashbench.api.checks import checked_split
+from hashbench.digests import digest
 from hashbench.errors import BadInput
 from hashbench.evaluation.foreign_code import load_split
-from hashbench.models.arrays import MOST_CLASSES, budget_of, labels_of
+from hashbench.models.arrays import MOST_CLASSES, budget_of, labels_of, whole_of
 from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 
@@ -138,6 +139,14 @@ def test_what_is_no_number_is_no_budget(eps: Any) -> None:
         budget_of(eps)
     assert "\n" not in str(said.value)
     assert budget_of(np.int64(1)) == 1.0
+
+
+@pytest.mark.parametrize("number", [8, np.int64(8), np.uint8(8)])
+def test_a_count_of_numpy_is_python_s_own(number: Any) -> None:
+    assert digest(whole_of(number, "bits")) == digest(8)
+    for odd in (True, 8.0, "8", None, np.array([8])):
+        with pytest.raises(BadInput, match=r"bits is .*; give a whole number"):
+            whole_of(odd, "bits")
 
 
 SOUND = split_of_tensors(queries=random_images(6), database=random_images(12, seed=1), eps=0.1)
