@@ -77,7 +77,7 @@ def labels_of(given: Mapping[str, tuple[Any, int]]) -> dict[str, Labels]:
                 "or [images, classes] of 0 and 1"
             )
     known = {role: _class_numbers(labels, role) for role, labels in found.items() if labels.dim() == 1}
-    widths = {role: labels.shape[1] for role, labels in found.items() if labels.dim() == 2}
+    widths = {role: labels.shape[1] for role, labels in found.items() if labels.dim() == 2 and len(labels)}
     least = {role: int(labels.amax()) + 1 for role, labels in known.items() if len(labels)}
     classes = max([*widths.values(), *least.values()], default=1)
     for role, width in widths.items():

@@ -118,8 +118,9 @@ def split_of_tensors(
     """A split that is held in memory, with the digest of its contents.
 
     Each part is an `ImageSet`, or a pair of images and labels, as arrays or tensors: images [n, channels, height,
-    width] of floats in [0, 1] or of bytes, labels [n] of class numbers or [n, classes] of 0 and 1. Those of
-    any type become 32-bit floats; they are copied, so that later changes of them do not make the digest false.
+    width] of floats in [0, 1] or of bytes, labels [n] of class numbers or [n, classes] of 0 and 1. Whatever
+    their type, they become 32-bit floats of the split's own: later changes of what was given do not make its digest
+    false. Images that are decoded when asked are taken as they come.
 
     Args:
         queries: what leaderboards are measured on.

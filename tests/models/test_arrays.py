@@ -76,6 +76,11 @@ def test_roles_with_other_classes_are_refused(queries: torch.Tensor, database: t
             split_of_tensors(queries=ImageSet(PIXELS, queries), database=ImageSet(PIXELS, database), eps=0.1)
 
 
+def test_a_role_without_images_may_have_any_classes() -> None:
+    part, nothing = ImageSet(PIXELS, HOT), ImageSet(PIXELS[:0], torch.zeros(0, 1))
+    assert len(split_of_tensors(queries=part, database=part, validation=nothing, eps=0.1).validation) == 0
+
+
 def of_types(part: ImageSet, images: torch.dtype, labels: torch.dtype) -> ImageSet:
     """The set with other types, which the shape checks of the tests would refuse."""
     found = ImageSet(part.images, part.labels)
