@@ -34,8 +34,7 @@ def run(
     """Train, defend, attack, and write the leaderboard: what the command `hashbench run` does, with the same digits.
 
     The arguments are the command's options, see `hashbench run --help`. What is in the store is not computed again. A
-    function that is registered in a notebook is written into a file in the store, with what it uses, so that other
-    processes can load it and a change of it is measured anew.
+    function of a notebook is written into a file there with what it uses: others can load it, and its changes count.
 
     Args:
         dataset, defenses, attacks, backbone, method: names with parameters, or functions of your own with a decorator
@@ -60,12 +59,11 @@ def run(
     ('digits-cnn-csq-32bit-clean-epochs-1-linf-32-255', ['none', 'chance'])
     """
     words = _names(dataset, backbone, method, defenses, attacks, seeds=seeds, plugins=plugins)
-    text = eps if isinstance(eps, str) or eps is None else repr(budget_of(eps))
     (data,), (network,), (objective,) = (words[kind] for kind in ("data set", "backbone", "method"))
     request = Request(
-        data, network, objective, whole_of(bits, "bits"), training, text, tuple(words["defense"]),
-        tuple(words["attack"]), tuple(whole_of(seed, "a seed") for seed in seeds),
-        None if tuned is None else Path(tuned), amp, norm=norm,
+        data, network, objective, whole_of(bits, "bits"), training,
+        eps if isinstance(eps, str | None) else repr(budget_of(eps)), tuple(words["defense"]), tuple(words["attack"]),
+        tuple(whole_of(seed, "a seed") for seed in seeds), None if tuned is None else Path(tuned), amp, norm=norm,
         patch=None if patch is None else whole_of(patch, "patch"), access=access,
     )  # fmt: skip
     with plugins_of(words, [Path(path) for path in plugins], Path(store) / PLUGINS) as files:
