@@ -15,6 +15,8 @@ from hashbench.readers.toml_files import WIDEST
 from hashbench.types import Images, Scores
 
 TOLERANCE = 1e-6  # float32 rounding of clean + delta, in pixel units; above a radius of 1, as a share of the radius
+ULP = 2.0**-24  # twice the largest rounding of a 32-bit pixel in [0, 1], and the largest share of a difference of two
+MOST_VALUES = 1 << 22  # of an image whose size is not known: 3 x 1182 x 1182
 HALF = 0.5  # the default l2 radius is this share of what a change of every value by the l-inf eps amounts to
 
 KINDS = ("linf", "l2", "patch")
@@ -173,14 +175,18 @@ class Threat:
         return (images - clean).flatten(1).abs().amax(1)
 
     def check(self, images: Images, clean: Images) -> None:
-        """Refuse images that leave the ball or [0, 1] by more than 1e-6.
+        """Refuse images that leave the ball or [0, 1] by more than rounding: 1e-6, or in l2 what `excess` allows.
 
         Raises:
-            ThreatViolation: an image leaves them; the message gives the largest excess.
+            ThreatViolation: an image leaves them, or holds NaN; the message gives the largest excess.
         """
+        if not images.numel():
+            return
         moved = self.distance(images, clean).max().item()
+        if math.isnan(moved):
+            raise ThreatViolation("pixels are NaN; look for a division by 0")
         sides = square_sides(images, clean).max().item() if self.side else 0.0
-        if problem := self.excess(moved) or self.spread(sides):
+        if problem := self.excess(moved, clean[0].numel()) or self.spread(sides):
             raise ThreatViolation(f"{problem}; end the attack with threat.project(images, clean)")
         low, high = images.min().item(), images.max().item()
         if low < -TOLERANCE or high > 1 + TOLERANCE:
@@ -188,13 +194,24 @@ class Threat:
 
     def spread(self, side: float) -> str:
         """What is wrong with the side of the square that holds a change; empty if the threat allows it."""
-        if not self.side or not side > self.side:
+        if not self.side or side <= self.side:
             return ""
         return f"a change spans {side:g} pixels, the patch has {self.side} x {self.side}"
 
-    def excess(self, moved: float) -> str:
-        """What is wrong with a distance from a clean image; empty if it is within the budget and rounding."""
-        if not moved > self.eps + TOLERANCE * max(1.0, self.eps):
+    def excess(self, moved: float, values: int = MOST_VALUES) -> str:
+        """What is wrong with a distance from a clean image; empty if it is within the budget and rounding.
+
+        An l2 projection rounds each of the image's values by up to 2^-25, and their difference from the clean ones by
+        up to 2^-24 of itself, always upwards where the image is flat.
+
+        Args:
+            moved: the distance, in pixel units of [0, 1].
+            values: of the image, pixels times channels.
+        """
+        rounding = TOLERANCE * max(1.0, self.eps)
+        if self.norm == "l2":
+            rounding = max(rounding, ULP * (math.sqrt(values) / 2 + self.eps))
+        if moved <= self.eps + rounding:
             return ""
         if self.norm == "l2":
             return f"an image moved by {moved:.6g} in l2, the budget is {self.eps:.6g}"

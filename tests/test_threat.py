@@ -95,6 +95,35 @@ def test_the_l2_check_lets_rounding_pass_and_nothing_more() -> None:
         Threat(9.0, "l2").check(clean + 0.6, clean)
 
 
+@pytest.mark.parametrize("base", [0.05, 0.3, 0.499])
+@pytest.mark.parametrize("share", [0.125, 0.999, 1.0])
+def test_l2_projections_of_flat_images_pass_at_every_size(base: float, share: float) -> None:
+    """All values are rounded alike, so that roundings add up."""
+    for channels, size in ((1, 8), (3, 32), (3, 224), (3, 512)):
+        clean = torch.full((1, channels, size, size), base)
+        threat = Threat(share * l2_radius(8 / 255, clean.numel()), "l2")
+        threat.check(threat.project(clean + 0.4, clean), clean)
+        threat.check(threat.project(clean - 0.04, clean), clean)
+
+
+def test_rounding_is_a_ten_thousandth_of_the_l2_budget_at_most() -> None:
+    threat = Threat(6.1, "l2")
+    assert threat.excess(6.1 + 1.19e-5, 3 * 224 * 224) == ""
+    assert threat.excess(6.1 + 1.2e-5, 3 * 224 * 224) == "an image moved by 6.10001 in l2, the budget is 6.1"
+    assert threat.excess(6.1 + 6e-5) == "" != threat.excess(6.1 + 7e-5)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "patch-2"])
+def test_no_image_leaves_the_budget_and_nan_does(norm: str) -> None:
+    clean, threat = torch.full((2, 1, 4, 4), 0.5), Threat(0.5, norm)
+    threat.check(clean[:0], clean[:0])
+    broken = clean.clone()
+    broken[1, 0, 2, 3] = torch.nan
+    with pytest.raises(ThreatViolation, match="pixels are NaN; look for a division by 0"):
+        threat.check(broken, clean)
+    assert threat.excess(torch.nan) != ""
+
+
 def test_steps_noise_and_shrinking_have_the_size_of_the_norm() -> None:
     threat, gradient = Threat(0.5, "l2"), torch.randn(4, 3, 6, 6)
     for scale in (1.0, 1e-30, 1e30):

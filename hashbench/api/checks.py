@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hashbench.errors import BadInput
 from hashbench.evaluation.foreign_code import explain, load_split
-from hashbench.models.arrays import in_range, multi_hot
+from hashbench.evaluation.split_form import check_split
 from hashbench.models.codes import batch_size
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.model import HashModel, frozen
@@ -20,7 +20,6 @@ from hashbench.registry import entries
 from hashbench.registry.spec import Spec
 from hashbench.types import Images
 
-AT_ONCE = 4096  # images whose pixels are looked at together
 SHAPE = "give one row of K logits for each image: [n, K]"
 
 
@@ -39,33 +38,8 @@ def checked_split(split: Any) -> RetrievalSplit:
             f"the split is a {type(split).__name__}; give the name of a data set, or what hashbench.split_of_tensors "
             "makes of images and labels"
         )
-    parts = {"train": split.train, "queries": split.queries, "database": split.database}
-    for role, part in parts.items():
-        _check_part(part, role)
-    for role, part in parts.items():
-        for what, own, wanted in (
-            ("images of shape", tuple(part.images.shape[1:]), tuple(split.queries.images.shape[1:])),
-            ("classes", part.labels.shape[1], split.queries.labels.shape[1]),
-        ):
-            if own != wanted:
-                raise BadInput(f"{role} has {what} {own}, queries {wanted}; they must be the same")
+    check_split(split)
     return split
-
-
-def _check_part(part: ImageSet, role: str) -> None:
-    shape = tuple(part.images.shape)
-    if len(shape) != 4 or 0 in shape:
-        raise BadInput(f"the images of {role} have shape {list(shape)}; give [images, channels, height, width]")
-    if part.labels.dim() != 2 or len(part.labels) != shape[0]:
-        raise BadInput(
-            f"{role} has {shape[0]} images and labels of shape {list(part.labels.shape)}; give [images, classes]"
-        )
-    multi_hot(part.labels, role)
-    if isinstance(part.images, Tensor):
-        if not part.images.is_floating_point():
-            raise BadInput(f"the images of {role} are {part.images.dtype}; give floats in [0, 1]: images.float() / 255")
-        for images in torch.split(part.images, AT_ONCE):
-            in_range(images, role)
 
 
 def device_of(model: Any) -> torch.device:

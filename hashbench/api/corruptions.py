@@ -19,7 +19,7 @@ from hashbench.boards.tables import check_writable, rounded, write_table, writin
 from hashbench.errors import BadParameter, InvalidCell
 from hashbench.evaluation.corrupted import Values, chance_precision, corrupted_precision
 from hashbench.evaluation.corruption_levels import STRENGTHS
-from hashbench.evaluation.corruptions import CORRUPTION_VERSION, CORRUPTIONS
+from hashbench.evaluation.corruptions import CORRUPTION_VERSION, CORRUPTIONS, check_channels
 from hashbench.progress import job, track
 from hashbench.registry.parameters import suggestion
 from hashbench.running.cell import Cell
@@ -102,6 +102,7 @@ def measure_corruptions(
     kept = open_store(store, tell, make=True)
     with job("reading the data"):
         cells = [cell for cell in resolved.cells(load_once(tell)) if cell.attack.name == "none"]
+    check_channels(chosen, cells[0].subject.split.channels)
     migrate_store(kept, [cell.identity for cell in cells])
     make_deterministic(target)
     with limited_threads(threads):

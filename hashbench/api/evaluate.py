@@ -24,6 +24,7 @@ from hashbench.evaluation.leaks import leaks
 from hashbench.evaluation.probe import PROBE_VERSION, sample, sampled_rows
 from hashbench.evaluation.probe import probe as probe_victim
 from hashbench.metrics.average_precision import Values
+from hashbench.models.arrays import Number, budget_of, whole_of
 from hashbench.models.data import RetrievalSplit, Victim
 from hashbench.registry import entries
 from hashbench.registry.entries import Choice
@@ -41,7 +42,7 @@ NOT_ASKED = "it was not asked for"
 def evaluate(
     model: nn.Module,
     split: RetrievalSplit | str,
-    eps: float | None = None,
+    eps: Number | None = None,
     attacks: str | Sequence[str] = "standard",
     *,
     norm: str = "linf",
@@ -82,10 +83,10 @@ def evaluate(
     True
     """
     chosen, device, found = _choices(attacks), device_of(model), checked_split(split)
-    threat = found.threat(norm, None if eps is None else _budget(eps))
+    threat = found.threat(norm, None if eps is None else budget_of(eps))
     for choice in chosen:
         check_threat(choice, threat)
-    setting = _Setting(found, threat, seed, probe, certificate)
+    setting = _Setting(found, threat, whole_of(seed, "seed"), probe, certificate)
     with progress_shown(), reproducible(device), seeded(derive_seed("evaluate", seed)), left_as_it_was(model):
         return setting.report(model, device, chosen, name)
 
@@ -98,12 +99,6 @@ def _choices(attacks: str | Sequence[str]) -> list[Choice[Attack]]:
         )
     chosen = [entries.attacks.choose(Spec.parse(text)) for text in (CLEAN, *texts)]
     return list({choice.label: choice for choice in chosen}.values())
-
-
-def _budget(eps: Any) -> float:
-    if isinstance(eps, bool) or not isinstance(eps, int | float):
-        raise BadInput(f"eps is {eps!r}; give a number from 0 to 1, such as 8 / 255")
-    return float(eps)
 
 
 @dataclass(frozen=True)

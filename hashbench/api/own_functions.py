@@ -198,11 +198,26 @@ def _globals_of(source: str) -> set[str]:
 
 
 def _plain(value: Any) -> str | None:
-    """The text of a plain value; None for anything else."""
+    """The text of a plain value, the same in every process; None for anything else."""
     try:
-        return repr(value) if ast.literal_eval(repr(value)) == value else None
+        text = _sorted_text(value)
+        return text if ast.literal_eval(text) == value else None
     except (ValueError, SyntaxError, TypeError, RecursionError, RuntimeError):
         return None
+
+
+def _sorted_text(value: Any) -> str:
+    """As `repr`, but with the items of sets sorted by their text: their own order is another one in each process."""
+    if type(value) is dict:
+        return "{" + ", ".join(f"{_sorted_text(key)}: {_sorted_text(held)}" for key, held in value.items()) + "}"
+    if type(value) not in (set, list, tuple) or not value:
+        return repr(value)
+    texts = [_sorted_text(item) for item in value]
+    if isinstance(value, set):
+        return "{" + ", ".join(sorted(texts)) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(texts) + "]"
+    return "(" + ", ".join(texts) + ("," if len(texts) == 1 else "") + ")"
 
 
 def _home(name: str, value: Any) -> str | None:

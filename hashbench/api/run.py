@@ -12,6 +12,7 @@ from hashbench.api.measure import MeasuredBoard, RunSettings, measured_boards
 from hashbench.api.own_functions import Named, name_of, plugins_of
 from hashbench.api.progress import progress_shown, say
 from hashbench.errors import BadInput
+from hashbench.models.arrays import Number, budget_of, whole_of
 from hashbench.registry.tracks import EVERY, track_of
 from hashbench.running.request import Request
 from hashbench.seeds import seeded
@@ -23,7 +24,7 @@ LISTED = {"seeds": 0, "plugins": "mine.py"}  # what the lists that hold no names
 
 def run(
     dataset: Named = "digits", defenses: Sequence[Named] = (), attacks: Sequence[Named] = (), *,
-    backbone: Named = "cnn", method: Named = "csq", bits: int = 32, training: str = "", eps: float | str | None = None,
+    backbone: Named = "cnn", method: Named = "csq", bits: int = 32, training: str = "", eps: Number | str | None = None,
     norm: str = "linf", patch: int | None = None, seeds: Sequence[int] = (0,), tuned: Place | None = None,
     amp: bool = False, access: str | None = None, plugins: Sequence[Place] = (), store: Place = "runs",
     out: Place = "leaderboards", device: str = "auto", fresh: bool = False, workers: int | None = None,
@@ -33,8 +34,7 @@ def run(
     """Train, defend, attack, and write the leaderboard: what the command `hashbench run` does, with the same digits.
 
     The arguments are the command's options, see `hashbench run --help`. What is in the store is not computed again. A
-    function that is registered in a notebook is written into a file in the store, with what it uses, so that other
-    processes can load it and a change of it is measured anew.
+    function of a notebook is written into a file there with what it uses: others can load it, and its changes count.
 
     Args:
         dataset, defenses, attacks, backbone, method: names with parameters, or functions of your own with a decorator
@@ -59,11 +59,12 @@ def run(
     ('digits-cnn-csq-32bit-clean-epochs-1-linf-32-255', ['none', 'chance'])
     """
     words = _names(dataset, backbone, method, defenses, attacks, seeds=seeds, plugins=plugins)
-    text = eps if isinstance(eps, str) or eps is None else repr(float(eps))
     (data,), (network,), (objective,) = (words[kind] for kind in ("data set", "backbone", "method"))
     request = Request(
-        data, network, objective, bits, training, text, tuple(words["defense"]), tuple(words["attack"]), tuple(seeds),
-        None if tuned is None else Path(tuned), amp, norm=norm, patch=patch, access=access,
+        data, network, objective, whole_of(bits, "bits"), training,
+        eps if isinstance(eps, str | None) else repr(budget_of(eps)), tuple(words["defense"]), tuple(words["attack"]),
+        tuple(whole_of(seed, "a seed") for seed in seeds), None if tuned is None else Path(tuned), amp, norm=norm,
+        patch=None if patch is None else whole_of(patch, "patch"), access=access,
     )  # fmt: skip
     with plugins_of(words, [Path(path) for path in plugins], Path(store) / PLUGINS) as files:
         settings = RunSettings(

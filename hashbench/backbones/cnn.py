@@ -9,7 +9,8 @@ from hashbench.models.layers import Normalise
 from hashbench.registry.decorators import backbone
 from hashbench.registry.parameters import Count
 
-# Largest image size, and the strides of the four convolutions up to it, which leave 2 to 4 pixels per side.
+# Largest image size, and the strides of the four convolutions up to it, which leave 2 to 4 pixels per side, and 5 or 6
+# of images of 17 to 24 pixels.
 STRIDES = ((12, (1, 2, 1, 2)), (24, (1, 2, 2, 1)), (32, (2, 2, 2, 1)), (64, (2, 2, 2, 2)))
 
 

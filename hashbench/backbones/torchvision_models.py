@@ -9,7 +9,8 @@ from typing import Annotated, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hashbench.errors import BadParameter, MissingData
+from hashbench.digests import file_digest
+from hashbench.errors import BadInput, BadParameter, MissingData
 from hashbench.models.layers import Channels, Normalise, last_linear
 from hashbench.models.weight_files import load_strictly, read_tensors
 from hashbench.registry.decorators import backbone
@@ -74,7 +75,7 @@ def hash_network(name: str, bits: int, channels: int, size: int, weights: str) -
     Raises:
         BadParameter: torchvision has no such network, or the network does not take such images.
         MissingData: the ImageNet weights are missing and can't be downloaded.
-        BadInput: the file of weights is damaged or belongs to another network.
+        BadInput: the file of weights is damaged, not the one that its name says, or belongs to another network.
     """
     network = _untrained(name, size)
     adapted = nn.Sequential(Channels(channels), Normalise(*IMAGENET), network)
@@ -108,12 +109,19 @@ def imagenet_file(name: str) -> Path:
 
     Raises:
         MissingData: it can't be downloaded, or must not be; the message says which file to put where.
+        BadInput: its content is not that whose SHA-256 its name begins with.
     """
     url, path = imagenet_place(name)
+    checked = re.search(r"-([a-f0-9]{8,16})[a-f0-9]*\.", path.name)
     if path.is_file():
+        found = file_digest(path)
+        if checked and not found.startswith(checked[1]):
+            raise BadInput(
+                f"{path} holds other weights than its name says, its SHA-256 begins with {found[:8]}; delete it and "
+                f"start again to download it, or put {url} in its place"
+            )
         return path
     check_download(f"the file of {name}'s ImageNet weights", f"put {url} at {path}")
-    checked = re.search(r"-([a-f0-9]{8,})\.", path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), checked and checked[1], progress=False)

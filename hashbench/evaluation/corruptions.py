@@ -6,7 +6,7 @@ What is random is drawn for each query by itself, and is the same at all five st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +15,12 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate
 from torchvision.transforms.v2 import functional as vision
 
 from hashbench.defenses.jpeg import recoded
+from hashbench.errors import BadParameter
 from hashbench.evaluation.corruption_levels import LEVELS
 from hashbench.models.data import Queries
 from hashbench.types import Images, Scores
 
+OF_PICTURES = {"jpeg": (1, 3)}  # corruptions that take pictures alone: images of so many channels
 CORRUPTION_VERSION = 1  # raised whenever the same queries come out otherwise
 
 
@@ -110,3 +112,19 @@ _FUNCTIONS = (noise, blur, jpeg, brightness, contrast, pixelate, crop, rotation)
 CORRUPTIONS: Mapping[str, Corruption] = {
     function.__name__: Corruption(function, LEVELS[function.__name__].levels) for function in _FUNCTIONS
 }
+
+
+def check_channels(names: Sequence[str], channels: int) -> None:
+    """Refuse corruptions that do not take images of so many channels.
+
+    Args:
+        names: of CORRUPTIONS.
+
+    Raises:
+        BadParameter: one does not; the message names those that do.
+    """
+    if odd := [name for name in names if channels not in OF_PICTURES.get(name, (channels,))]:
+        wanted = " or ".join(map(str, OF_PICTURES[odd[0]]))
+        rest = " ".join(f"--corruption {name}" for name in names if name not in odd)
+        others = rest or "another --corruption"
+        raise BadParameter(f"{odd[0]} takes images of {wanted} channels, and these have {channels}; give {others}")

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from hashbench.errors import BadOutput, ClusterLost, CodeRaised, HashbenchError, InvalidCell, StoreUnusable
+from hashbench.errors import BadInput, BadOutput, ClusterLost, CodeRaised, HashbenchError, InvalidCell, StoreUnusable
+from hashbench.evaluation.split_form import check_split
 from hashbench.models.data import ImageSet, RetrievalSplit
 from hashbench.models.model import HashModel
 from hashbench.registry.entries import Choice
@@ -56,11 +57,16 @@ def load_split(choice: Choice[Dataset]) -> RetrievalSplit:
     Raises:
         CodeRaised: its function raised something that is not hashbench's own.
         BadOutput: it returned something else than a split.
+        BadInput: images or labels do not have the form of an `ImageSet`, or roles differ in them.
         UsageError: files are missing or do not fit.
     """
     split = explain_early(f"data set {choice.label}", choice.call)
     if not isinstance(split, RetrievalSplit):
         raise BadOutput(f"data set {choice.label} returned a {type(split).__name__}; return a RetrievalSplit")
+    try:
+        check_split(split)
+    except BadInput as error:
+        raise BadInput(f"data set {choice.label}: {error}") from None
     return split
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hashbench.registry.decorators import method
-from hashbench.registry.parameters import NonNegative, NonNegativeInt
+from hashbench.registry.parameters import NonNegative, Seed
 from hashbench.registry.protocols import Method
 from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
 
@@ -18,7 +18,7 @@ DRAWS = 500  # candidate sets of centers that are compared
 
 
 @method("csq", paper="Yuan et al., CVPR 2020")
-def csq(codes: Codes, labels: Labels, *, quantisation: NonNegative = 1e-4, center_seed: NonNegativeInt = 0) -> Method:
+def csq(codes: Codes, labels: Labels, *, quantisation: NonNegative = 1e-4, center_seed: Seed = 0) -> Method:
     """Pull each code to the Hadamard center of its class, or to the majority of its classes' centers.
 
     Trains from scratch; keeps no memory of the training set. The constants are those of the code

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hashbench.methods.csq import csq
 from hashbench.methods.sorted_quantisation import SortedQuantisation
 from hashbench.registry.decorators import method
-from hashbench.registry.parameters import NonNegative, NonNegativeInt
+from hashbench.registry.parameters import NonNegative, Seed
 from hashbench.registry.protocols import Method
 from hashbench.types import Codes, Labels
 
 
 @method("csq-c", paper="Wang et al., WWW 2023, released code; CSQ: Yuan et al., CVPR 2020")
-def csq_c(codes: Codes, labels: Labels, *, quantisation: NonNegative = 0.1, center_seed: NonNegativeInt = 0) -> Method:
+def csq_c(codes: Codes, labels: Labels, *, quantisation: NonNegative = 0.1, center_seed: Seed = 0) -> Method:
     """CSQ, its quantisation term replaced by one that pulls each bit's distribution to that of fair signs.
 
     Trains from scratch; keeps no memory of the training set.

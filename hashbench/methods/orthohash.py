@@ -8,14 +8,14 @@ from torch.nn import functional
 
 from hashbench.methods.csq import hash_centers
 from hashbench.registry.decorators import method
-from hashbench.registry.parameters import NonNegativeInt, Positive, Share
+from hashbench.registry.parameters import Positive, Seed, Share
 from hashbench.registry.protocols import Method
 from hashbench.types import BinaryCodes, Codes, Index, Labels, Scalar
 
 
 @method("orthohash", paper="Hoe et al., NeurIPS 2021")
 def orthohash(
-    codes: Codes, labels: Labels, *, margin: Share = 0.2, scale: Positive = 8.0, center_seed: NonNegativeInt = 0
+    codes: Codes, labels: Labels, *, margin: Share = 0.2, scale: Positive = 8.0, center_seed: Seed = 0
 ) -> Method:
     """Cross-entropy of the cosines between a code and the orthogonal centers of all classes.
 

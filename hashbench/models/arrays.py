@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,15 @@ import torch
 from torch import Tensor
 
 from hashbench.errors import BadInput
+from hashbench.readers.text import shown
 from hashbench.types import Images, Labels
 
 MOST_CLASSES = 1 << 16
+Number = float | np.number[Any]
 
 
 def images_of(images: Any, role: str) -> Images:
-    """Images [n, channels, height, width] as 32-bit floats in [0, 1]; whole bytes are divided by 255.
+    """Images [n, channels, height, width] as 32-bit floats in [0, 1], a copy; whole bytes are divided by 255.
 
     Args:
         images: an array or a tensor of that shape.
@@ -33,7 +36,7 @@ def images_of(images: Any, role: str) -> Images:
         raise BadInput(f"the images of {role} have shape {list(found.shape)}; give [images, channels, height, width]")
     if found.dtype == torch.uint8:
         return found.float() / 255
-    return in_range(found.float(), role)
+    return in_range(_owned(found, images), role)
 
 
 def in_range(images: Images, role: str) -> Images:
@@ -54,7 +57,7 @@ def in_range(images: Images, role: str) -> Images:
 
 
 def labels_of(given: Mapping[str, tuple[Any, int]]) -> dict[str, Labels]:
-    """Multi-hot labels [n, classes] of each role; class numbers [n] become rows of one 1.
+    """Multi-hot labels [n, classes] of each role, as 32-bit floats, a copy; class numbers [n] become rows of one 1.
 
     Args:
         given: by role, labels and the number of its images.
@@ -73,22 +76,32 @@ def labels_of(given: Mapping[str, tuple[Any, int]]) -> dict[str, Labels]:
                 f"{role} has {count} images and labels of shape {list(found[role].shape)}; give [images] class numbers "
                 "or [images, classes] of 0 and 1"
             )
-    numbers = {role: labels for role, labels in found.items() if labels.dim() == 1}
-    if not numbers:
-        return {role: multi_hot(labels.float(), role) for role, labels in found.items()}
-    widths = {labels.shape[1] for labels in found.values() if labels.dim() == 2}
-    for role, labels in numbers.items():
-        if not torch.equal(labels, labels.long()) or labels.amin() < 0 or labels.amax() >= MOST_CLASSES:
-            raise BadInput(
-                f"the labels of {role} are no class numbers from 0 to {MOST_CLASSES - 1}; give whole numbers"
-            )
-    classes = max([*widths, *(int(labels.amax()) + 1 for labels in numbers.values())])
+    known = {role: _class_numbers(labels, role) for role, labels in found.items() if labels.dim() == 1}
+    widths = {role: labels.shape[1] for role, labels in found.items() if labels.dim() == 2 and len(labels)}
+    least = {role: int(labels.amax()) + 1 for role, labels in known.items() if len(labels)}
+    classes = max([*widths.values(), *least.values()], default=1)
+    for role, width in widths.items():
+        if width != classes:
+            other = next(name for name, count in (widths | least).items() if count == classes)
+            raise BadInput(f"{role} has labels of {width} classes, {other} of {classes}; give all roles the same ones")
     return {
-        role: multi_hot(labels.float(), role)
-        if labels.dim() == 2
-        else torch.nn.functional.one_hot(labels.long(), classes).float()
+        role: torch.nn.functional.one_hot(known[role], classes).float()
+        if role in known
+        else multi_hot(_owned(labels, given[role][0]), role)
         for role, labels in found.items()
     }
+
+
+def _class_numbers(labels: Tensor, role: str) -> Tensor:
+    """Class numbers [n] of any type as 64-bit integers.
+
+    Raises:
+        BadInput: one is no whole number from 0 to MOST_CLASSES - 1.
+    """
+    whole = labels.long()  # before all comparisons: 65536 is 0 in 8 bits, and torch compares no unsigned 16 bits
+    if not torch.equal(whole.to(labels.dtype), labels) or ((whole < 0) | (whole >= MOST_CLASSES)).any():
+        raise BadInput(f"the labels of {role} are no class numbers from 0 to {MOST_CLASSES - 1}; give whole numbers")
+    return whole
 
 
 def multi_hot(labels: Labels, role: str) -> Labels:
@@ -103,9 +116,48 @@ def multi_hot(labels: Labels, role: str) -> Labels:
     return labels
 
 
+def budget_of(eps: Any) -> float:
+    """A budget as people hold it, a number of Python or of numpy.
+
+    Raises:
+        BadInput: it is no number.
+
+    >>> budget_of(np.float32(0.5))
+    0.5
+    """
+    if isinstance(eps, bool) or not isinstance(eps, numbers.Real):
+        raise BadInput(f"eps is {shown(eps)}; give a number in pixel units of [0, 1], such as 8 / 255")
+    return float(eps)
+
+
+def whole_of(value: Any, what: str) -> int:
+    """A whole number as people hold it, of Python or of numpy, as Python's own: keys tell them apart.
+
+    Args:
+        what: what messages call it.
+
+    Raises:
+        BadInput: it is none.
+
+    >>> whole_of(np.int64(32), "bits")
+    32
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise BadInput(f"{what} is {shown(value)}; give a whole number")
+    return int(value)
+
+
 def _tensor(values: Any, what: str) -> Tensor:
+    """Values as a tensor on the CPU, which shares memory with them where they are one."""
     try:
         found = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
     except (TypeError, ValueError):
-        raise BadInput(f"{what} are a {type(values).__name__} that is no array of numbers; give an array") from None
+        found = None
+    if found is None or found.is_complex():
+        raise BadInput(f"{what} are a {type(values).__name__} that is no array of numbers; give an array")
     return found.detach().cpu()
+
+
+def _owned(found: Tensor, given: Any) -> Tensor:
+    """A tensor as 32-bit floats in memory of its own, though it was made of what somebody else may change."""
+    return found.to(torch.float32, copy=isinstance(given, Tensor))

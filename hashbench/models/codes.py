@@ -118,7 +118,7 @@ def nearest(codes: Codes, centers: GuideCodes, own: Labels) -> Tensor:
         centers: [classes, bits].
         own: [codes, classes], 1 for the classes that a code's image has.
     """
-    likeness = binarize(codes) @ centers.T - 2 * centers.shape[1] * own
+    likeness = binarize(codes) @ centers.T - (2 * centers.shape[1] + 1) * own  # < -bits, for own centers too
     return likeness.sort(dim=1, descending=True, stable=True).indices
 
 

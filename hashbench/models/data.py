@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hashbench.errors import BadInput, BadParameter
-from hashbench.models.arrays import images_of, labels_of
+from hashbench.models.arrays import Number, budget_of, images_of, labels_of
 from hashbench.models.helpers import Keep, train_anew
 from hashbench.models.model import HashModel
 from hashbench.seeds import derive_seed
@@ -112,12 +113,14 @@ class RetrievalSplit:
 
 
 def split_of_tensors(
-    *, queries: Part, database: Part, eps: float, train: Part | None = None, validation: Part | None = None
+    *, queries: Part, database: Part, eps: Number, train: Part | None = None, validation: Part | None = None
 ) -> RetrievalSplit:
     """A split that is held in memory, with the digest of its contents.
 
     Each part is an `ImageSet`, or a pair of images and labels, as arrays or tensors: images [n, channels, height,
-    width] of floats in [0, 1] or of bytes, labels [n] of class numbers or [n, classes] of 0 and 1.
+    width] of floats in [0, 1] or of bytes, labels [n] of class numbers or [n, classes] of 0 and 1. Whatever
+    their type, they become 32-bit floats of the split's own: later changes of what was given do not make its digest
+    false. Images that are decoded when asked are taken as they come.
 
     Args:
         queries: what leaderboards are measured on.
@@ -127,7 +130,8 @@ def split_of_tensors(
         validation: the queries that tuning is measured on; none by default, and then nothing can be tuned.
 
     Raises:
-        BadInput: a pair is not of that form, the images are not all squares of one size, or eps is no number.
+        BadInput: a part is not of that form, the images are not all squares of one size, roles differ in their
+            classes, or eps is no number.
 
     >>> part = ImageSet(torch.zeros(2, 1, 8, 8), torch.eye(2))
     >>> split = split_of_tensors(train=part, queries=part, validation=part, database=part, eps=8 / 255)
@@ -138,8 +142,7 @@ def split_of_tensors(
     tensor([[1., 0., 0.],
             [0., 1., 0.]])
     """
-    if isinstance(eps, bool) or not isinstance(eps, int | float):
-        raise BadInput(f"eps is {eps!r}; give a number in [0, 1] pixel units, such as 8 / 255")
+    budget = budget_of(eps)
     given = {"train": train, "queries": queries, "validation": validation, "database": database}
     found = _image_sets({role: part for role, part in given.items() if part is not None})
     nothing = ImageSet(found["queries"].images[torch.arange(0)], found["queries"].labels[:0])
@@ -153,34 +156,39 @@ def split_of_tensors(
     if len(shapes) > 1 or any(shape[-1] != shape[-2] for shape in shapes):
         seen = ", ".join("x".join(map(str, shape)) for shape in sorted(shapes))
         raise BadInput(f"images of a data set have {seen} values; make all of them squares of one size")
-    images = [role.images[torch.arange(len(role))] for role in sets]
+    ((channels, size, _),) = shapes
     digest = hashlib.sha256()
-    for tensor in (*images, *(role.labels for role in sets)):
+    for tensor in itertools.chain((role.images[torch.arange(len(role))] for role in sets), (r.labels for r in sets)):
         digest.update(str(tuple(tensor.shape)).encode())
         digest.update(tensor.contiguous().numpy().tobytes())
-    channels, size = images[0].shape[1], images[0].shape[2]
-    return RetrievalSplit(*sets, channels, size, eps, digest.hexdigest()[:16])
+    return RetrievalSplit(*sets, channels, size, budget, digest.hexdigest()[:16])
 
 
 def _image_sets(given: Mapping[str, Part]) -> dict[str, ImageSet]:
-    """The parts as sets of images, those in pairs checked."""
-    sets = {role: part for role, part in given.items() if isinstance(part, ImageSet)}
-    pairs = {role: _pair(part, role) for role, part in given.items() if not isinstance(part, ImageSet)}
-    images = {role: images_of(pair[0], role) for role, pair in pairs.items()}
-    known = {role: (part.labels, len(part)) for role, part in sets.items()} if pairs else {}
-    labels = labels_of({role: (pair[1], len(images[role])) for role, pair in pairs.items()} | known)
-    sets |= {role: ImageSet(images[role], labels[role]) for role in pairs}
-    shapes = {role: tuple(part.images.shape[1:]) for role, part in sets.items()}
+    """The parts as sets of images and labels of the one form, in memory of their own."""
+    parts = {role: _pair(part, role) for role, part in given.items()}
+    images = {role: _source(part[0], role, given[role]) for role, part in parts.items()}
+    labels = labels_of({role: (part[1], len(images[role])) for role, part in parts.items()})
+    shapes = {role: tuple(source.shape[1:]) for role, source in images.items()}
     for role, shape in shapes.items():
-        if pairs and shape != shapes["queries"]:
+        if not isinstance(given[role], ImageSet) and shape != shapes["queries"]:
             raise BadInput(f"the images of {role} are {list(shape)}, those of queries {list(shapes['queries'])}")
-    return sets
+    return {role: ImageSet(images[role], labels[role]) for role in given}
 
 
 def _pair(part: Any, role: str) -> tuple[Any, Any]:
+    if isinstance(part, ImageSet):
+        return part.images, part.labels
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise BadInput(f"{role} is a {type(part).__name__}; give an ImageSet or a pair: (images, labels)")
     return part[0], part[1]
+
+
+def _source(images: Any, role: str, part: Part) -> ImageSource:
+    """The images of a part; those of an `ImageSet` may be decoded when asked, or none at all."""
+    if isinstance(part, ImageSet) and not (isinstance(images, Tensor) and images.numel()):
+        return part.images
+    return images_of(images, role)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,11 @@ def tensor_digest(tensors: dict[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        held = tensor.detach().cpu().contiguous()
+        try:
+            found.update(held.numpy().tobytes())
+        except TypeError:  # a type that numpy lacks, such as bfloat16
+            found.update(held.flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
 
 

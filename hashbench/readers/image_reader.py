@@ -128,17 +128,22 @@ def _check_sides(sides: tuple[int, int], name: str) -> None:
 
 def _check_values(image: Image.Image, name: str) -> None:
     """Refuse pictures whose values mean nothing that is known."""
-    if image.mode not in MODES | GREY_16:
+    if image.mode not in MODES and not _is_deep(image):
         raise BadInput(f"{name} holds values of the kind {image.mode!r}, whose white is not known; save 8 or 16 bits")
-    if image.mode not in GREY_16 or image.format == "PNG":
+    if image.mode in MODES or image.format in ("PNG", "PPM"):
         return
     tags = dict(getattr(image, "tag_v2", {}))
     if tags.get(_DEPTHS) != (16,) or tags.get(_PHOTOMETRIC) != _BLACK_IS_ZERO:
         raise BadInput(f"{name} holds grey values of which white is not known; save it as PNG, with 8 or 16 bits")
 
 
+def _is_deep(image: Image.Image) -> bool:
+    """Whether it is grey of 16 bits; Pillow has grey PPM files of more than 8 bits as numbers up to 65535."""
+    return image.mode in GREY_16 or (image.mode == "I" and image.format == "PPM")
+
+
 def _colour(image: Image.Image) -> Image.Image:
-    if image.mode in GREY_16:
+    if _is_deep(image):
         grey = np.asarray(image).astype(np.uint16)  # in the machine's order of bytes
         return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
     image.load()
@@ -147,7 +152,7 @@ def _colour(image: Image.Image) -> Image.Image:
 
 
 def _colour_and_opacity(image: Image.Image) -> Image.Image:
-    if image.mode in GREY_16:
+    if _is_deep(image):
         return _colour(image).convert("RGBA")
     image.load()
     return image.convert("RGBA")

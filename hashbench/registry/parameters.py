@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from hashbench.digests import DATA_VARIABLE, file_digest, file_of_digest
 from hashbench.errors import BadParameter, MissingData, PluginError
 from hashbench.readers.text import read_number
+from hashbench.readers.toml_files import LARGEST_SEED
 from hashbench.threat import format_eps
 
 Value = bool | int | float | str | Path | None
@@ -41,11 +42,12 @@ class Range:
     def __str__(self) -> str:
         if self.high == math.inf:
             return f"{'above' if self.open_low else 'at least'} {self.low:g}"
-        return f"{'above' if self.open_low else 'from'} {self.low:g} to {self.high:g}"
+        return f"{'above' if self.open_low else 'from'} {self.low:g} to {self.high:.10g}"
 
 
 Count = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
+Seed = Annotated[int, Range(0, LARGEST_SEED)]
 Positive = Annotated[float, Range(0, open_low=True)]
 NonNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]

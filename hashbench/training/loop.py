@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from hashbench.errors import TrainingDiverged
+from hashbench.errors import BadInput, TrainingDiverged
 from hashbench.models.data import ImageSet
 from hashbench.models.image_files import stream
 from hashbench.models.model import HashModel
@@ -48,6 +48,7 @@ def fit(
             memory of codes, under names of your choice; without it a resumed training would differ.
 
     Raises:
+        BadInput: no batch has two images or more.
         TrainingDiverged: the loss is no longer finite.
 
     >>> Still = type("Still", (Method,), {"forward": lambda self, codes, labels, index: codes.mean()})
@@ -76,13 +77,22 @@ def fit(
 
 
 def steps_per_epoch(train: ImageSet, recipe: Recipe) -> int:
-    """How many batches of an epoch `fit` trains on.
+    """How many batches of an epoch `fit` trains on, 1 or more.
+
+    Raises:
+        BadInput: no batch has two images or more.
 
     >>> train = ImageSet(torch.rand(33, 1, 2, 2), torch.ones(33, 1))
     >>> steps_per_epoch(train, Recipe(batch_size=16))
     2
     """
-    return sum(len(batch) > 1 for batch in train.batches(recipe.batch_size))
+    steps = sum(len(batch) > 1 for batch in train.batches(recipe.batch_size))
+    if not steps:
+        raise BadInput(
+            f"nothing to train on: {len(train)} images make no batch of 2 or more with batch_size={recipe.batch_size}, "
+            "and batches of a single image are skipped; give 2 or more of both"
+        )
+    return steps
 
 
 def _shuffled(train: ImageSet, size: int, device: torch.device) -> Iterator[tuple[Images, Labels, Index]]:

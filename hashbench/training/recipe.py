@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from torch import nn, optim
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from hashbench.registry.parameters import Count, Later, NonNegative, Positive, Share
+from hashbench.registry.parameters import Count, Later, NonNegative, Positive, Range, Share
 
 OptimiserName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "thirds", "halves"]
@@ -32,7 +32,7 @@ class Recipe:
     Args:
         epochs: passes over the training set.
         learning_rate: the highest rate of the schedule.
-        batch_size: images per step.
+        batch_size: images per step, 2 or more, since batches of a single image are skipped.
         optimiser: adam, adamw (adam with decoupled weight decay), or sgd as in the papers.
         schedule: one-cycle, thirds (x 0.1 each third of the epochs) or halves (x 0.1 at 1/2 and 3/4).
         momentum: momentum of sgd, or the first beta of adam; one-cycle varies it between 0.85 and 0.95.
@@ -50,7 +50,7 @@ class Recipe:
 
     epochs: Count = 20
     learning_rate: Positive = 0.02
-    batch_size: Count = 64
+    batch_size: Annotated[int, Range(2)] = 64
     optimiser: OptimiserName = "adam"
     schedule: ScheduleName = "one-cycle"
     momentum: Share = 0.9

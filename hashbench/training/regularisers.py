@@ -117,13 +117,14 @@ def perturbed_weights(model: HashModel, loss: Scalar, radius: float) -> dict[str
 
     g is the loss's gradient, and norms are Euclidean. Gradients of what is computed with the result by `passed` reach
     the model's own weights, as if they stood at the moved place (AWP, Wu, Xia and Wang, NeurIPS 2020, equations 9
-    and 10, with one step).
+    and 10, with one step). Tensors that the loss does not depend on stay where they are and are left out.
     """
     named = {name: weight for name, weight in model.named_parameters() if weight.dim() > 1 and weight.requires_grad}
-    slopes = torch.autograd.grad(loss, list(named.values()))
+    slopes = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     return {
         name: weight + (radius * weight.norm() / slope.norm().clamp(min=LEAST_NORM) * slope).detach()
         for (name, weight), slope in zip(named.items(), slopes, strict=True)
+        if slope is not None
     }
 
 

@@ -113,6 +113,16 @@ def test_the_same_seed_gives_the_same_digits_and_nothing_of_the_caller_changes(s
     assert hb.evaluate(model, split, attacks=QUICK, seed=1).to_json() != first.to_json()
 
 
+def test_numbers_of_numpy_give_the_report_of_python_s_own(split: RetrievalSplit) -> None:
+    model = network()
+    numbers: list[tuple[Any, Any]] = [(np.float64(0.1), np.int64(3)), (0.1, 3)]
+    texts = {
+        hb.evaluate(model, split, eps=eps, seed=seed, attacks="noise", probe=False, certificate=False).to_json()
+        for eps, seed in numbers
+    }
+    assert len(texts) == 1
+
+
 def test_a_hash_model_counts_as_its_network(split: RetrievalSplit) -> None:
     model = small_model()
     reports = [hb.evaluate(given, split, attacks=QUICK, probe=False) for given in (model, model.network)]

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -159,6 +160,21 @@ def test_a_function_is_written_with_all_that_it_uses_and_nothing_else() -> None:
     assert again["mine"](None, None)(None) == 6
 
 
+def test_sets_are_written_alike_in_every_process() -> None:
+    """And all else as Python writes it: keys of what was measured hold the text."""
+    letters = set("hashbench")
+    plain: Any = ((), (1,), [1, "a", (2, [])], {"b": 1, "a": {3: None}}, set(), -0.5, "it's", True, b"x", 2j)
+    held = defined(
+        f"kinds = {{'of': [{letters!r}, ({{3, 1, 2}},)]}}\nplain = {plain!r}\ndef mine(): return kinds, plain\n"
+    )
+    text = plugin_text(held["mine"])
+    assert "kinds = {'of': [{'a', 'b', 'c', 'e', 'h', 'n', 's'}, ({1, 2, 3},)]}\n" in text
+    assert f"plain = {plain!r}\n" in text
+    again: dict[str, Any] = {}
+    exec(text, again)  # noqa: S102
+    assert again["mine"]() == ({"of": [letters, ({1, 2, 3},)]}, plain)
+
+
 @pytest.mark.parametrize(
     ("before", "body", "why"),
     [
@@ -189,7 +205,12 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"attacks": odd}, "attacks is one str; give a list"),
         ({"attacks": ["nosie"]}, "did you mean 'noise'"),
         ({"eps": 8}, "is 8; give a budget from 0 to 1"),
+        ({"eps": [0.1]}, "eps is a list of 1; give a number in pixel units"),
         ({"bits": 0}, "bits=0 is outside 1 to 1024"),
+        ({"bits": np.int64(0)}, "bits=0 is outside 1 to 1024"),
+        ({"bits": 8.0}, "bits is 8.0; give a whole number"),
+        ({"seeds": [0.5]}, "a seed is 0.5; give a whole number"),
+        ({"patch": True}, "patch is true; give a whole number"),
         ({"seeds": [0, -1]}, "seed -1 is outside 0 to 4294967295"),
         ({"seeds": 3}, "seeds is one int; give a list"),
         ({"plugins": "mine.py"}, "plugins is one str; give a list"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -109,12 +110,27 @@ def test_missing_imagenet_weights_say_which_file_goes_where(monkeypatch: pytest.
 
 def test_default_weights_come_from_the_cache_of_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     trained = torchvision_models._untrained("resnet18", 224)
-    (tmp_path / "checkpoints").mkdir()
-    torch.save(trained.state_dict(), tmp_path / "checkpoints" / "resnet18-f37072fd.pth")
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    torch.save(trained.state_dict(), tmp_path / "weights")
+    cached = tmp_path / f"resnet18-{hashlib.sha256((tmp_path / 'weights').read_bytes()).hexdigest()[:8]}.pth"
+    (tmp_path / "weights").rename(cached)
+    monkeypatch.setattr(torchvision_models, "imagenet_place", lambda name: ("https://there", cached))
     network = hash_network("resnet18", BITS, 3, 224, "default")
     assert torch.equal(network.state_dict()["2.conv1.weight"], trained.state_dict()["conv1.weight"])
     assert last_linear(network)[1].out_features == BITS
+
+
+def test_a_cached_file_with_other_content_than_its_name_says_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    cached = tmp_path / "checkpoints" / "resnet18-f37072fd.pth"
+    torch.save(torchvision_models._untrained("resnet18", 224).state_dict(), cached)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = hashlib.sha256(cached.read_bytes()).hexdigest()[:8]
+    message = f"{cached} holds other weights than its name says, its SHA-256 begins with {found}; delete it and start"
+    with pytest.raises(BadInput, match=message) as refused:
+        hash_network("resnet18", BITS, 3, 224, "default")
+    assert str(refused.value).endswith("put https://download.pytorch.org/models/resnet18-f37072fd.pth in its place")
 
 
 def test_old_names_of_densenet_are_understood() -> None:

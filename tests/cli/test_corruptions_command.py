@@ -99,6 +99,24 @@ def test_some_corruptions_alone(folder: Path) -> None:
     assert table["map"].tolist() == same["map"].tolist()
 
 
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("channels", [2, 4])
+def test_jpeg_is_refused_for_other_than_grey_and_colour_before_any_training(tmp_path: Path, channels: int) -> None:
+    @dataset("many")
+    def many():  # type: ignore[no-untyped-def]
+        sizes = (("train", 40), ("queries", 8), ("database", 60))
+        return split_of_tensors(**{role: random_images(n, channels=channels) for role, n in sizes}, eps=0.1)
+
+    words = ("corruptions", *SUBJECT, "--dataset", "many")
+    for names in ((), ("--corruption", "jpeg", "--corruption", "noise")):
+        said = work_in(tmp_path, *words, *names)
+        assert (said.code, said.out) == (2, "")
+        assert f"jpeg takes images of 1 or 3 channels, and these have {channels}; give --corruption noise" in said.err
+    said = work_in(tmp_path, *words, "--corruption", "jpeg")
+    assert f"and these have {channels}; give another --corruption" in said.err
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_a_wrong_name_is_one_line(folder: Path) -> None:
     said = corrupt(folder, "--corruption", "nois")
     assert (said.code, said.out) == (2, "")

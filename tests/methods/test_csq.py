@@ -5,7 +5,10 @@ import pytest
 import torch
 from toys import assert_near, golden, gradients
 
+from hashbench.errors import BadParameter
 from hashbench.methods.csq import CentralSimilarity, csq, hash_centers
+from hashbench.registry.entries import methods
+from hashbench.registry.spec import Spec
 
 
 @pytest.mark.parametrize(("case", "labels"), [("csq_single", "y_single"), ("csq_multi", "y")])
@@ -67,3 +70,16 @@ def test_a_tied_vote_is_decided_by_drawn_bits() -> None:
     one, two = method.targets(labels)[:2]
     both = method.targets(labels[:1] + labels[1:2])[0]
     assert torch.equal(both, torch.where(one == two, one, drawn))
+
+
+@pytest.mark.parametrize("name", ["csq", "csq-c", "orthohash"])
+def test_seeds_of_centers_are_those_that_numpy_takes(name: str) -> None:
+    last = methods.choose(Spec(name, {"center_seed": "4294967295"}))
+    assert last.label == f"{name}:center_seed=4294967295"
+    assert torch.isfinite(last.call(torch.zeros(4, 8), torch.eye(4))(torch.zeros(4, 8), torch.eye(4), torch.arange(4)))
+    for odd in ("4294967296", "-1"):
+        with pytest.raises(
+            BadParameter, match=f"center_seed={odd} is out of range; take a number from 0 to 4294967295"
+        ):
+            methods.choose(Spec(name, {"center_seed": odd}))
+    assert methods.choose(Spec(name, {"center_seed": "0"})).label == name

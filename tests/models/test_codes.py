@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import golden, layers, random_images, small_model
 
-from hashbench.models.codes import center_code, encode
+from hashbench.models.codes import center_code, encode, nearest
 from hashbench.models.model import binarize
 
 
@@ -38,6 +38,15 @@ def test_a_center_code_minimises_its_objective(seed: int) -> None:
     found = center_code(codes, labels, wanted)[0]
     best = min(objective(torch.tensor(code)) for code in itertools.product((-1.0, 1.0), repeat=5))
     assert objective(torch.where(found == 0, 1.0, found)) == pytest.approx(best, abs=1e-4)
+
+
+@pytest.mark.parametrize("own", [[1.0, 0.0], [0.0, 1.0]])
+def test_own_classes_come_last_where_centers_are_opposite(own: list[float]) -> None:
+    """The code of an image is its own class's center, as far from the other one as can be."""
+    centers = torch.tensor([[1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
+    labels = torch.tensor([own])
+    place = int(labels.argmax())
+    assert nearest(centers[[place]], centers, labels).tolist() == [[1 - place, place]]
 
 
 def test_the_sign_of_zero_is_plus_one() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from valid_files import damaged, picture, saved
 
 from hashbench.errors import BadInput
-from hashbench.readers.image_reader import ASPECT, decode, read_picture
+from hashbench.readers.image_reader import ASPECT, decode, read_picture, read_with_transparency
 
 
 def refusal(path: Path, content: bytes | None = None, size: int = 224) -> str:
@@ -121,6 +121,19 @@ def test_sixteen_bits_of_grey_and_of_colour_agree(tmp_path: Path) -> None:
     assert torch.equal(decode(tmp_path / "colour", 16), decode(tmp_path / "grey", 16))
 
 
+@pytest.mark.parametrize("most", [65535, 4095, 256])
+def test_grey_pgm_files_of_more_than_eight_bits_are_the_greys_that_they_mean(tmp_path: Path, most: int) -> None:
+    grey = np.random.default_rng(0).integers(0, most + 1, (64, 64)).astype(">u2")
+    grey[0, :2] = 0, most
+    (tmp_path / "raw").write_bytes(b"P5 64 64 %d\n" % most + grey.tobytes())
+    (tmp_path / "plain").write_bytes(b"P2 64 64 %d\n" % most + b" ".join(b"%d" % value for value in grey.ravel()))
+    scaled = np.array([round(value / most * 65535) for value in grey.ravel().tolist()], np.uint16).reshape(64, 64)
+    (tmp_path / "png").write_bytes(saved(Image.fromarray(scaled), "PNG"))
+    for name in ("raw", "plain"):
+        assert np.array_equal(np.array(read_picture(tmp_path / name)), np.array(read_picture(tmp_path / "png")))
+        assert read_with_transparency(tmp_path / name).getpixel((1, 0)) == (255, 255, 255, 255)
+
+
 def test_sixteen_bit_tiffs_of_other_byte_order_are_read_and_of_unknown_white_refused(tmp_path: Path) -> None:
     grey = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
     (tmp_path / "a").write_bytes(saved(Image.frombytes("I;16B", (32, 32), grey.astype(">u2").tobytes()), "TIFF"))
@@ -139,7 +152,6 @@ def test_values_without_a_known_white_are_refused(tmp_path: Path, kind: type[Any
 def test_other_colour_spaces_and_signed_values_are_refused(tmp_path: Path) -> None:
     lab = Image.frombytes("LAB", (8, 8), bytes(192))
     refusal(tmp_path / "a.tiff", saved(lab, "TIFF"))
-    refusal(tmp_path / "a.pgm", b"P5 4 4 4095\n" + bytes(32))
     refusal(tmp_path / "a.pfm", b"Pf\n4 4\n-1.0\n" + bytes(64))
 
 

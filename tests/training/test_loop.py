@@ -4,18 +4,21 @@ import pytest
 import torch
 from toys import random_images, small_model
 
-from hashbench.errors import TrainingDiverged
+from hashbench import ImageSet, Threat, defense
+from hashbench.errors import BadInput, BadParameter, CodeRaised, TrainingDiverged
+from hashbench.evaluation.foreign_code import defend
 from hashbench.methods.csq import csq
 from hashbench.methods.hashnet import hashnet
 from hashbench.metrics.score import retrieval
 from hashbench.models.codes import encode
-from hashbench.models.data import ImageSet
 from hashbench.models.model import HashModel, binarize
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.progress import shown_on, track
-from hashbench.registry.protocols import MethodFactory
+from hashbench.registry.entries import choose_clean, defenses
+from hashbench.registry.protocols import Method, MethodFactory
+from hashbench.registry.spec import Spec
 from hashbench.training.loop import fit
-from hashbench.training.recipe import Recipe
+from hashbench.training.recipe import Recipe, ScheduleName
 from hashbench.training.undefended import clean_training
 
 
@@ -61,6 +64,34 @@ def test_a_last_batch_of_one_image_is_left_out() -> None:
     model = small_model()
     fit(model, random_images(9), csq(torch.zeros(9, 12), torch.eye(4)), loss, Recipe(1, 0.01, 4))
     assert sizes == [4, 4]
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "thirds"])
+@pytest.mark.parametrize(("images", "size"), [(1, 64), (8, 1)])
+def test_a_training_without_steps_is_refused(images: int, size: int, schedule: ScheduleName) -> None:
+    train, recipe = random_images(images), Recipe(1, batch_size=size, schedule=schedule)
+    with pytest.raises(BadInput, match=f"{images} images make no batch of 2 or more with batch_size={size}, .* give 2"):
+        clean_training(small_model(), train, csq(torch.zeros(images, 12), torch.eye(4)), recipe=recipe)
+
+
+def test_batches_of_one_image_are_refused_before_training() -> None:
+    for text in ("cgat:batch_size=1", "pgd-training:batch_size=1"):
+        with pytest.raises(BadParameter, match="batch_size=1 is out of range; take a number at least 2"):
+            defenses.choose(Spec.parse(text))
+    with pytest.raises(BadParameter, match="batch_size=1 is out of range; take a number at least 2"):
+        choose_clean(clean_training, "batch_size=1")
+
+
+@pytest.mark.usefixtures("registries")
+def test_the_training_of_a_plugin_is_told_that_it_has_no_steps() -> None:
+    @defense("planted-training")
+    def planted(model: HashModel, train: ImageSet, method: Method, threat: Threat) -> HashModel:
+        """A training."""
+        return fit(model, train, method, lambda images, labels, index: model(images).mean(), Recipe(1))
+
+    method = csq(torch.zeros(1, 12), torch.eye(4))
+    with pytest.raises(CodeRaised, match="defense planted-training: nothing to train on: 1 images make no batch"):
+        defend(defenses.choose(Spec("planted-training")), small_model(), random_images(1), method, Threat(0.1))
 
 
 def test_passes_are_counted_on_a_model_and_its_copies() -> None:
