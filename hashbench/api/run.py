@@ -34,7 +34,7 @@ def run(
     """Train, defend, attack, and write the leaderboard: what the command `hashbench run` does, with the same digits.
 
     The arguments are the command's options, see `hashbench run --help`. What is in the store is not computed again. A
-    function of a notebook is written into a file there with what it uses: others can load it, and its changes count.
+    notebook's function is written into a file there, with what it uses, so that other processes can load it.
 
     Args:
         dataset, defenses, attacks, backbone, method: names with parameters, or functions of your own with a decorator
