@@ -267,9 +267,12 @@ def test_help_is_fast_and_imports_no_torch(tmp_path: Path) -> None:
     assert statistics.median(times) < 0.4 * (2 if os.getloadavg()[0] > os.cpu_count() else 1)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("wait", [0.4, 2.5, 6.0])
+@pytest.mark.parametrize("wait", [0.0, 2.0, 5.5])
 def test_ctrl_c_is_one_line_that_says_how_to_go_on(tmp_path: Path, wait: float) -> None:
     process = start(["run", "--defense", "cgat:epochs=200"], tmp_path)
+    maps, until = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
+    while "libtorch_cpu" not in maps.read_text() and time.monotonic() < until:
+        time.sleep(0.01)  # Python itself and the command's words, which no Ctrl-C can interrupt so politely, come first
     time.sleep(wait)
     process.send_signal(signal.SIGINT)
     err, _ = without_log(process.communicate(timeout=60)[1])
