@@ -21,7 +21,7 @@ from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.ranking import RankingRow, rank, table
 from hashbench.boards.tables import check_writable
 from hashbench.boards.write import with_worst, write_leaderboard
-from hashbench.errors import BadParameter, StoreUnusable
+from hashbench.errors import BadInput, BadParameter, StoreUnusable
 from hashbench.progress import job
 from hashbench.running import runner
 from hashbench.running.cell import Cell
@@ -31,7 +31,7 @@ from hashbench.running.probes import kept_probe
 from hashbench.running.request import Load, Request, all_cells, load_once
 from hashbench.running.runner import choose_device
 from hashbench.running.store import Result, Store
-from hashbench.verification.zoo import prune_zoo, take_models, write_zoo
+from hashbench.verification.zoo import keep_zoo, prune_zoo, take_models, write_zoo
 
 Tell = Callable[[str], object]
 
@@ -64,11 +64,18 @@ class RunSettings:
     tell: Tell = field(default=lambda line: None, repr=False)
 
     def check(self) -> None:
-        """Check that the workers can be used.
+        """Check numbers of processes and threads, that the workers can be used, and that the zoo is there.
 
         Raises:
-            BadParameter: both workers and a scheduler are given, or a library for them is not installed.
+            BadParameter: a number is below 1, both workers and a scheduler are given, or a library for them is not
+                installed.
+            BadInput: the zoo is no folder.
         """
+        for name, value in (("threads", self.threads), ("workers", self.workers)):
+            if value is not None and value < 1:
+                raise BadParameter(f"{name}={value} is below 1; give 1 or more")
+        if self.zoo is not None and not self.zoo.is_dir():
+            raise BadInput(f"--zoo {self.zoo} is no folder; give one with leaderboards, or leave it out")
         if self.workers is not None and self.scheduler is not None:
             raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
         for library, user in (("distributed", self.workers or self.scheduler), ("cryptography", self.workers)):
@@ -133,7 +140,9 @@ class MeasuredBoard:
 
         Raises:
             StoreUnusable: the folder can't be written.
+            BadInput: its zoo has weights of rows that this board lacks; nothing was written.
         """
+        keep_zoo(self.leaderboard, out)
         folder = write_leaderboard(
             self.leaderboard, out, self.store, self.ranking, self.reports, self.certificates, formats
         )

@@ -96,12 +96,12 @@ def _tune(
 
 
 def _read_grid(given: Sequence[str]) -> dict[str, list[str]] | None:
-    grid = {}
+    grid: dict[str, list[str]] = {}
     for text in given:
         name, equals, values = text.partition("=")
         if not (name and equals and values):
             raise BadParameter(f"can't read --grid {text}; write NAME=a,b such as learning_rate=0.01,0.02")
-        grid[name] = values.split(",")
+        grid.setdefault(name, []).extend(values.split(","))
     return grid or None
 
 

@@ -79,7 +79,7 @@ class Tuned:
     subject: Mapping[str, str]
 
     def choose(self, text: str) -> Choice[Defense]:
-        """The tuned choice for a defense; one that is given parameters, or has no trials and no grid, stays as it is.
+        """The tuned choice for a defense, given as to `tune`; one without trials and with values or no grid stays.
 
         Raises:
             BadInput: there are no values of this defense for this subject under this norm and budget, or those of
@@ -100,13 +100,11 @@ class Tuned:
         return next((row["eps"] for row in self._rows(text)), "")
 
     def _rows(self, text: str) -> list[Row]:
-        """The trials of a defense; none where it is given parameters, or has neither trials nor a grid of its own."""
-        plain = defenses.choose(Spec.parse(text))
-        if Spec.parse(text).params:
-            return []
+        """The trials of a defense as it is given; none where it has none and is given parameters or has no grid."""
+        plain, has_values = defenses.choose(Spec.parse(text)), bool(Spec.parse(text).params)
         given = SHIPPED_TABLE if str(self.path) == SHIPPED else self.path
         wanted = {**self.subject, "defense": text}
-        for path in dict.fromkeys((given, SHIPPED_TABLE)):
+        for path in [given] if has_values else dict.fromkeys((given, SHIPPED_TABLE)):
             rows = [row for row in read_table(path) if wanted.items() <= row.items()]
             budgets = sorted({row["eps"] for row in rows})
             if len(budgets) > 1:
@@ -115,9 +113,9 @@ class Tuned:
                 )
             if any(row["chosen"] == "yes" for row in rows):
                 return rows
-        if not plain.entry.grid:
+        if has_values or not plain.entry.grid:
             return []
-        words = " ".join(_option(name, value) for name, value in self.subject.items() if name != "training")
+        words = " ".join(_option(name, value) for name, value in self.subject.items() if value != "clean")
         of_subject = {name: value for name, value in wanted.items() if name in (*SUBJECT, "defense")}
         others = sorted(
             {f"{row['norm']} eps {row['eps']}" for row in read_table(given) if of_subject.items() <= row.items()}
@@ -137,6 +135,8 @@ def format_budget(eps: float) -> str:
 def _option(name: str, value: str) -> str:
     """An option of the command line for a column of the table."""
     kind, _, side = value.partition("-")
+    if name == "training":
+        return f"--training {value.partition(':')[2]}"
     return f"--patch {side}" if name == "norm" and kind == "patch" else f"--{name} {value}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from hashbench.boards.files import read_rows
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.tables import writing
 from hashbench.digests import digest
@@ -69,6 +70,35 @@ def write_zoo(board: Leaderboard, folder: Path, store: Store) -> list[str]:
                 save_file(stored.tensors, draft, {KEY: key, **facts})
     prune_zoo(board, folder)
     return lacking
+
+
+def keep_zoo(board: Leaderboard, out: Path) -> None:
+    """Refuse to write a leaderboard over one whose zoo has weights of rows that it lacks: they may be the only copy.
+
+    Args:
+        out: the folder of its folder.
+
+    Raises:
+        BadInput: as above; the message names the first of these rows.
+    """
+    folder, own = out / board.name, {(r.identity["defense"], str(r.identity["seed"])) for r in board.results}
+    if not (folder / ZOO).is_dir():
+        return
+    try:
+        there = [(row["defense"], row["seed"], row["model_digest"]) for row in read_rows(folder / "results.csv")]
+    except (BadInput, KeyError):  # a table that is damaged or missing names no row
+        return
+    lost = {
+        (defense, seed): None
+        for defense, seed, model in there
+        if (defense, seed) not in own and (folder / ZOO / f"{model}{SUFFIX}").is_file()
+    }
+    if lost:
+        defense, seed = next(iter(lost))
+        raise BadInput(
+            f"{folder} has weights of {len(lost)} models that are not of this board, the first of {shown(defense)}, "
+            f"seed {shown(seed)}; write elsewhere by --out, or 'hashbench restore {folder}' and name these rows too"
+        )
 
 
 def prune_zoo(board: Leaderboard, folder: Path) -> None:

@@ -215,6 +215,9 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"seeds": 3}, "seeds is one int; give a list"),
         ({"plugins": "mine.py"}, "plugins is one str; give a list"),
         ({"workers": 2, "scheduler": "tcp://x:1"}, "exclude each other"),
+        ({"workers": 0}, "workers=0 is below 1; give 1 or more"),
+        ({"threads": 0}, "threads=0 is below 1"),
+        ({"zoo": "nowhere"}, "--zoo nowhere is no folder"),
     ):
         with pytest.raises(hb.HashbenchError, match=message) as caught:
             hb.run(**given)

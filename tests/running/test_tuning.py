@@ -92,6 +92,9 @@ def test_the_chosen_trial_stands_for_a_defense_without_parameters(tmp_path: Path
         of_64_bits.choose("saat")
     with pytest.raises(BadInput, match="no tuned values of 'cgat'"):
         of_64_bits.choose("cgat")
+    trained = Tuned(tmp_path / "tuned.csv", {**SUBJECT, "training": "clean:epochs=3"})
+    with pytest.raises(BadInput, match="hashbench tune saat .* --training epochs=3'"):
+        trained.choose("saat")
 
 
 def test_a_defense_without_a_grid_of_its_own_takes_the_values_that_were_tuned_for_it(tmp_path: Path) -> None:
@@ -167,6 +170,14 @@ def test_a_table_keeps_the_rows_of_others_and_replaces_its_own(tmp_path: Path) -
     assert Tuned(path, SUBJECT).choose("cgat").tuned != before
 
 
+def test_trials_of_a_defense_with_values_are_for_the_same_words(tmp_path: Path) -> None:
+    path, text = tmp_path / "tuned.csv", "cgat:epochs=2"
+    write_table(path, [{**row, "defense": text, "trial": f"{text},weight={n}"} for n, row in enumerate(TABLE, 2)])
+    chosen = next(row["trial"] for row in read_table(path) if row["chosen"] == "yes")
+    assert Tuned(path, SUBJECT).choose(text).label == defenses.choose(Spec.parse(chosen)).label
+    assert not Tuned(path, SUBJECT).choose("cgat:epochs=3").tuned
+
+
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     with pytest.raises(BadInput, match="can't read tuned values"):
@@ -180,7 +191,7 @@ def test_tune_and_run_with_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    grid = ("--grid", "learning_rate=1e-5,0.01", "--grid", "weight=1,2")
+    grid = ("--grid", "learning_rate=1e-5", "--grid", "weight=1,2", "--grid", "learning_rate=0.01")
     attack = ("--attack", "pgd-hamming:steps=2,restarts=1", "--grow", "1")
     done = hashbench(capsys, monkeypatch, "tune", "cgat:epochs=1,steps=1", *grid, *attack, *QUICK)
     assert done.code == 0, done.err

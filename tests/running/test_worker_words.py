@@ -12,6 +12,7 @@ from command import QUICK, Command, hashbench
         (("--workers", "2", "--scheduler", "tcp://127.0.0.1:9"), "--workers and --scheduler exclude each other"),
         (("--workers", "0"), "0 is not in the range"),
         (("--threads", "0"), "0 is not in the range"),
+        (("--zoo", "nowhere"), "--zoo nowhere is no folder; give one with leaderboards, or leave it out"),
     ],
 )
 def test_wrong_words_about_workers_are_one_line(
