@@ -93,7 +93,7 @@ def test_the_chosen_trial_stands_for_a_defense_without_parameters(tmp_path: Path
     with pytest.raises(BadInput, match="no tuned values of 'cgat'"):
         of_64_bits.choose("cgat")
     trained = Tuned(tmp_path / "tuned.csv", {**SUBJECT, "training": "clean:epochs=3"})
-    with pytest.raises(BadInput, match="hashbench tune saat .* --training epochs=3'"):
+    with pytest.raises(BadInput, match=r"hashbench tune saat .* --training epochs=3'"):
         trained.choose("saat")
 
 
