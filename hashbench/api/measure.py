@@ -31,7 +31,7 @@ from hashbench.running.probes import kept_probe
 from hashbench.running.request import Load, Request, all_cells, load_once
 from hashbench.running.runner import choose_device
 from hashbench.running.store import Result, Store
-from hashbench.verification.zoo import keep_zoo, prune_zoo, take_models, write_zoo
+from hashbench.verification.zoo import prune_zoo, refuse_lost_weights, take_models, write_zoo
 
 Tell = Callable[[str], object]
 
@@ -142,7 +142,7 @@ class MeasuredBoard:
             StoreUnusable: the folder can't be written.
             BadInput: its zoo has weights of rows that this board lacks; nothing was written.
         """
-        keep_zoo(self.leaderboard, out)
+        refuse_lost_weights(self.leaderboard, out)
         folder = write_leaderboard(
             self.leaderboard, out, self.store, self.ranking, self.reports, self.certificates, formats
         )

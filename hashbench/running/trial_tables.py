@@ -101,7 +101,8 @@ class Tuned:
 
     def _rows(self, text: str) -> list[Row]:
         """The trials of a defense as it is given; none where it has none and is given parameters or has no grid."""
-        plain, has_values = defenses.choose(Spec.parse(text)), bool(Spec.parse(text).params)
+        spec = Spec.parse(text)
+        plain, has_values = defenses.choose(spec), bool(spec.params)
         given = SHIPPED_TABLE if str(self.path) == SHIPPED else self.path
         wanted = {**self.subject, "defense": text}
         for path in [given] if has_values else dict.fromkeys((given, SHIPPED_TABLE)):

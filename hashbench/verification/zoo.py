@@ -72,7 +72,7 @@ def write_zoo(board: Leaderboard, folder: Path, store: Store) -> list[str]:
     return lacking
 
 
-def keep_zoo(board: Leaderboard, out: Path) -> None:
+def refuse_lost_weights(board: Leaderboard, out: Path) -> None:
     """Refuse to write a leaderboard over one whose zoo has weights of rows that it lacks: they may be the only copy.
 
     Args:
