@@ -21,6 +21,9 @@ HashbenchError
 class HashbenchError(Exception):
     """Any error that hashbench explains in one line.
 
+    Attributes:
+        on_command_line: the line with options of the command line; set where the error names arguments of Python.
+
     >>> import hashbench
     >>> try:
     ...     hashbench.Threat(eps=8.0)
@@ -28,6 +31,8 @@ class HashbenchError(Exception):
     ...     print(error)
     eps=8 is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8
     """
+
+    on_command_line = ""
 
 
 class UsageError(HashbenchError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hashbench.api.arguments import count_of, list_of, naming_arguments, path_of, word_of
 from hashbench.api.checks import reproducible
 from hashbench.api.measure import limited_threads
 from hashbench.api.own_functions import Named, name_of, plugins_of
@@ -75,6 +76,7 @@ class AttackedBoard:
         return whole
 
 
+@naming_arguments
 def attack_board(
     board: Place, attacks: Sequence[Named], *, plugins: Sequence[Place] = (), defenses: Sequence[str] = (),
     seeds: Sequence[int] = (), store: Place = STORE, models: Place | None = None, out: Place | None = None,
@@ -104,27 +106,35 @@ def attack_board(
     ...     hashbench.attack_board(tempfile.mkdtemp(), [])
     ... except hashbench.HashbenchError as error:
     ...     print(error)
-    attacks is a list of at least one attack: ['pgd-hamming']
+    attacks is an empty list; give at least one: attacks=['pgd-hamming']
     """
-    if isinstance(attacks, str) or not attacks:
-        raise BadInput("attacks is a list of at least one attack: ['pgd-hamming']")
-    folder, texts = Path(board), [name_of(given, "attack") for given in attacks]
-    chosen_device = choose_device(device)
-    root = Path(store)
-    with plugins_of({"attack": texts}, [Path(path) for path in plugins], root / PLUGINS) as files:
+    texts = [name_of(given, "attack") for given in list_of(attacks, "attacks")]
+    rows = list_of(defenses, "defenses"), list_of(seeds, "seeds", 0)
+    if not texts:
+        raise BadInput("attacks is an empty list; give at least one: attacks=['pgd-hamming']")
+    folder, root = path_of(board, "board"), path_of(store, "store")
+    own = [path_of(path, "a plugin") for path in list_of(plugins, "plugins", "mine.py")]
+    other = None if models is None else _other_store(path_of(models, "models"))
+    chosen_device, count = choose_device(word_of(device, "device")), count_of(threads, "threads")
+    with plugins_of({"attack": texts}, own, root / PLUGINS) as files:
         cells = read_cells(folder)
         choices = [_choice(text, cells) for text in texts]
-        wanted = _models(cells, defenses, seeds)
+        wanted = _models(cells, *rows)
         kept = Store(root / f"{folder.resolve().name}-{zoo_digest(str(r.numbers['model_digest']) for r in wanted)}")
-        other = None if models is None else Store(Path(models))
         fill_store(folder, [result.identity for result in wanted], kept, other)
         runner = Runner(kept, chosen_device, None, "hashbench attack-board", files)
-        with progress_shown(), limited_threads(threads), seeded(0), reproducible(chosen_device):
+        with progress_shown(), limited_threads(count), seeded(0), reproducible(chosen_device):
             found, notes = _attacked(wanted, choices, runner)
         arrays = {result.key: kept.arrays(result) for result in found}
     table = _table(folder, cells, wanted, found, arrays, choices, notes)
     path = _write(table, folder, choices, out)
     return AttackedBoard(Leaderboard(folder.name, tuple(r for r, _ in cells)).title, table, tuple(found), path)
+
+
+def _other_store(path: Path) -> Store:
+    if not (path / "cells").is_dir():
+        raise BadInput(f"--models={path} is no store; give one that 'hashbench run' has made, or leave it out")
+    return Store(path)
 
 
 def _write(table: pd.DataFrame, folder: Path, choices: Sequence[Choice[Attack]], out: Place | None) -> Path:
@@ -138,11 +148,11 @@ def _write(table: pd.DataFrame, folder: Path, choices: Sequence[Choice[Attack]],
 def _choice(text: str, cells: Sequence[BoardCell]) -> Choice[Attack]:
     found = entries.attacks.choose(Spec.parse(text))
     if found.goal != "untargeted" or found.name == CLEAN:
-        raise BadParameter(f"{text} is no untargeted attack; only these lower a worst case")
+        raise BadParameter(f"{text} is no untargeted attack; name one that is, since only these lower a worst case")
     tracks = by_track([(str(result.identity["access"]), "") for result, _ in cells])
     if found.access != EVERY and track_of(found.access) not in tracks:
         raise BadParameter(
-            f"{text} has access {found.access}, and no attack of the leaderboard has; name one that fits"
+            f"{text} has access {found.access}, which no attack of the leaderboard has; name one that fits"
         )
     if cells:
         identity = cells[0][0].identity
@@ -159,7 +169,11 @@ def _models(cells: Sequence[BoardCell], defenses: Sequence[str], seeds: Sequence
     found = [r for r in clean if not defenses or r.identity["defense"] in defenses]
     found = [r for r in found if not seeds or r.identity["seed"] in seeds]
     if not found:
-        raise BadInput("the leaderboard has no clean cells of such rows; look at its results.csv")
+        there = sorted({r.identity["seed"] for r in clean})
+        raise BadInput(
+            f"the leaderboard has no clean cells of seed {' or '.join(map(str, seeds))}; it has "
+            f"{', '.join(map(str, there)) or 'none at all'}"
+        )
     return sorted(found, key=leaderboard.order)
 
 
@@ -202,7 +216,7 @@ def _base(result: Result, load: Load) -> Cell:
 
 
 def _loaded(base: Cell, result: Result, runner: Runner) -> DefendedModel:
-    model = load_defended(base, result.numbers, runner.victims, "name a store that has it by --models")
+    model = load_defended(base, result.numbers, runner.victims, "name a store of models that has it")
     names = ("train_forwards", "train_backwards", "model_digest", "codes_digest")
     return replace(model, facts={name: result.numbers.get(name, "") for name in names})
 

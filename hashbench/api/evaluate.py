@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hashbench.api.arguments import list_of, naming_arguments, word_of
 from hashbench.api.checks import check_all_logits, checked_model, checked_split, device_of, left_as_it_was, reproducible
 from hashbench.api.progress import progress_shown
 from hashbench.api.report import Bounds, EvaluationReport
@@ -39,6 +40,7 @@ CLEAN = "none"
 NOT_ASKED = "it was not asked for"
 
 
+@naming_arguments
 def evaluate(
     model: nn.Module,
     split: RetrievalSplit | str,
@@ -83,7 +85,7 @@ def evaluate(
     True
     """
     chosen, device, found = _choices(attacks), device_of(model), checked_split(split)
-    threat = found.threat(norm, None if eps is None else budget_of(eps))
+    threat = found.threat(word_of(norm, "norm"), None if eps is None else budget_of(eps))
     for choice in chosen:
         check_threat(choice, threat)
     setting = _Setting(found, threat, whole_of(seed, "seed"), probe, certificate)
@@ -92,7 +94,7 @@ def evaluate(
 
 
 def _choices(attacks: str | Sequence[str]) -> list[Choice[Attack]]:
-    texts = [attacks] if isinstance(attacks, str) else list(attacks)
+    texts = [attacks] if isinstance(attacks, str) else list_of(attacks, "attacks")
     if odd := [text for text in texts if not isinstance(text, str)]:
         raise BadInput(
             f"an attack is given as a {type(odd[0]).__name__}; give its name: 'standard', 'pgd-hamming:steps=20'"

@@ -75,7 +75,7 @@ class RunSettings:
             if value is not None and value < 1:
                 raise BadParameter(f"{name}={value} is below 1; give 1 or more")
         if self.zoo is not None and not self.zoo.is_dir():
-            raise BadInput(f"--zoo {self.zoo} is no folder; give one with leaderboards, or leave it out")
+            raise BadInput(f"--zoo={self.zoo} is no folder; give one with leaderboards, or leave it out")
         if self.workers is not None and self.scheduler is not None:
             raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
         for library, user in (("distributed", self.workers or self.scheduler), ("cryptography", self.workers)):

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 import hashbench
+from hashbench.api.arguments import naming_arguments, path_of, word_of
 from hashbench.api.checks import reproducible
 from hashbench.api.measure import open_store
 from hashbench.api.progress import progress_shown
 from hashbench.boards.evidence_files import BrokenRow
 from hashbench.errors import BadInput, BadParameter
 from hashbench.metrics.average_precision import Values
+from hashbench.models.arrays import whole_of
 from hashbench.models.data import RetrievalSplit
 from hashbench.models.model import HashModel
 from hashbench.readers.text import printable
@@ -36,6 +38,7 @@ from hashbench.verification.zoo import ZOO, fill_store
 BOARDS = Path("leaderboards")
 
 
+@naming_arguments
 def load_model(
     row: str,
     seed: int = 0,
@@ -65,8 +68,8 @@ def load_model(
     ...     print(error)
     'cgat' names no row; write DATASET/DEFENSE, such as digits/cgat
     """
-    folder, (result, _) = find_row(row, seed, boards_folder(boards))
-    with published_model(folder, result, None if store is None else Path(store), device) as (_, model, _):
+    folder, (result, _) = find_row(word_of(row, "row"), whole_of(seed, "seed"), boards_folder(boards))
+    with published_model(folder, result, None if store is None else path_of(store, "store"), device) as (_, model, _):
         return model.victim.model
 
 
@@ -77,7 +80,7 @@ def boards_folder(given: str | Path | None) -> Path:
         BadInput: there is none.
     """
     beside = Path(str(hashbench.__file__)).parents[1] / BOARDS
-    for place in (Path(given),) if given is not None else (BOARDS, beside):
+    for place in (path_of(given, "boards"),) if given is not None else (BOARDS, beside):
         if place.is_dir():
             return place
     raise BadInput(f"there is no folder {given or BOARDS}; name a leaderboard's folder, or a folder of several")
@@ -93,7 +96,7 @@ def published_model(
         BadInput: its weights are in neither, or are others than the row names.
         UsageError: its defense, its data or another name is not available here.
     """
-    chosen = choose_device(device)
+    chosen = choose_device(word_of(device, "device"))
     own = None if store is None or not (store / "cells").is_dir() else open_store(store, lambda line: None)
     with tempfile.TemporaryDirectory() as place, seeded(0), reproducible(chosen):
         kept = Store(Path(place))
@@ -108,6 +111,7 @@ def published_model(
         yield cell, load_defended(cell, result.numbers, victims, "name a store that has it"), victims.split(cell)
 
 
+@naming_arguments
 def break_row(
     row: str, images: str | Path, by: str, seed: int = 0, *, boards: str | Path | None = None,
     store: str | Path | None = None, device: str = "auto",
@@ -139,12 +143,15 @@ def break_row(
     ...     print(error)
     say who made the images, in at most 300 plain characters
     """
-    if not by.strip() or printable(by, CREDIT) != by:
+    if not word_of(by, "by").strip() or printable(by, CREDIT) != by:
         raise BadParameter(f"say who made the images, in at most {CREDIT} plain characters")
-    folder, (result, _) = find_row(row, seed, boards_folder(boards))
-    with progress_shown(), published_model(folder, result, None if store is None else Path(store), device) as found:
+    folder, (result, _) = find_row(word_of(row, "row"), whole_of(seed, "seed"), boards_folder(boards))
+    with (
+        progress_shown(),
+        published_model(folder, result, None if store is None else path_of(store, "store"), device) as found,
+    ):
         cell, model, split = found
-        crafted, index = read_images(Path(images), split.queries)
+        crafted, index = read_images(path_of(images, "images"), split.queries)
         precisions = audit(crafted, index, split.queries, model.victim, cell.threat)
     label = str(result.identity["defense"])
     worst = worst_of(read_cells(folder), label, seed)

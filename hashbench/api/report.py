@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hashbench.api.arguments import path_of
 from hashbench.boards.tables import plain, rounded
-from hashbench.errors import StoreUnusable
+from hashbench.errors import BadInput, StoreUnusable
 from hashbench.evaluation.flags import meanings
 from hashbench.evaluation.judge import Arrays
 from hashbench.threat import format_threat
@@ -107,6 +109,7 @@ class EvaluationReport:
 
         Raises:
             StoreUnusable: the file can't be written.
+            BadInput: it is no path of a file.
         """
         names = [name for name in self.__dataclass_fields__ if name not in ("queries", "attacks")]
         content: dict[str, Any] = {name: _plainly(getattr(self, name)) for name in names}
@@ -116,10 +119,8 @@ class EvaluationReport:
         }
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         if path is not None:
-            try:
-                Path(path).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise StoreUnusable(f"can't write {path} ({error.strerror}); name another file") from None
+            with _writing(path_of(path, "path")) as file:
+                file.write_text(text, encoding="utf-8")
         return text
 
     def plot(self, path: str | Path | None = None) -> NotebookFigure:
@@ -127,6 +128,10 @@ class EvaluationReport:
 
         Args:
             path: also save it as PNG and as SVG; an ending is replaced.
+
+        Raises:
+            StoreUnusable: the files can't be written.
+            BadInput: it is no path of a file.
         """
         from hashbench.boards.plots.evaluation import draw_evaluation
 
@@ -138,7 +143,10 @@ class EvaluationReport:
             bars.append((WORST, self.map_worst, self.map_worst_interval))
         if self.certified is not None:
             bars.append((CERTIFIED, self.certified, self.certified_interval))
-        return draw_evaluation(self._title, bars, self.chance, None if path is None else Path(path).with_suffix(""))
+        if path is None:
+            return draw_evaluation(self._title, bars, self.chance)
+        with _writing(path_of(path, "path")) as file:
+            return draw_evaluation(self._title, bars, self.chance, file.with_suffix(""))
 
     @property
     def _title(self) -> str:
@@ -162,6 +170,18 @@ class EvaluationReport:
         ]
         flags = [f"flag: {name}: {meaning}" for name, meaning in self.meanings.items()]
         return "\n".join([*rows, *flags, *self.leaks])
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Create the folder of a file, and run a block that writes the file."""
+    if not path.name:
+        raise BadInput(f"path is {str(path)!r}, which names no file; give one, such as report.png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        raise StoreUnusable(f"can't write {path} ({error.strerror}); name another file") from None
 
 
 def _line(name: str, value: float | None, bounds: Bounds | None = None, reason: str = "no attack was run") -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from hashbench.api.arguments import count_of, list_of, naming_arguments, path_of, word_of
 from hashbench.api.measure import MeasuredBoard, RunSettings, measured_boards
 from hashbench.api.own_functions import Named, name_of, plugins_of
 from hashbench.api.progress import progress_shown, say
@@ -19,9 +20,10 @@ from hashbench.seeds import seeded
 
 PLUGINS = "notebook"  # a folder inside the store, with the files of a notebook's functions
 Place = str | Path
-LISTED = {"seeds": 0, "plugins": "mine.py"}  # what the lists that hold no names hold, for instance
+T = TypeVar("T")
 
 
+@naming_arguments
 def run(
     dataset: Named = "digits", defenses: Sequence[Named] = (), attacks: Sequence[Named] = (), *,
     backbone: Named = "cnn", method: Named = "csq", bits: int = 32, training: str = "", eps: Number | str | None = None,
@@ -58,32 +60,31 @@ def run(
     >>> board.folder.name, board.matrix()["defense"].tolist()
     ('digits-cnn-csq-32bit-clean-epochs-1-linf-32-255', ['none', 'chance'])
     """
-    words = _names(dataset, backbone, method, defenses, attacks, seeds=seeds, plugins=plugins)
-    (data,), (network,), (objective,) = (words[kind] for kind in ("data set", "backbone", "method"))
+    words = {
+        "data set": [dataset], "backbone": [backbone], "method": [method],
+        "defense": list_of(defenses, "defenses"), "attack": list_of(attacks, "attacks"),
+    }  # fmt: skip
+    named = {kind: [name_of(one, kind) for one in listed] for kind, listed in words.items()}
+    (data,), (network,), (objective,) = (named[kind] for kind in ("data set", "backbone", "method"))
     request = Request(
-        data, network, objective, whole_of(bits, "bits"), training,
-        eps if isinstance(eps, str | None) else repr(budget_of(eps)), tuple(words["defense"]), tuple(words["attack"]),
-        tuple(whole_of(seed, "a seed") for seed in seeds), None if tuned is None else Path(tuned), amp, norm=norm,
-        patch=None if patch is None else whole_of(patch, "patch"), access=access,
+        data, network, objective, whole_of(bits, "bits"), word_of(training, "training"),
+        eps if isinstance(eps, str | None) else repr(budget_of(eps)), tuple(named["defense"]), tuple(named["attack"]),
+        tuple(whole_of(seed, "a seed") for seed in list_of(seeds, "seeds", 0)), _maybe(path_of, tuned, "tuned"), amp,
+        norm=word_of(norm, "norm"), patch=_maybe(count_of, patch, "patch"), access=_maybe(word_of, access, "access"),
     )  # fmt: skip
-    with plugins_of(words, [Path(path) for path in plugins], Path(store) / PLUGINS) as files:
+    kept, own = path_of(store, "store"), [path_of(path, "a plugin") for path in list_of(plugins, "plugins", "mine.py")]
+    with plugins_of(named, own, kept / PLUGINS) as files:
         settings = RunSettings(
-            Path(store), Path(out), device, fresh, files, workers, scheduler, threads, command_of(request, files),
-            keep_models, None if zoo is None else Path(zoo), certifying, say,
+            kept, path_of(out, "out"), word_of(device, "device"), fresh, files, _maybe(count_of, workers, "workers"),
+            _maybe(word_of, scheduler, "scheduler"), count_of(threads, "threads"), command_of(request, files),
+            keep_models, _maybe(path_of, zoo, "zoo"), certifying, say,
         )  # fmt: skip
         return _written(request, settings)
 
 
-def _names(
-    dataset: Named, backbone: Named, method: Named, defenses: Sequence[Named], attacks: Sequence[Named],
-    **others: Sequence[Any],
-) -> dict[str, list[str]]:  # fmt: skip
-    """The texts by the kind of what they name, once all lists are found to be lists."""
-    for name, listed in {"defenses": defenses, "attacks": attacks, **others}.items():
-        if isinstance(listed, str | int | Path) or callable(listed):
-            raise BadInput(f"{name} is one {type(listed).__name__}; give a list: {name}=[{LISTED.get(name, 'NAME')!r}]")
-    given = {"data set": [dataset], "backbone": [backbone], "method": [method], "defense": defenses, "attack": attacks}
-    return {kind: [name_of(one, kind) for one in listed] for kind, listed in given.items()}
+def _maybe(read: Callable[[Any, str], T], value: Any, what: str) -> T | None:
+    """An argument that may be left out."""
+    return None if value is None else read(value, what)
 
 
 def _written(request: Request, settings: RunSettings) -> MeasuredBoard:

@@ -117,7 +117,7 @@ def end(command: Callable[[], int | None]) -> NoReturn:
             where = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
             _fail(f"{error.format_message().rstrip('.')}{f'; see {where!r}' if where else ''}")
         except HashbenchError as error:
-            _fail(str(error))
+            _fail(error.on_command_line or str(error))
         except click.Abort:
             _stop(Stopped(), "stopped")
         except _HandedOnError as error:

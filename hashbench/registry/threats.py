@@ -18,5 +18,5 @@ def check_threat(choice: Choice[Any], threat: Threat) -> None:
     inner = [attacks[str(choice.params["attack"])]] if choice.entry.goal == "inner" else []
     for entry in (choice.entry, *inner):
         if threat.kind not in entry.threats:
-            option = "--patch" if threat.kind == "patch" else f"--norm {threat.norm}"
-            raise BadParameter(f"{entry.name} does not work with {option}; it works with {' and '.join(entry.threats)}")
+            what = "a patch" if threat.kind == "patch" else f"norm {threat.norm}"
+            raise BadParameter(f"{entry.name} does not work with {what}; it works with {' and '.join(entry.threats)}")

@@ -65,7 +65,7 @@ class Request:
         if self.patch is None:
             return self.norm
         if self.norm != "linf":
-            raise BadParameter(f"--norm {self.norm} and --patch {self.patch} exclude each other; leave one of them out")
+            raise BadParameter(f"--norm={self.norm} and --patch={self.patch} exclude each other; leave one of them out")
         return f"patch-{self.patch}"
 
     def resolve(self) -> Resolved:
@@ -112,7 +112,7 @@ class Request:
         if self.access and chosen.entry.access not in (self.access, EVERY):
             fitting = [entry.name for entry in entries.attacks if entry.access == self.access]
             raise BadParameter(
-                f"attack {chosen.name!r} has access {chosen.entry.access}, which --access {self.access} rules out; "
+                f"attack {chosen.name!r} has access {chosen.entry.access}, which --access={self.access} rules out; "
                 f"take one of {', '.join(fitting)}"
             )
         return chosen
@@ -191,7 +191,7 @@ class Resolved:
         for text, eps in self.tuned_for.items():
             if eps and eps != (own := format_budget(threat.eps)):
                 raise BadInput(
-                    f"the tuned values of {text!r} are for eps {eps}, not {own}; tune it for this budget by --eps {own}"
+                    f"the tuned values of {text!r} are for eps {eps}, not {own}; tune it for this budget by --eps={own}"
                 )
         for attack in self.attacks:
             check_threat(attack, threat)
@@ -252,4 +252,4 @@ def read_eps(text: str, norm: str = "linf") -> float:
     try:
         return toml_files.read_eps(text, toml_files.WIDEST if norm == "l2" else 1)
     except BadInput as error:
-        raise BadParameter(f"--eps {error}") from None
+        raise BadParameter(f"--eps={error}") from None

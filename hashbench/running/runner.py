@@ -95,7 +95,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise BadParameter(f"there is no device {name!r} here; try --device cpu or --device auto") from None
+        raise BadParameter(f"there is no device {name!r} here; take cpu or auto") from None
     return device
 
 

@@ -14,7 +14,7 @@ from hashbench.api.report import EvaluationReport
 from hashbench.api.run import command_of
 from hashbench.boards.evidence_files import BrokenRow
 from hashbench.cli.zoo import _line as line_of_board
-from hashbench.errors import StoreUnusable
+from hashbench.errors import BadInput, StoreUnusable
 from hashbench.running.request import Request
 
 NONE = {
@@ -101,6 +101,12 @@ def test_a_report_as_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         drawn.append(given)
         return Figure()
 
+    REPORT.plot(tmp_path / "new" / "one.png")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"one.png", "one.svg"}
+    (tmp_path / "file").touch()
+    for place, error in ((tmp_path / "file" / "x.png", StoreUnusable), ("", BadInput), (3, BadInput)):
+        with pytest.raises(error, match=r"(name another file|give one, such as report\.png|give a path)$"):
+            REPORT.plot(place)  # type: ignore[arg-type]
     monkeypatch.setattr("hashbench.boards.plots.evaluation.draw_evaluation", noted)
     REPORT.plot(tmp_path / "picture.jpeg")
     replace(REPORT, attacks={"none": NONE, "noise": ATTACKED}, certified=None).plot()

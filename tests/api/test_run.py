@@ -214,10 +214,21 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"seeds": [0, -1]}, "seed -1 is outside 0 to 4294967295"),
         ({"seeds": 3}, "seeds is one int; give a list"),
         ({"plugins": "mine.py"}, "plugins is one str; give a list"),
-        ({"workers": 2, "scheduler": "tcp://x:1"}, "exclude each other"),
+        ({"workers": 2, "scheduler": "tcp://x:1"}, "^workers= and scheduler= exclude each other"),
         ({"workers": 0}, "workers=0 is below 1; give 1 or more"),
         ({"threads": 0}, "threads=0 is below 1"),
-        ({"zoo": "nowhere"}, "--zoo nowhere is no folder"),
+        ({"zoo": "nowhere"}, "^zoo=nowhere is no folder"),
+        ({"threads": "2"}, "threads is '2'; give a whole number"),
+        ({"workers": "2"}, "workers is '2'; give a whole number"),
+        ({"store": "/proc/x"}, "choose another folder with store=$"),
+        ({"out": "/proc/x"}, "choose another folder with out=$"),
+        ({"out": None}, "out is nothing; give a path"),
+        ({"device": None}, "device is nothing; give a text"),
+        ({"norm": "l2", "patch": 3}, "^norm=l2 and patch=3 exclude each other"),
+        ({"patch": 0}, "patch=0 is below 1"),
+        ({"defenses": None}, "defenses is one NoneType; give a list"),
+        ({"eps": "much"}, "^eps='much' is not a budget"),
+        ({"access": "ranking", "attacks": ["hag"]}, "which access=ranking rules out"),
     ):
         with pytest.raises(hb.HashbenchError, match=message) as caught:
             hb.run(**given)

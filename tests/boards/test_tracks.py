@@ -103,7 +103,7 @@ def test_a_model_without_narrow_attacks_is_on_the_main_leaderboard_only(folder: 
     [
         (
             ("--access", "ranking", "--attack", "hag"),
-            "attack 'hag' has access white, which --access ranking rules out; take one of square-ranking",
+            "attack 'hag' has access white, which --access=ranking rules out; take one of square-ranking",
         ),
         (("--access", "rankin"), "no access is called 'rankin'; did you mean 'ranking'?"),
     ],

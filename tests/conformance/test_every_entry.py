@@ -186,9 +186,9 @@ def test_a_threat_that_it_does_not_work_with_is_refused(name: str) -> None:
         if kind in choice.entry.threats:
             check_threat(choice, threat)
         else:
-            option = "--patch" if kind == "patch" else f"--norm {kind}"
+            what = "a patch" if kind == "patch" else f"norm {kind}"
             known = " and ".join(choice.entry.threats)
-            with pytest.raises(BadParameter, match=f"{name} does not work with {option}; it works with {known}$"):
+            with pytest.raises(BadParameter, match=f"{name} does not work with {what}; it works with {known}$"):
                 check_threat(choice, threat)
 
 

@@ -113,7 +113,7 @@ def test_a_suite_has_the_threats_and_the_access_of_the_command_line(tmp_path: Pa
     assert [attack.access for attack in ranking.resolve().attacks] == ["none", "ranking-top-50"]
     assert round_ball.resolve().threat == Threat(2.0, "l2")
     assert patch.resolve().norm == "patch-4"
-    with pytest.raises(BadParameter, match="'pgd-hamming' has access white, which --access ranking rules out"):
+    with pytest.raises(BadParameter, match="'pgd-hamming' has access white, which --access=ranking rules out"):
         mixed.resolve()
     assert "pgd-hamming' has access white" in "\n".join(forecast([mixed]))
 

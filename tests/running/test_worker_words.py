@@ -10,9 +10,9 @@ from command import QUICK, Command, hashbench
     ("words", "message"),
     [
         (("--workers", "2", "--scheduler", "tcp://127.0.0.1:9"), "--workers and --scheduler exclude each other"),
-        (("--workers", "0"), "0 is not in the range"),
-        (("--threads", "0"), "0 is not in the range"),
-        (("--zoo", "nowhere"), "--zoo nowhere is no folder; give one with leaderboards, or leave it out"),
+        (("--workers", "0"), "0 is out of range; give a whole number of at least 1"),
+        (("--threads", "0"), "0 is out of range; give a whole number of at least 1"),
+        (("--zoo", "nowhere"), "--zoo=nowhere is no folder; give one with leaderboards, or leave it out"),
     ],
 )
 def test_wrong_words_about_workers_are_one_line(
@@ -29,7 +29,7 @@ def test_wrong_words_about_workers_are_one_line(
     ("address", "message"),
     [
         ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9; start one with 'dask scheduler'"),
-        ("nowhere", "can't read --scheduler nowhere; write an address such as tcp://host:8786"),
+        ("nowhere", "can't read --scheduler=nowhere; write an address such as tcp://host:8786"),
     ],
 )
 def test_a_scheduler_that_is_not_there_is_one_line(

@@ -107,7 +107,7 @@ def _check_address(scheduler: str | None) -> None:
             parse_address(scheduler, strict=True)
             get_address_host_port(scheduler, strict=True)
     except ValueError:
-        raise BadParameter(f"can't read --scheduler {scheduler}; write an address such as tcp://host:8786") from None
+        raise BadParameter(f"can't read --scheduler={scheduler}; write an address such as tcp://host:8786") from None
 
 
 def check_workers(client: Client) -> int:
