@@ -20,7 +20,7 @@ from hashbench.cli.endings import end, resumable, say
 from hashbench.cli.examples import gallery
 from hashbench.cli.listing import list_
 from hashbench.cli.migrate import migrate, restore
-from hashbench.cli.sections import NameAmong, SectionedGroup
+from hashbench.cli.sections import NameAmong, SectionedGroup, Whole
 from hashbench.cli.tune import study, tune
 from hashbench.cli.verify import submit, verify
 from hashbench.cli.zoo import attack_board, break_
@@ -136,7 +136,7 @@ def _run(
         entries.load_plugin(path)
     requests = _requests(suite, words)
     if dry_run:
-        options.say_forecast(requests, device, store, fresh=fresh)
+        options.say_forecast(requests, device, store, out if zoo is None else zoo, fresh=fresh)
         return
     with shown_progress(quiet=quiet):
         boards = measured_boards(requests, settings)
@@ -229,7 +229,7 @@ def _write_page(folder: Path) -> None:
 
 @cli.command(epilog="Example: hashbench score codes.npz --at 1000")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--at", type=click.IntRange(1), metavar="K", help="Score the first K ranks only: AP@K.")
+@click.option("--at", type=Whole(1), metavar="K", help="Score the first K ranks only: AP@K.")
 @click.option("--queries", is_flag=True, help="Also print each query's AP.")
 @options.as_json
 def score(file: Path, at: int | None, queries: bool, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hashbench.cli.endings import say
+from hashbench.cli.sections import Whole
 from hashbench.errors import StoreUnusable
 from hashbench.readers.toml_files import LARGEST_SEED, MOST_BITS
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., Any])
 LONGEST_PLAN = 1 << 20  # characters of a line that lists all rows of a matrix
 FORMATS = ("png", "svg", "pdf", "tex")
-SEED = click.IntRange(0, LARGEST_SEED)
+SEED = Whole(0, LARGEST_SEED)
 
 
 def options(*given: Callable[[C], C]) -> Callable[[C], C]:
@@ -69,19 +70,24 @@ def command_line() -> str:
     return shlex.join(["hashbench", *sys.argv[1:]])
 
 
-def say_forecast(requests: Sequence[Request], device: str, store: Path, *, fresh: bool = False) -> None:
+def say_forecast(
+    requests: Sequence[Request], device: str, store: Path, zoo: Path | None = None, *, fresh: bool = False
+) -> None:
     """Print what requests would do, and how long it would take on a device.
 
     Args:
         store: the store's folder, if there is one; what it has is not made again, unless `fresh`.
+        zoo: a folder of leaderboards; models that their zoos have are not trained, unless `fresh`.
 
     Raises:
         BadParameter: the device is not there.
     """
     from hashbench.running.forecast.lines import forecast
     from hashbench.running.runner import choose_device
+    from hashbench.verification.zoo import zoo_index
 
-    for line in forecast(requests, choose_device(device), None if fresh else _store_to_read(store)):
+    target, kept = choose_device(device), None if fresh else _store_to_read(store)
+    for line in forecast(requests, target, kept, zoo_index(zoo) if zoo and not fresh else ()):
         say(line, limit=LONGEST_PLAN)
 
 
@@ -158,7 +164,7 @@ subject = options(
     click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="The data set."),
     click.option("--method", default="csq", show_default=True, metavar="NAME", help="The hashing method."),
     click.option("--backbone", default="cnn", show_default=True, metavar="NAME", help="The network."),
-    click.option("--bits", type=click.IntRange(1, MOST_BITS), default=32, show_default=True, help="Code length."),
+    click.option("--bits", type=Whole(1, MOST_BITS), default=32, show_default=True, help="Code length."),
     click.option(
         "--training", default="", metavar="PARAMS", help="Parameters of clean training: epochs=30,batch_size=32."
     ),
@@ -167,7 +173,7 @@ subject = options(
         help="What bounds an attack: the largest move of a pixel, or the l2 norm of the whole change.",
     ),
     click.option(
-        "--patch", type=click.IntRange(1, 9999), metavar="SIDE",
+        "--patch", type=Whole(1, 9999), metavar="SIDE",
         help="Let attacks replace one square of SIDE x SIDE pixels, anywhere, instead of bounding a norm.",
     ),
     click.option("--eps", metavar="NUMBER", help="The budget for pixels in [0, 1].  [default: the data set's]"),
@@ -181,11 +187,11 @@ training = options(
     click.option("--amp", is_flag=True, help="Train in mixed precision (bfloat16); attacks and metrics stay in full."),
 )  # fmt: skip
 threads = click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True,
+    "--threads", type=Whole(1), default=1, show_default=True,
     help="Torch threads per process; the number of threads affects the last digits.",
 )  # fmt: skip
 spread = options(
-    click.option("--workers", type=click.IntRange(1), metavar="N", help="Run in N processes on this machine."),
+    click.option("--workers", type=Whole(1), metavar="N", help="Run in N processes on this machine."),
     click.option("--scheduler", metavar="ADDRESS", help="Run on the workers of a Dask scheduler: tcp://host:8786."),
     threads,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 
@@ -55,6 +56,21 @@ class NameAmong(click.Choice[str]):
         if value not in self.choices:
             raise UnknownName(f"no {self.kind} is called {value!r}{suggestion(value, self.choices)}")
         return value
+
+
+class Whole(click.IntRange):
+    """A whole number in a range; the error for anything else says which ones there are."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number itself; click ends the command where it is none."""
+        wanted = f"a whole number {f'of at least {self.min}' if self.max is None else f'from {self.min} to {self.max}'}"
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no whole number; give {wanted}", param, ctx)
+        if number not in range(self.min or 0, number + 1 if self.max is None else int(self.max) + 1):
+            self.fail(f"{number} is out of range; give {wanted}", param, ctx)
+        return number
 
 
 def outside(names: Iterable[str]) -> set[str]:

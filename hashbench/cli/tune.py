@@ -10,6 +10,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import resumable, say
+from hashbench.cli.sections import Whole
 from hashbench.errors import BadParameter
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ TRIALS = "tuning"  # a folder inside the store, so that trials never appear in t
     ),
     click.option("--grid", multiple=True, metavar="NAME=a,b", help="Values to try instead. Repeatable."),
     click.option(
-        "--grow", type=click.IntRange(0), default=GROW, show_default=True,
+        "--grow", type=Whole(0), default=GROW, show_default=True,
         help="Most further trials of a defense, while its best one stands at the end of its grid.",
     ),
     options.device,

@@ -11,6 +11,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import described, say
+from hashbench.cli.sections import Whole
 from hashbench.errors import BadInput, HashbenchError
 from hashbench.readers.text import printable
 
@@ -30,13 +31,13 @@ TRUSTED = (
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @options.options(
     click.option(
-        "--rerun", "count", type=click.IntRange(1), metavar="N", help="Attack N random queries of each row again."
+        "--rerun", "count", type=Whole(1), metavar="N", help="Attack N random queries of each row again."
     ),
     options.store,
-    click.option("--seed", type=click.IntRange(0), help="Seed of the draw of these queries.  [default: random]"),
+    click.option("--seed", type=Whole(0), help="Seed of the draw of these queries.  [default: random]"),
     click.option("--allow-files", is_flag=True, help="With --rerun, let rows name files of this machine."),
     click.option(
-        "--allow-work", type=click.IntRange(1), default=20, show_default=True, metavar="TIMES",
+        "--allow-work", type=Whole(1), default=20, show_default=True, metavar="TIMES",
         help="With --rerun, how many times the work of its defaults an attack, a defense or a data set may ask for.",
     ),
     options.device,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from command import Command
 
 from hashbench.datasets.list_files import ORIGINS
 from hashbench.errors import BadParameter
@@ -130,6 +131,36 @@ def test_what_the_store_has_is_not_counted(tmp_path: Path) -> None:
     done = list(forecast([request, replace(request, attacks=("nonesuch",))], torch.device("cpu"), store))
     assert any(line == "  8 cells, 8 of them stored, 0 passes" for line in done)
     assert sum("stored" in line for line in done) == 2, "of a request that can't run nothing is looked up"
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+def test_models_of_a_zoo_are_not_trained(tmp_path: Path, *, with_store: bool) -> None:
+    request = Request(training="epochs=2", defenses=("cgat:epochs=1,steps=1",), attacks=("noise",))
+    cells = request.resolve().cells(load_once())
+    store, keys = Store(tmp_path) if with_store else None, {key for cell in cells for key in (cell.clean_key, "other")}
+    found = list(forecast([request], torch.device("cpu"), store, keys))
+    trained, encoded, looked = 1000 * 3, 2 * 1297, 4 * 300
+    assert f"  4 cells, 1 model from a zoo, {trained + encoded + looked:,} passes" in found[3]
+    keys |= {cell.defended_key for cell in cells if cell.defense.entry.trains}
+    found = list(forecast([request], torch.device("cpu"), store, keys))
+    assert f"  4 cells, 2 models from a zoo, {encoded + looked:,} passes" in found[3]
+
+
+def test_a_dry_run_looks_into_the_zoos_of_its_own_folder_or_another(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Path]()
+
+    def noted(root: Path) -> dict[str, Path]:
+        asked.append(root)
+        return {}
+
+    monkeypatch.setattr("hashbench.verification.zoo.zoo_index", noted)
+    Path("other").mkdir()
+    for words in (("--out", "mine"), ("--zoo", "other"), ("--zoo", "other", "--fresh")):
+        assert command("run", *words, "--dry-run").code == 0
+    assert asked == [Path("mine"), Path("other")]
+    assert "--zoo=absent is no folder" in command("run", "--zoo", "absent", "--dry-run").err
 
 
 def test_what_only_the_checks_of_a_run_refuse_is_forecast_with_a_store_too(

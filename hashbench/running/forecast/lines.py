@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -22,7 +22,10 @@ HOUR, MINUTE = 3600, 60
 
 
 def forecast(
-    requests: Sequence[Request], device: torch.device | None = None, store: Store | None = None
+    requests: Sequence[Request],
+    device: torch.device | None = None,
+    store: Store | None = None,
+    models: Iterable[str] = (),
 ) -> Iterator[str]:
     """Describe what requests would do, line by line; nothing is trained, downloaded or written.
 
@@ -33,10 +36,12 @@ def forecast(
 
     Args:
         store: cells and models that it has need no more passes.
+        models: keys of further models that need no training.
     """
     device = device or torch.device("cpu")
     load = load_once()
-    plans = [plan_of(request, load, store) for request in requests]
+    known = frozenset(models)
+    plans = [plan_of(request, load, store, known) for request in requests]
     yield from _listed("missing", [line for plan in plans for line in plan.missing])
     yield from _listed("can't run", [f"{text}: {why}" for plan in plans for text, why in plan.wrong.items()])
     costs: dict[str, PassCost | None] = {}
@@ -50,6 +55,7 @@ def forecast(
         cost = _cost(plan, device, costs)
         took = plan.passes.seconds(cost) if cost else math.nan
         cells = f"{_several(plan.cells, 'cell')}{f', {plan.stored} of them stored' if plan.stored else ''}"
+        cells += f", {_several(plan.taken, 'model')} from a zoo" if plan.taken else ""
         yield f"  {cells}, {plan.passes.all:,} passes{f', about {_duration(took)}' if cost and took else ''}"
         seconds, memory = seconds + took, max(memory, cost.memory(plan.steps) if cost else 0.0)
     cells, idle, stored, passes = (

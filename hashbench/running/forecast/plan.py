@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,8 @@ class Plan:
     """What is known of one request.
 
     `wrong` holds what can't run, by the text that asks for it; `missing` what has to be got first; `steps` one step
-    of each training; `stored` how many cells need nothing more, so that their passes are not among `passes`.
+    of each training; `stored` how many cells need nothing more, so that their passes are not among `passes`;
+    `taken` how many models come from a zoo.
     """
 
     request: Request
@@ -55,6 +56,7 @@ class Plan:
     cells: int = 0
     idle: int = 0
     stored: int = 0
+    taken: int = 0
     passes: PassForecast = field(default_factory=PassForecast)
     steps: list[StepForecast] = field(default_factory=list)
 
@@ -65,8 +67,8 @@ class Plan:
         return f"{request.dataset}, {request.backbone}, {request.method}, {request.bits} bits"
 
 
-def plan_of(request: Request, load: Load, store: Store | None = None) -> Plan:
-    """Look at a request; what the store has is not made again."""
+def plan_of(request: Request, load: Load, store: Store | None = None, models: Container[str] = frozenset()) -> Plan:
+    """Look at a request; what the store has is not made again, and models of some keys are not trained."""
     sizes = _sizes(request, load)
     plan = Plan(request, sizes, missing=[sizes.problem] if sizes.problem else [])
     registries: tuple[Registry[Any], ...] = entries.datasets, entries.methods, entries.backbones
@@ -104,19 +106,20 @@ def plan_of(request: Request, load: Load, store: Store | None = None) -> Plan:
         except HashbenchError as error:
             plan.wrong[plan.subject] = str(error)
         else:
-            if store:
-                _leave_out(plan, cells, store)
+            _leave_out(plan, cells, store, models)
     if plan.wrong.keys() - plan.rows.keys() - plan.columns.keys():
         plan.idle = plan.cells
     return plan
 
 
-def _leave_out(plan: Plan, cells: list[Cell], store: Store) -> None:
-    """Take the passes of stored cells from a plan, and those of models that are stored or that no other cell needs."""
+def _leave_out(plan: Plan, cells: list[Cell], store: Store | None, models: Container[str]) -> None:
+    """Take the passes of stored cells from a plan, and those of models that are there or that no other cell needs."""
     sizes = plan.sizes
-    lacking = [cell for cell in cells if store.cell(cell.key) is None]
+    lacking = [cell for cell in cells if store is None or store.cell(cell.key) is None]
     wanted = {key for cell in lacking for key in (cell.clean_key, cell.defended_key)}
-    known = {key for key in wanted if store.has_model(key)}
+    stored = {key for key in wanted if store and store.has_model(key)}
+    taken = {key for key in wanted - stored if key in models}
+    known, plan.taken = stored | taken, len(taken)
     plan.stored = len(cells) - len(lacking)
     left = {cell.key for cell in lacking}
     for cell in cells:
