@@ -97,7 +97,7 @@ def plugins_of(names: Mapping[str, Sequence[str]], files: Sequence[Path], folder
 def _beside(entry: Entry[Any]) -> Path | None:
     """The file of a user's own module that a notebook imports; None for hashbench's, installed ones and plugins."""
     module = entry.module
-    path = Path(inspect.unwrap(entry.function).__code__.co_filename)
+    path = entry.file
     if "." in module or plugins.is_file_of_user(module) or not path.is_file():
         return None
     return None if any(place in path.parents for place in (HOME, *plugins.INSTALLED)) else path

@@ -51,6 +51,11 @@ class LeaderboardFiles:
         """The fields that all rows share: data set, method, bits, budget and so on."""
         return naming_row(self.results)
 
+    def command(self, cell: Row) -> str:
+        """The command that measured a cell; empty if it is not known."""
+        own = [row for row in self.provenance if row.get("config_digest") == cell["config_digest"]]
+        return own[0].get("command", "") if own else ""
+
     @property
     def exact_eps(self) -> float:
         """The budget without the rounding of the tables, if it is a whole number of grey levels."""

@@ -16,7 +16,7 @@ from hashbench.boards.across.write import write_across
 from hashbench.boards.evidence_files import BrokenRow, read_breaks
 from hashbench.boards.files import LeaderboardFiles, Row, number, read_boards
 from hashbench.boards.leaderboard import file_name
-from hashbench.boards.pairing import row_command
+from hashbench.boards.pairing import plugin_files, row_command
 from hashbench.boards.ranking import RANKED, REFERENCE
 from hashbench.boards.tables import writing
 from hashbench.errors import BadInput
@@ -224,9 +224,10 @@ def _entry(
     seeds = sorted({int(cell["seed"]) for cell in cells})
     attacks = sorted({cell["attack"] for cell in cells} - {"none"})
     identity = {**board.subject, "eps": board.exact_eps}
+    files = plugin_files((cell.get("versions"), board.command(cell)) for cell in cells)
     return PageRow(
         key, defense, ranking, clean, flags, _lines(cells), signals, _digests(board, defense, cells),
-        row_command(identity, [defense], attacks, seeds), tuple(pictures), tuple(broken),
+        row_command(identity, [defense], attacks, seeds, files), tuple(pictures), tuple(broken),
     )  # fmt: skip
 
 

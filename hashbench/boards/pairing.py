@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from hashbench.errors import BadInput, BadParameter, UnknownName
-from hashbench.registry.entries import Registry, defenses
+from hashbench.registry.entries import Registry, defenses, entry_of
+from hashbench.registry.plugins import is_file_of_user
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import track_of
 from hashbench.running.cell import ADAPTIVE, outdated
@@ -16,6 +19,7 @@ from hashbench.running.store import Result
 from hashbench.threat import PATCH, format_eps
 
 CLEAN, UNDEFENDED = "none", "none"
+CODE = "+"  # in a version: with the digest of a user's own code
 WEAK = ("none", "noise")  # compared only if asked for
 FIELDS = {
     "schema_version": "schema version", "protocol_version": "protocol version", "dataset": "data set",
@@ -100,15 +104,32 @@ def mean_known(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def run_command(identity: Mapping[str, Any], defense: str, attack: str, seed: int | None = None) -> str:
-    """The command that measures a cell."""
-    return row_command(identity, [defense], [attack], [identity["seed"] if seed is None else seed])
+def plugin_files(cells: Iterable[tuple[object, str]]) -> list[str]:
+    """The files that commands name by `--plugin`, of cells that a user's own code has a part in.
+
+    Args:
+        cells: the versions of a cell, as in its identity or as text, and the command that measured it.
+
+    >>> plugin_files([({"defense": "1+5f2b"}, "hashbench run --plugin mine.py"), ("{}", "hashbench run --plugin b.py")])
+    ['mine.py']
+    """
+    found = dict[str, None]()
+    for versions, command in cells:
+        with contextlib.suppress(ValueError):  # of a damaged command
+            words = shlex.split(command.replace("--plugin=", "--plugin ")) if CODE in str(versions) else []
+            found |= {file: None for option, file in pairwise(words) if option == "--plugin"}
+    return list(found)
 
 
 def row_command(
-    identity: Mapping[str, Any], defenses: Iterable[str], attacks: Iterable[str], seeds: Iterable[int]
-) -> str:
-    """The command that measures defenses under attacks."""
+    identity: Mapping[str, Any], defenses: Iterable[str], attacks: Iterable[str], seeds: Iterable[int],
+    plugins: Iterable[str] = (),
+) -> str:  # fmt: skip
+    """The command that measures defenses under attacks.
+
+    Args:
+        plugins: files of a user's own code that it needs.
+    """
     words = ["hashbench", "run"]
     for name in ("dataset", "backbone", "method", "bits"):
         words += [f"--{name}", str(identity[name])]
@@ -117,9 +138,29 @@ def row_command(
     found = PATCH.fullmatch(identity["norm"])
     words += ["--patch", found[1]] if found else ["--norm", identity["norm"]] if identity["norm"] != "linf" else []
     words += ["--eps", format_eps(identity["eps"], identity["norm"])] if not found or identity["eps"] != 1 else []
+    words += [word for file in plugins for word in ("--plugin", file)]
     for option, values, plain in (("seed", seeds, ""), ("defense", defenses, UNDEFENDED), ("attack", attacks, CLEAN)):
         words += [word for value in values if value != plain for word in (f"--{option}", str(value))]
     return shlex.join(words)
+
+
+def _measuring(
+    identity: Mapping[str, Any], defense: str, attack: str, found: Iterable[Result], seed: int | None = None
+) -> str:
+    """The command that measures a cell, with the plugins that it needs.
+
+    Args:
+        found: cells whose own commands name plugins.
+    """
+    asked = [entry_of(kind, Spec.parse(label).name) for kind, label in (("defense", defense), ("attack", attack))]
+    loaded = [str(entry.file) for entry in asked if entry and is_file_of_user(entry.module)]
+    near = [
+        r for r in found
+        if r.identity["defense"] == defense or _place(r)[:2] == (UNDEFENDED, CLEAN)
+        or (r.identity["attack"] == attack and CODE in str(r.identity.get("versions", {}).get("attack")))
+    ]  # fmt: skip
+    files = loaded or plugin_files((r.identity.get("versions"), str(r.host.get("command", ""))) for r in near)
+    return row_command(identity, [defense], [attack], [identity["seed"] if seed is None else seed], files)
 
 
 def _training_passes(cell: Result | None) -> float:
@@ -145,7 +186,7 @@ def _resolve(text: str, found: Sequence[Result]) -> str:
     named = sorted(name for name in tuned if name.partition(":")[0] == text)
     if label in stored or not named:
         if label not in stored and found:
-            command = run_command(found[-1].identity, label, "pgd-hamming")
+            command = _measuring(found[-1].identity, label, "pgd-hamming", found)
             raise UnknownName(f"the store has no cells of {label!r}; make some, for example with '{command}'")
         if not found:
             raise UnknownName(f"the store has no cells of {label!r}; make some with 'hashbench run --defense {label}'")
@@ -222,7 +263,9 @@ def _require(place: tuple[str, str, int], cells: Cells, identity: Mapping[str, A
     defense, attack, seed = place
     who = f"{defense} under {attack}, seed {seed}"
     if place not in cells:
-        raise BadInput(f"the store lacks {who}; make it with '{run_command(identity, defense, attack, seed)}'")
+        raise BadInput(
+            f"the store lacks {who}; make it with '{_measuring(identity, defense, attack, cells.values(), seed)}'"
+        )
     if cells[place].status != "valid":
         raise BadInput(f"can't compare: {who} is invalid: {cells[place].reason}")
 

@@ -67,12 +67,17 @@ class Entry(Generic[F]):
         return str(inspect.unwrap(self.function).__module__)
 
     @property
+    def file(self) -> Path:
+        """The file that holds its function."""
+        return Path(inspect.unwrap(self.function).__code__.co_filename)
+
+    @property
     def stamp(self) -> Version:
         """What represents the entry's code in the keys of results: its version.
 
         A user's own code is still under development, so for it the digest of the code is added.
         """
-        code = plugins.users_code(self.module, Path(inspect.unwrap(self.function).__code__.co_filename))
+        code = plugins.users_code(self.module, self.file)
         return f"{self.version}+{code}" if code else self.version
 
     def preset(self, name: str | None, owner: str) -> Mapping[str, Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from toy_boards import make_board, stub_pictures
 
@@ -55,6 +56,18 @@ def test_a_row_of_the_page_has_its_attacks_in_order_with_means_over_seeds(tmp_pa
     assert "tuned by trials" not in dict(cgat.digests)
     assert found.reference == "cgat"
     assert sum(row.value("delta_vs_cgat") is not None for row in rows.values()) >= 1
+
+
+def test_the_command_of_a_row_names_the_plugins_that_measured_it(tmp_path: Path) -> None:
+    folder = make_board(tmp_path)
+    results, provenance = (pd.read_csv(folder / f"{name}.csv", dtype=str) for name in ("results", "provenance"))
+    results.loc[results["defense"] == "cgat", "versions"] = '{"defense": "1+abc"}'
+    provenance["config_digest"], provenance["command"] = results["config_digest"], "hashbench run --plugin mine.py"
+    results.to_csv(folder / "results.csv", index=False)
+    provenance.to_csv(folder / "provenance.csv", index=False)
+    rows = {row.defense: row.command for row in section(folder).entries}
+    assert " --plugin mine.py --seed 0 --seed 1 --defense cgat " in rows["cgat"]
+    assert not [defense for defense, command in rows.items() if "--plugin" in command and defense != "cgat"]
 
 
 def test_a_row_without_a_ranking_takes_its_clean_map_and_its_flags_from_elsewhere(tmp_path: Path) -> None:

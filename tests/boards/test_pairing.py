@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from click.testing import CliRunner
 from command import registries_restored, write_plugin
 
 from hashbench.boards.compare import WORST, compare
-from hashbench.boards.pairing import pair
+from hashbench.boards.pairing import pair, plugin_files
 from hashbench.cli.main import cli
 from hashbench.errors import UsageError
+from hashbench.registry.entries import load_plugin
 from hashbench.running.store import Result, Store
 
 IDENTITY = {
@@ -164,6 +166,28 @@ def test_the_command_reads_the_parameters_of_a_plugin(store: Store, tmp_path: Pa
     with registries_restored():
         found = CliRunner().invoke(cli, [*asked, "--plugin", str(plugin), "--out", str(tmp_path / "out")])
     assert "mine is better than cgat: under own" in " ".join(found.output.split())
+
+
+def test_suggested_commands_name_the_plugins_that_they_need(store: Store, tmp_path: Path) -> None:
+    command = "hashbench run --plugin mine.py --plugin 'a b.py' --defense mine"
+    for attack in ("none", "pgd-hamming"):
+        key, identity = f"{attack}-1", {**IDENTITY, "defense": "mine", "attack": attack, "seed": 0}
+        result = Result(key, {**identity, "versions": {"defense": "1+abc"}}, {"map": 0.5}, {"created_utc": "now"})
+        store.save_cell(replace(result, host={**result.host, "command": command}), {})
+    with pytest.raises(UsageError, match=r"lacks mine under hag, seed 0.* --plugin mine\.py --plugin 'a b\.py' --seed"):
+        pair(store.cells(), ("mine", "cgat"), ("hag",))
+    with pytest.raises(UsageError, match="the store has no cells of 'atrdh'") as caught:
+        pair(store.cells(), ("cgat", "atrdh"))
+    assert "--plugin" not in str(caught.value)
+    plugin = write_plugin(tmp_path, "own", "return queries.images")
+    with registries_restored():
+        load_plugin(plugin)
+        with pytest.raises(UsageError, match=f"lacks mine under own, seed 0.* --plugin {plugin} "):
+            pair(store.cells(), ("mine", "cgat"), ("own",))
+
+
+def test_a_damaged_command_names_no_plugin() -> None:
+    assert plugin_files([({"attack": "1+f"}, "run --plugin 'a"), ({"attack": "1+f"}, "run --plugin=b.py")]) == ["b.py"]
 
 
 def test_a_defense_without_cells_is_named_with_the_command_that_makes_some(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -154,12 +153,8 @@ def _coded(victim: Victim, source: ImageSource, rows: Index) -> BinaryCodes:
 
 
 def _words(choice: Choice[Any]) -> ChoiceWords:
-    return ChoiceWords(choice.name, dict(choice.params), _file_of(choice.entry))
+    return ChoiceWords(choice.name, dict(choice.params), choice.entry.file)
 
 
 def _is_ours(entry: Entry[Any]) -> bool:
-    return HOME in _file_of(entry).parents
-
-
-def _file_of(entry: Entry[Any]) -> Path:
-    return Path(inspect.unwrap(entry.function).__code__.co_filename)
+    return HOME in entry.file.parents
