@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hashbench.cli import options
 from hashbench.cli.endings import say
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from hashbench.running.cell import Cell
     from hashbench.running.runner import Runner
     from hashbench.running.store import Store
+
+OF_DEFENSES = ("defenses", "tuned", "amp")  # options that say nothing of a model that is trained already
+SETTING = (*OF_DEFENSES, "seeds", "dataset", "method", "backbone", "bits", "training", "norm", "patch", "eps")
 
 
 @click.command(epilog="Example: hashbench certify --defense ibp --defense cgat")
@@ -65,6 +69,8 @@ def certify(
     from hashbench.registry import entries
     from hashbench.running.runner import Runner, choose_device, make_deterministic
 
+    if what is not None:
+        _refuse_unused(what)
     for path in plugins:
         entries.load_plugin(path)
     target = choose_device(device)
@@ -83,6 +89,22 @@ def certify(
     _report(found, kept, out)
 
 
+def _refuse_unused(what: str) -> None:
+    """Refuse options that say what is certified beside a file, which has no defense, or a row, which has it all.
+
+    Raises:
+        BadParameter: there is one.
+    """
+    context = click.get_current_context()
+    given = [
+        option for option in context.command.params
+        if option.name in SETTING and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]  # fmt: skip
+    for option in given:
+        if not Path(what).is_file() or option.name in OF_DEFENSES:
+            raise BadParameter(f"{option.opts[0]} says nothing of {what}; leave one of them out")
+
+
 def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
     """One cell without an attack for each model that is asked for.
 
@@ -98,7 +120,7 @@ def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
     if what is None:
         return Request(**words).resolve().cells(load_once(options.tell))
     if Path(what).is_file():
-        words = {**words, "defenses": (f"checkpoint:file={what}",)}
+        words = {**words, "defenses": (str(Spec("checkpoint", {"file": what})),)}
         return [
             cell for cell in Request(**words).resolve().cells(load_once(options.tell)) if cell.defense.name != "none"
         ]

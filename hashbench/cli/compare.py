@@ -10,6 +10,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import say
+from hashbench.cli.sections import Whole
 from hashbench.readers.toml_files import MOST_BITS
 
 
@@ -21,12 +22,12 @@ from hashbench.readers.toml_files import MOST_BITS
     click.option("--dataset", metavar="NAME", help="Use only cells of this data set."),
     click.option("--method", metavar="NAME", help="Use only cells of this hashing method."),
     click.option("--backbone", metavar="NAME", help="Use only cells of this network."),
-    click.option("--bits", type=click.IntRange(1, MOST_BITS), help="Use only cells of this code length."),
+    click.option("--bits", type=Whole(1, MOST_BITS), help="Use only cells of this code length."),
     click.option(
         "--training", metavar="PARAMS", help="Use only cells after this clean training; 'clean': with its defaults."
     ),
     click.option("--norm", type=click.Choice(["linf", "l2"]), help="Use only cells whose budget bounds this norm."),
-    click.option("--patch", type=click.IntRange(1, 9999), metavar="SIDE", help="Use only cells of this patch."),
+    click.option("--patch", type=Whole(1, 9999), metavar="SIDE", help="Use only cells of this patch."),
     click.option("--eps", metavar="NUMBER", help="Use only cells of this budget."),
     click.option(
         "--seed", "seeds", type=options.SEED, multiple=True, help="A seed. Repeatable.  [default: all that both have]"
@@ -71,8 +72,7 @@ def compare(
     }
     filters |= {} if bits is None else {"bits": bits}
     if training is not None:
-        own = Request(training=training.removeprefix("clean").removeprefix(":"))
-        filters["training"] = own.choose_training().label
+        filters["training"] = Request(training=training).choose_training().label
     filters |= {} if norm is None else {"norm": norm}
     filters |= {} if patch is None else {"norm": f"patch-{patch}"}
     filters |= {} if eps is None else {"eps": read_eps(eps, norm or "linf")}

@@ -8,6 +8,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import say
+from hashbench.errors import BadParameter
 
 
 @click.command(epilog="Example: hashbench data digits")
@@ -32,6 +33,10 @@ def data(name: str, root: Path | None, as_json: bool, plugins: tuple[Path, ...])
     for path in plugins:
         entries.load_plugin(path)
     spec = Spec.parse(name)
+    if root is not None and "root" in spec.params:
+        raise BadParameter(
+            f"two folders are given: root={spec.params['root']} and --root {root}; leave one of them out"
+        )
     given = {"root": str(root)} if root else {}
     choice = entries.datasets.choose(Spec(spec.name, {**spec.params, **given}))
     if choice.name in ORIGINS:

@@ -16,9 +16,10 @@ from hashbench.registry.entry import PRESET, Entry, F, Goal
 from hashbench.registry.parameters import Value, arguments, format_value, parameters, resolve, suggestion, typed
 from hashbench.registry.protocols import Attack, Backbone, Dataset, Defense, MethodFactory
 from hashbench.registry.registration import check_entry
-from hashbench.registry.spec import Spec
+from hashbench.registry.spec import Spec, read_parameters
 from hashbench.registry.tracks import access_of
 
+CLEAN_TRAINING = "clean"  # the name of the undefended training in tables
 NOTEBOOK = "__main__"  # the module of functions that are typed rather than imported
 
 
@@ -48,8 +49,7 @@ class Choice(Generic[F]):
     def label(self) -> str:
         """The name with the parameters that differ from their defaults: unique in a table."""
         defaults = {p.name: p.default for p in parameters(self.entry.function)}
-        changed = [f"{k}={format_value(v)}" for k, v in self.visible.items() if v != defaults[k]]
-        return self.name + (":" + ",".join(changed) if changed else "")
+        return str(Spec(self.name, {k: format_value(v) for k, v in self.visible.items() if v != defaults[k]}))
 
     @property
     def access(self) -> str:
@@ -228,11 +228,16 @@ def load_plugin(path: Path) -> ModuleType:
 def choose_clean(function: Callable[..., Any], text: str) -> Choice[Any]:
     """The clean training, which is not in a registry, with parameters from the command line.
 
+    Args:
+        text: parameters, alone or as in tables: `epochs=30`, `clean:epochs=30`, `clean`.
+
     Raises:
         BadParameter: a parameter is unknown, unreadable or out of range.
     """
-    spec = Spec.parse(f"clean:{text}" if text else "clean")
-    return Choice(Entry("clean", function), resolve(function, spec.params, "--training"))
+    name, _, rest = text.partition(":")
+    words = rest if name.strip() == CLEAN_TRAINING else text
+    given = read_parameters(words, "--training", "parameter=value, such as epochs=30") if words.strip() else {}
+    return Choice(Entry(CLEAN_TRAINING, function), resolve(function, given, "--training"))
 
 
 def _total() -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hashbench.errors import BadParameter
+
+ESCAPED = r"\,"  # a comma of a value
+COMMA = re.compile(r"(?<!\\),")
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,34 @@ class Spec:
         name, colon, rest = text.partition(":")
         if not name.strip():
             raise BadParameter(f"{text!r} has no name; write NAME or NAME:parameter=value")
-        params: dict[str, str] = {}
-        for part in rest.split(",") if colon else []:
-            key, equals, value = (piece.strip() for piece in part.partition("="))
-            if not (key and equals and value):
-                raise BadParameter(f"can't read {part!r} in {text!r}; write {name}:parameter=value")
-            if key in params:
-                raise BadParameter(f"parameter {key!r} is given twice in {text!r}; keep one")
-            params[key] = value
-        return cls(name.strip(), params)
+        found = read_parameters(rest, repr(text), f"{name}:parameter=value") if colon else {}
+        return cls(name.strip(), found)
 
     def __str__(self) -> str:
-        words = ",".join(f"{name}={value}" for name, value in self.params.items())
+        words = ",".join(f"{name}={value.replace(',', ESCAPED)}" for name, value in self.params.items())
         return f"{self.name}:{words}" if words else self.name
+
+
+def read_parameters(text: str, within: str, form: str) -> dict[str, str]:
+    r"""Read `parameter=value,parameter=value`; a comma that belongs to a value follows a backslash.
+
+    Args:
+        within: what messages call the text.
+        form: how it is written, with an example.
+
+    Raises:
+        BadParameter: a part lacks `=`, or a parameter is given twice.
+
+    >>> read_parameters(r"file=a\,b.pth,normalise=no", "it", "parameter=value")
+    {'file': 'a,b.pth', 'normalise': 'no'}
+    """
+    found: dict[str, str] = {}
+    for part in COMMA.split(text):
+        key, equals, value = (piece.strip() for piece in part.replace(ESCAPED, ",").partition("="))
+        if not (key and equals and value):
+            comma = r", and \, for a comma of a value" if found and not equals else ""
+            raise BadParameter(f"can't read {part!r} in {within}; write {form}{comma}")
+        if key in found:
+            raise BadParameter(f"parameter {key!r} is given twice in {within}; keep one")
+        found[key] = value
+    return found

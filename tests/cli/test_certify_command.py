@@ -65,6 +65,11 @@ def test_a_file_or_a_row_is_certified_alone(command: Command) -> None:
     outcome = command("certify", weights, *SUBJECT)
     assert outcome.code == 0, outcome.err
     (again,) = pd.read_csv(path).to_dict("records")
+    assert command("certify", weights.rename(weights.with_name("a, b.safetensors")), *SUBJECT).code == 0
+    for what, option, value in (("a.pth", "--defense", "cgat"), (result.key, "--bits", "16"), ("a.pth", "--amp", None)):
+        Path("a.pth").touch()
+        refused = command("certify", what, option, *([value] if value else []))
+        assert (refused.code, refused.err) == (2, f"error: {option} says nothing of {what}; leave one of them out\n")
     assert again["defense"].startswith("checkpoint:file=")
     assert (again["certified"], again["free_bits"]) == (row["certified"], row["free_bits"])
     assert len(list(Path("runs/models").iterdir())) == trained
