@@ -124,7 +124,7 @@ def _read_what_is_there(folder: Path, origin: Origin) -> tuple[dict[str, Role], 
     whole = [role for role in ROLES if not any(path.name in list_names(role) for path in missing)]
     if not whole:
         raise MissingData(
-            f"{folder} has both lists of no role, {' and '.join(list_names(ROLES[0]))} and so on; "
+            f"{folder} has the two lists of no role: {' and '.join(list_names(ROLES[0]))}, and so on; "
             f"get them from {origin.lists}"
         )
     return {role: read_role(folder, role, origin) for role in whole}, missing
@@ -151,8 +151,10 @@ def _label_facts(labels: Labels) -> tuple[dict[str, Any], str]:
         "labels_per_image": float(each.mean()), "most_labels": int(each.max()), "unlabeled": int((each == 0).sum()),
         "label_sets": len(torch.unique(labels, dim=0)),
     }  # fmt: skip
+    alike = facts["smallest_class"] == facts["largest_class"]
+    sizes = "{smallest_class} images each" if alike else "{smallest_class} to {largest_class} images"
     return facts, (
-        "{classes} classes of {smallest_class} to {largest_class} images, {labels_per_image:.2f} labels an image "
+        f"{{classes}} classes of {sizes}, {{labels_per_image:.2f}} labels an image "
         "(at most {most_labels}), {unlabeled} without a label, {label_sets} label sets"
     ).format(**facts)
 

@@ -70,7 +70,9 @@ def read_emoji(root: Path | None, smallest: int) -> Emoji:
     least = max(smallest, len(EIGHTHS))  # one for each role
     subcategories = found[sizes >= least]
     if not len(subcategories):
-        raise BadParameter(f"smallest={smallest}: no subcategory has {least} emoji; take a smaller number, at least 4")
+        raise BadParameter(
+            f"smallest={smallest}: no subcategory has {least} emoji; take a smaller number, of at least 4"
+        )
     chosen = np.flatnonzero(np.isin(names, subcategories))
     labels = np.searchsorted(subcategories, names[chosen])
     rows = np.array(kept)[chosen]

@@ -112,13 +112,15 @@ class Parameter:
             wanted = _WANTED[self.kind]
             raise BadParameter(f"can't read {self.name}={text}; {wanted}") from None
         if self.bounds and isinstance(value, int | float) and value not in self.bounds:
-            raise BadParameter(f"{self.name}={text} is out of range; take a number {self.bounds}")
+            wanted = str(self.bounds).replace("at least", "of at least")
+            raise BadParameter(f"{self.name}={text} is out of range; take a number {wanted}")
         if self.content is None or text in self.content.words:
             return value
         path = file_of_digest(text.removeprefix(SHA256)) if text.startswith(SHA256) else Path(text).expanduser()
         if path is None or not path.is_file():
-            wanted = str(self.content).replace(" | ", " or ") if path else f"put the file into ${DATA_VARIABLE}"
-            raise MissingData(f"{self.name}={text} is not a file; {'give ' if path else ''}{wanted}")
+            named = " or ".join([*self.content.words, "the path of a file"])
+            wanted = f"give {named}" if path else f"put the file into ${DATA_VARIABLE}"
+            raise MissingData(f"{self.name}={text} is not a file; {wanted}")
         return _READERS[self.kind](str(path)) if text.startswith(SHA256) else value
 
     def visible(self, value: Value) -> bool:

@@ -78,8 +78,9 @@ def expand(table: Mapping[str, Any], source: Path) -> list[Request]:
 def _not_there(name: str, path: Path) -> str:
     """What to say of a suite that is missing: with the nearest file where a path was given, else the nearest name."""
     if not name.endswith(".toml"):
-        beside = f"; or give the file's path: {name}.toml" if Path(f"{name}.toml").is_file() else ""
-        return f"no suite is named {name!r}{suggestion(name, names())}{beside or '; or give the path of a .toml file'}"
+        beside = f"the file's path: {name}.toml" if Path(f"{name}.toml").is_file() else "the path of a .toml file"
+        hint = suggestion(name, names())
+        return f"no suite is named {name!r}{hint}{' If not, give' if hint.endswith('?') else ', or give'} {beside}"
     if path.stem in names():
         return f"there is no file {name}; the suite of that name is given without an ending: --suite {path.stem}"
     files = [one.name for one in path.parent.glob("*.toml")] if path.parent.is_dir() else []

@@ -11,6 +11,7 @@ import torch
 
 from hashbench.conformance.data_sets import DataLine, inspect_lists, inspect_split, relevance_counts
 from hashbench.datasets.digits import digits
+from hashbench.models.data import split_of_tensors
 
 
 def folder_of(path: Path, lists: dict[str, tuple[str, str]]) -> Path:
@@ -52,6 +53,13 @@ def test_a_data_set_in_memory_is_described() -> None:
     text = words(inspect_split("digits", split))
     assert "database: 1297 images; 10 classes of" in text
     assert f"split digest: {split.digest}" in text
+
+
+def test_classes_of_one_size_are_said_so() -> None:
+    part = torch.rand(6, 1, 8, 8), torch.arange(6) % 3
+    text = words(inspect_split("mine", split_of_tensors(queries=part, database=(part[0], [0, 0, 1, 1, 1, 2]), eps=0.1)))
+    assert "queries: 6 images; 3 classes of 2 images each, 1.00 labels an image" in text
+    assert "database: 6 images; 3 classes of 1 to 3 images, 1.00" in text
 
 
 def test_relevant_items_are_counted_for_each_query() -> None:

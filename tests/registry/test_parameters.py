@@ -42,7 +42,7 @@ def test_reads_values_by_their_types() -> None:
     [
         ("step", "3", "it has no parameter 'step'; did you mean 'steps'?"),
         ("steps", "3.5", "can't read steps=3.5; write a whole number"),
-        ("steps", "0", "steps=0 is out of range; take a number at least 1"),
+        ("steps", "0", "steps=0 is out of range; take a number of at least 1"),
         ("ratio", "1.5", "ratio=1.5 is out of range; take a number from 0 to 1"),
         ("ratio", "1/0", "can't read ratio=1/0"),
         ("ratio", "nan", "can't read ratio=nan"),
@@ -100,7 +100,7 @@ def test_a_file_counts_by_its_content_and_a_folder_not_at_all(tmp_path: Path) ->
     (tmp_path / "two").write_text("another content")
     assert weights.identify(str(tmp_path / "one")) != weights.identify(str(tmp_path / "two"))
     assert weights.read(str(tmp_path / "one")) == str(tmp_path / "one")
-    with pytest.raises(MissingData, match="is not a file; give default or path of a file"):
+    with pytest.raises(MissingData, match="is not a file; give default or the path of a file"):
         weights.read(str(tmp_path / "three"))
 
 

@@ -76,9 +76,9 @@ def test_a_training_without_steps_is_refused(images: int, size: int, schedule: S
 
 def test_batches_of_one_image_are_refused_before_training() -> None:
     for text in ("cgat:batch_size=1", "pgd-training:batch_size=1"):
-        with pytest.raises(BadParameter, match="batch_size=1 is out of range; take a number at least 2"):
+        with pytest.raises(BadParameter, match="batch_size=1 is out of range; take a number of at least 2"):
             defenses.choose(Spec.parse(text))
-    with pytest.raises(BadParameter, match="batch_size=1 is out of range; take a number at least 2"):
+    with pytest.raises(BadParameter, match="batch_size=1 is out of range; take a number of at least 2"):
         choose_clean(clean_training, "batch_size=1")
 
 
