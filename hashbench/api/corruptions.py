@@ -22,6 +22,7 @@ from hashbench.evaluation.corruption_levels import STRENGTHS
 from hashbench.evaluation.corruptions import CORRUPTION_VERSION, CORRUPTIONS, check_channels
 from hashbench.progress import job, track
 from hashbench.registry.parameters import suggestion
+from hashbench.registry.short_labels import defense_name
 from hashbench.running.cell import Cell
 from hashbench.running.migration import migrate_store
 from hashbench.running.request import Request, load_once
@@ -126,7 +127,7 @@ def _written(models: Sequence[CorruptedModel], out: Path, formats: Sequence[str]
 
 def _measured(cells: Sequence[Cell], names: Sequence[str], runner: Runner, tell: Tell) -> Iterator[CorruptedModel]:
     for cell in track(cells, "models"):
-        who = f"{cell.defense.label}, seed {cell.seed}"
+        who = f"{defense_name(cell.defense.label)}, seed {cell.seed}"
         try:
             made = runner.victims.defended(cell)
             if isinstance(made, InvalidCell):

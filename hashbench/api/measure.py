@@ -23,6 +23,7 @@ from hashbench.boards.tables import check_writable
 from hashbench.boards.write import with_worst, write_leaderboard
 from hashbench.errors import BadInput, BadParameter, StoreUnusable
 from hashbench.progress import job
+from hashbench.registry.short_labels import NONE, defense_name
 from hashbench.running import runner
 from hashbench.running.cell import Cell
 from hashbench.running.certificates import held_against
@@ -208,7 +209,7 @@ def measured(
 def _take_models(cells: Sequence[Cell], store: Store, settings: RunSettings, *, probing: bool) -> None:
     """Put models of the zoo into the store, for cells and probes that are to be measured."""
     new = [cell for cell in cells if store.cell(cell.key) is None or (probing and kept_probe(cell, store) is None)]
-    named = {cell.clean_key: f"none, seed {cell.seed}" for cell in new}
+    named = {cell.clean_key: f"{defense_name(NONE)}, seed {cell.seed}" for cell in new}
     named |= {cell.defended_key: f"{cell.defense.label}, seed {cell.seed}" for cell in new if cell.defense.entry.trains}
     root = settings.out if settings.zoo is None else settings.zoo
     if taken := take_models(root, named, store):

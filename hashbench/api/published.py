@@ -23,6 +23,7 @@ from hashbench.models.arrays import whole_of
 from hashbench.models.data import RetrievalSplit
 from hashbench.models.model import HashModel
 from hashbench.readers.text import printable
+from hashbench.registry.short_labels import defense_name
 from hashbench.running.cell import Cell
 from hashbench.running.checkpoints import Checkpoints
 from hashbench.running.request import load_once
@@ -104,8 +105,9 @@ def published_model(
         victims = Victims(Checkpoints(kept), chosen)
         cell = cell_of(result.identity, load_once())
         if not list((kept.root / "models").iterdir()):
+            who = f"{defense_name(result.identity['defense'])}, seed {result.identity['seed']}"
             raise BadInput(
-                f"{result.identity['defense']}, seed {result.identity['seed']}: its weights are not in {folder / ZOO}; "
+                f"{who}: its weights are not in {folder / ZOO}; "
                 "name a store that has them, or write them with 'hashbench report --keep-models'"
             )
         yield cell, load_defended(cell, result.numbers, victims, "name a store that has it"), victims.split(cell)

@@ -15,6 +15,7 @@ from hashbench.boards.intervals import ConfidenceInterval, Reader, cell_interval
 from hashbench.boards.leaderboard import title_of
 from hashbench.boards.tables import rounded
 from hashbench.metrics.bootstrap import Floats
+from hashbench.registry.short_labels import defense_name
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.certificates import UNTARGETED, certificate_key
 from hashbench.running.store import Result, Store
@@ -149,7 +150,7 @@ def certificate_lines(found: Sequence[Evidence], table: pd.DataFrame) -> list[st
     for (result, _), row in zip(found, table.to_dict("records"), strict=True):
         worst = f"{100 * row['map_worst']:.1f} under {row['attacks']}" if row["attacks"] else "not attacked yet"
         said.append(
-            f"{row['defense']}, seed {row['seed']}: certified {100 * row['certified']:.1f} "
+            f"{defense_name(row['defense'])}, seed {row['seed']}: certified {100 * row['certified']:.1f} "
             f"[{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}], worst case {worst}, "
             f"clean {100 * row['map_low_clean']:.1f}; {row['free_bits']:.1f} bits may change, "
             f"{100 * row['untouched_share']:.0f} % of the queries can't be touched; "

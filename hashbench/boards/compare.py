@@ -12,6 +12,7 @@ from hashbench.boards.pairing import CLEAN, Pairing, mean_known, training_cost
 from hashbench.boards.tables import rounded
 from hashbench.errors import BadInput
 from hashbench.metrics.bootstrap import ALPHA, Floats, estimate, holm
+from hashbench.registry.short_labels import defense_name
 from hashbench.running.store import Store
 
 WORST = "worst case"
@@ -58,7 +59,7 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """Which defense is better, or that they can't be told apart; decided by the worst case if there is one."""
-        one, other = self.pairing.defenses
+        one, other = map(defense_name, self.pairing.defenses)
         rows = [row for row in self.rows if row.attack == WORST] or list(self.rows)
         sure = [row for row in rows if row.told_apart]
         signs = {row.difference > 0 for row in sure}

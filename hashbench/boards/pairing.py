@@ -12,6 +12,7 @@ from typing import Any
 from hashbench.errors import BadInput, BadParameter, UnknownName
 from hashbench.registry.entries import Registry, defenses, entry_of
 from hashbench.registry.plugins import is_file_of_user
+from hashbench.registry.short_labels import cell_name, defense_name
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import track_of
 from hashbench.running.cell import ADAPTIVE, outdated
@@ -69,9 +70,7 @@ def pair(results: Iterable[Result], texts: tuple[str, str], attacks: Sequence[st
     attacks = tuple(dict.fromkeys(attacks)) or _shared(cells, names)
     _check_track(cells, attacks)
     if not attacks:
-        raise BadInput(
-            f"{names[0]} and {names[1]} have no attack in common except none and noise; add --attack to both runs"
-        )
+        raise BadInput(f"{names[0]} and {names[1]} have no attack in common but noise; add --attack to both runs")
     has = {seed for *_, seed in cells}
     whole = [s for s in sorted(has) if all((d, a, s) in cells for d in names for a in (CLEAN, *attacks))]
     used = seeds or tuple(whole) or (min(has),)
@@ -181,6 +180,7 @@ def _newest(results: Iterable[Result]) -> list[Result]:
 def _resolve(text: str, found: Sequence[Result]) -> str:
     """The label of a defense: as given, from the registry, or the only tuned label of a plain name."""
     stored = {r.identity["defense"]: r for r in found}
+    text = UNDEFENDED if text == defense_name(UNDEFENDED) else text
     label = label_of(defenses, text, stored)
     tuned = {r.identity["defense"] for r in found if r.identity.get("tuned")}
     named = sorted(name for name in tuned if name.partition(":")[0] == text)
@@ -261,7 +261,7 @@ def _track(result: Result) -> str:
 
 def _require(place: tuple[str, str, int], cells: Cells, identity: Mapping[str, Any]) -> None:
     defense, attack, seed = place
-    who = f"{defense} under {attack}, seed {seed}"
+    who = f"{cell_name(defense, attack)}, seed {seed}"
     if place not in cells:
         raise BadInput(
             f"the store lacks {who}; make it with '{_measuring(identity, defense, attack, cells.values(), seed)}'"

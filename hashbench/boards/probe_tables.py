@@ -25,6 +25,7 @@ from hashbench.evaluation.flags import (
 )
 from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.bootstrap import estimate
+from hashbench.registry.short_labels import defense_name
 from hashbench.running.cell import ADAPTIVE
 from hashbench.running.clean_room.inspection import is_stateful
 from hashbench.running.probes import probed_as, probed_identity
@@ -158,7 +159,7 @@ def lines(reports: Sequence[ProbeReport]) -> list[str]:
         for name in names
         if name != NOT_PROBED
     ]
-    said += [f"{NOT_PROBED}: {c.defense}, seed {c.seed}: {c.reason}" for c in reports if c.reason]
+    said += [f"{NOT_PROBED}: {defense_name(c.defense)}, seed {c.seed}: {c.reason}" for c in reports if c.reason]
     return said
 
 
@@ -184,8 +185,8 @@ def _who(defense: str, reports: Sequence[ProbeReport], flag: str) -> str:
     seeds = [report.seed for report in reports if report.defense == defense]
     struck = [report.seed for report in reports if report.defense == defense and flag in report.flags]
     if len(seeds) == 1:
-        return defense
-    return f"{defense}, seed{'s' if len(struck) > 1 else ''} {', '.join(map(str, struck))}"
+        return defense_name(defense)
+    return f"{defense_name(defense)}, seed{'s' if len(struck) > 1 else ''} {', '.join(map(str, struck))}"
 
 
 def _ending(flag: Flag) -> str:

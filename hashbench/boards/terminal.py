@@ -20,6 +20,7 @@ from hashbench.boards.leaderboard import Leaderboard, attack_of
 from hashbench.boards.ranking import RANKED, RankingRow
 from hashbench.progress import LogLines, shown_on
 from hashbench.readers.text import printable
+from hashbench.registry.short_labels import cell_name, defense_name
 
 WIDE = 240  # columns of a file or a pipe
 LONGEST = 4000  # characters of a line
@@ -45,15 +46,15 @@ def print_matrix(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> None
         console.print(Text("t-MAP: mAP with respect to the target labels of a targeted attack; high means it succeeds"))
     for result in board.results:
         if result.status != "valid":
-            who = f"{result.identity['defense']} under {attack_of(result)}, seed {result.identity['seed']}"
+            who = f"{cell_name(result.identity['defense'], attack_of(result))}, seed {result.identity['seed']}"
             console.print(_plain(f"invalid: {who}: {result.reason}"), soft_wrap=True)
     for ranked in found.values():
         if ranked.status not in (RANKED, "invalid"):
-            line = f"not ranked: {_defense_name(ranked.defense)}: {ranked.status}; {ranked.note}"
+            line = f"not ranked: {defense_name(ranked.defense)}: {ranked.status}; {ranked.note}"
             console.print(_plain(line), soft_wrap=True)
     for ranked in ranking:
         if ranked.certificate.note:
-            line = f"no certificate: {_defense_name(ranked.defense)}: {ranked.certificate.reason}"
+            line = f"no certificate: {defense_name(ranked.defense)}: {ranked.certificate.reason}"
             console.print(_plain(line), soft_wrap=True)
 
 
@@ -86,7 +87,7 @@ def _by_defense(board: Leaderboard, last: Mapping[str, Mapping[str, str]]) -> Ta
         table.add_column(name, justify="right")
     for defense in board.defenses:
         squares = [_square(board, defense, attack) for attack in board.attacks]
-        row = (_defense_name(defense), *squares, *(column.get(defense, "-") for column in last.values()))
+        row = (defense_name(defense), *squares, *(column.get(defense, "-") for column in last.values()))
         table.add_row(*map(_plain, row))
     if board.chance is not None:
         levels = [*map(board.chance_of, board.attacks), *(board.chance if name == WORST else None for name in last)]
@@ -98,7 +99,7 @@ def _by_defense(board: Leaderboard, last: Mapping[str, Mapping[str, str]]) -> Ta
 def print_comparison(comparison: Comparison) -> None:
     """Print differences in mAP points with intervals and p values, clean mAP, training costs and the conclusion."""
     console, pairing = _console(), comparison.pairing
-    one, other = pairing.defenses
+    one, other = map(defense_name, pairing.defenses)
     table = Table()
     table.add_column("attack")
     for name in (one, other, "difference [95 % interval]", "p (Holm)", "queries"):
@@ -131,11 +132,11 @@ def print_study(table_of_variants: pd.DataFrame, reference: str) -> None:
         worst = "full" if row["delta_full"] is not None else "fast"
         levels = [_percent(row[column]) for column in names.values()]
         passes = "-" if row["passes"] is None else f"{row['passes']:.0f}"
-        cells = (_defense_name(str(row["defense"])), *levels, _points(row, "clean"), _points(row, worst), passes)
+        cells = (defense_name(str(row["defense"])), *levels, _points(row, "clean"), _points(row, worst), passes)
         table.add_row(*map(_plain, cells))
     console.print(table)
-    line = f"fast: lowest AP per query without the versioned attack sets; full: with them; differences from {reference}"
-    console.print(_plain(line), soft_wrap=True)
+    line = "fast: lowest AP per query without the versioned attack sets; full: with them; differences from "
+    console.print(_plain(line + defense_name(reference)), soft_wrap=True)
 
 
 def _points(row: Mapping[Hashable, Any], measure: str) -> str:
@@ -177,7 +178,7 @@ def _by_attack(board: Leaderboard, last: Mapping[str, Mapping[str, str]]) -> Tab
     for name in ("attack", "access"):
         table.add_column(name)
     for defense in board.defenses:
-        table.add_column(_plain(_defense_name(defense)), justify="right")
+        table.add_column(_plain(defense_name(defense)), justify="right")
     table.add_column("chance", justify="right")
     for attack in board.attacks:
         squares = (_square(board, defense, attack) for defense in board.defenses)
@@ -193,10 +194,6 @@ def _by_attack(board: Leaderboard, last: Mapping[str, Mapping[str, str]]) -> Tab
 
 def _attack_name(board: Leaderboard, attack: str) -> str:
     return "clean" if attack == "none" else board.column(attack)
-
-
-def _defense_name(defense: str) -> str:
-    return "undefended" if defense == "none" else defense
 
 
 def _square(board: Leaderboard, defense: str, attack: str) -> str:

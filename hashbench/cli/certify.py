@@ -67,6 +67,7 @@ def certify(
     from hashbench.boards.tables import check_writable
     from hashbench.boards.terminal import print_lines, shown_progress
     from hashbench.registry import entries
+    from hashbench.registry.short_labels import defense_name
     from hashbench.running.runner import Runner, choose_device, make_deterministic
 
     if what is not None:
@@ -85,7 +86,7 @@ def certify(
         if result.status == "valid":
             found.append((result, arrays))
         else:
-            print_lines([f"{cell.defense.label}, seed {cell.seed}: no certificate: {result.reason}"])
+            print_lines([f"{defense_name(cell.defense.label)}, seed {cell.seed}: no certificate: {result.reason}"])
     _report(found, kept, out)
 
 
@@ -141,6 +142,7 @@ def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
 
 def _certified(cell: Cell, runner: Runner, *, untrained: bool) -> Evidence:
     """A model's certificate with its arrays; the store has it afterwards."""
+    from hashbench.registry.short_labels import defense_name
     from hashbench.running.certificates import UNTARGETED, WantedCertificate
     from hashbench.running.victims import DefendedModel
 
@@ -152,7 +154,7 @@ def _certified(cell: Cell, runner: Runner, *, untrained: bool) -> Evidence:
     wanted = isinstance(model, DefendedModel) and WantedCertificate(cell, UNTARGETED, model.facts["model_digest"])
     result = runner.certify(wanted) if wanted else None
     if result is None:
-        raise BadParameter(f"{cell.defense.label} can't be certified: {model}")
+        raise BadParameter(f"{defense_name(cell.defense.label)} can't be certified: {model}")
     return result, runner.store.certificate_arrays(result)
 
 
@@ -162,6 +164,7 @@ def _report(found: Sequence[Evidence], store: Store, out: Path) -> None:
     from hashbench.boards.leaderboard import folder_name
     from hashbench.boards.tables import write_table, writing
     from hashbench.boards.terminal import print_lines
+    from hashbench.registry.short_labels import cell_name
     from hashbench.running.certificates import UNTARGETED, certificate_key, held_against
 
     table = certificate_table(found, store)
@@ -175,7 +178,7 @@ def _report(found: Sequence[Evidence], store: Store, out: Path) -> None:
     own = [r for r in store.cells() if r.status == "valid" and certificate_key(r.identity, UNTARGETED) in keys]
     problems = [result for result in held_against(own, store) if result.status != "valid"]
     for result in problems:
-        who = f"{result.identity['defense']} under {result.identity['attack']}, seed {result.identity['seed']}"
+        who = f"{cell_name(result.identity['defense'], result.identity['attack'])}, seed {result.identity['seed']}"
         say(f"beyond its certificate: {who}: {result.reason}", err=True)
     if problems:
         click.get_current_context().exit(1)

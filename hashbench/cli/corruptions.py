@@ -59,12 +59,12 @@ def corruptions(
 
 
 def _line(row: dict[Any, Any]) -> str:
+    from hashbench.registry.short_labels import defense_name
+
     values = {str(name): 100 * value for name, value in row.items() if isinstance(value, float)}
     ends = f" [{values['ci_low']:.1f}, {values['ci_high']:.1f}]" if "ci_low" in values else ""
     kept = f", keeps {values['kept']:.0f} % of what it is above chance" if "kept" in values else ""
     others = ("map_clean", "map_corrupted", "ci_low", "ci_high", "kept", "chance_map")
     each = ", ".join(f"{name} {value:.1f}" for name, value in values.items() if name not in others)
-    return (
-        f"{row['defense']}: clean {values['map_clean']:.1f}, corrupted {values['map_corrupted']:.1f}{ends}{kept}; "
-        f"{each}; chance {values['chance_map']:.1f}"
-    )
+    means = f"clean {values['map_clean']:.1f}, corrupted {values['map_corrupted']:.1f}"
+    return f"{defense_name(row['defense'])}: {means}{ends}{kept}; {each}; chance {values['chance_map']:.1f}"

@@ -56,8 +56,10 @@ def attack_board(
 
 
 def _line(row: dict[Any, Any]) -> str:
+    from hashbench.registry.short_labels import cell_name
+
     values = {name: float(value) * 100 for name, value in row.items() if isinstance(value, float)}
-    who = f"{row['defense']} under {row['attack']}"
+    who = cell_name(row["defense"], row["attack"])
     if "map_worst_now" not in values:
         return f"{who}: not attacked: {row['note'] or 'it has no worst case'}"
     said = f"{who}: {values['map_attack']:.1f}"

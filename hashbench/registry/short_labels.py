@@ -1,10 +1,30 @@
-"""Names of defenses with the values of a preset written as the preset, for tables and captions."""
+"""Names for people: of defenses, with the values of a preset written as the preset, and of cells."""
 
 from __future__ import annotations
 
 from hashbench.errors import BadParameter, UsageError
 from hashbench.registry.entries import defenses, entry_of
 from hashbench.registry.spec import Spec
+
+NONE = "none"  # what has no defense, and queries without an attack, in tables and options
+
+
+def defense_name(label: str) -> str:
+    """A defense's label for people.
+
+    >>> defense_name("none"), defense_name("cgat:weight=3")
+    ('undefended', 'cgat:weight=3')
+    """
+    return "undefended" if label == NONE else label
+
+
+def cell_name(defense: str, attack: str) -> str:
+    """The labels of a cell for people.
+
+    >>> cell_name("none", "noise"), cell_name("cgat", "none")
+    ('undefended under noise', 'cgat, clean queries')
+    """
+    return f"{defense_name(defense)}, clean queries" if attack == NONE else f"{defense_name(defense)} under {attack}"
 
 
 def with_preset(label: str) -> str:

@@ -23,6 +23,7 @@ from hashbench.metrics.average_precision import Values
 from hashbench.models.data import Gallery, RetrievalSplit
 from hashbench.models.model import HashModel
 from hashbench.progress import track
+from hashbench.registry.short_labels import defense_name
 from hashbench.running.cell import ADAPTIVE, Cell
 from hashbench.running.probes import RAISED, model_identity, raised
 from hashbench.running.store import Result, Store
@@ -123,8 +124,8 @@ def certify_model(
         if wanted.goal == TARGETED:
             labels = draw_targets(labels, split.database.labels, cell.target_seed)
         found = explain(
-            f"the certificate of {cell.defense.label}", _certified, model.victim.model, split.queries.images, labels,
-            model.victim.gallery, wanted,
+            f"the certificate of {defense_name(cell.defense.label)}", _certified, model.victim.model,
+            split.queries.images, labels, model.victim.gallery, wanted,
         )  # fmt: skip
     except InvalidCell as failure:
         return refused(str(failure), **raised(failure))

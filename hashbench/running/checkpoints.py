@@ -19,6 +19,7 @@ from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.models.weight_files import tensor_digest
 from hashbench.progress import job
+from hashbench.registry.short_labels import defense_name
 from hashbench.running.cell import Cell
 from hashbench.running.store import DATABASES, MODELS, Store, StoredTensors
 from hashbench.seeds import seeded
@@ -106,7 +107,7 @@ class Helpers:
 
         def train() -> StoredTensors:
             passes = Passes()
-            what = f"training {name} for {self.cell.defense.label}, {self.cell.place}"
+            what = f"training {name} for {defense_name(self.cell.defense.label)}, {self.cell.place}"
             with job(what), seeded(seed), counted(self.model, passes):
                 tensors = on_cpu(make())
             facts = {"key": key, "helper": name, "forwards": passes.forwards, "backwards": passes.backwards}

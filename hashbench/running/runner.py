@@ -13,6 +13,7 @@ import torch
 from hashbench.errors import BadParameter, CodeRaised, InvalidCell
 from hashbench.evaluation.judge import judge_crafted
 from hashbench.progress import job, track
+from hashbench.registry.short_labels import cell_name, defense_name
 from hashbench.running.cell import Cell, column_name
 from hashbench.running.certificates import WantedCertificate, certify_model, is_made, wanted_certificates
 from hashbench.running.checkpoints import Checkpoints
@@ -137,7 +138,7 @@ class Runner:
         stored = self.stored(cell)
         if stored:
             return stored
-        name = f"{cell.defense.label} under {column_name(cell.attack.label, cell.attacker)}"
+        name = cell_name(cell.defense.label, column_name(cell.attack.label, cell.attacker))
         with self.store.lock(cell.key, name):
             stored = self.stored(cell)
             if stored:
@@ -158,7 +159,7 @@ class Runner:
         stored = kept_probe(cell, self.store, self.since)
         if stored:
             return stored
-        with self.store.lock(probe_key(cell), f"the probe of {cell.defense.label}"):
+        with self.store.lock(probe_key(cell), f"the probe of {defense_name(cell.defense.label)}"):
             stored = kept_probe(cell, self.store, self.since)
             model = None if stored else self.victims.defended(cell)
             return self._probe(cell, model) if isinstance(model, DefendedModel) else stored
@@ -172,19 +173,19 @@ class Runner:
         stored = self.store.certificate(key, self.since)
         if is_made(stored, wanted):
             return stored
-        with self.store.lock(key, f"the certificate of {cell.defense.label}"):
+        with self.store.lock(key, f"the certificate of {defense_name(cell.defense.label)}"):
             stored = self.store.certificate(key, self.since)
             model = None if is_made(stored, wanted) else self.victims.defended(cell)
             if not isinstance(model, DefendedModel):
                 return stored
             host, split = host_facts(self.device, self.command), self.victims.split(cell)
-            with job(f"certificate of {cell.defense.label}, {cell.place}", step=True):
+            with job(f"certificate of {defense_name(cell.defense.label)}, {cell.place}", step=True):
                 return self.store.save_certificate(*certify_model(wanted, split, model, host))
 
     def _probe(self, cell: Cell, model: DefendedModel) -> Result:
         undefended = None if cell.defense.name == "none" else self.victims.undefended(cell)
         host, split = host_facts(self.device, self.command), self.victims.split(cell)
-        with job(f"probe of {cell.defense.label}, {cell.place}", step=True):
+        with job(f"probe of {defense_name(cell.defense.label)}, {cell.place}", step=True):
             return self.store.save_probe(*measure(cell, split, model.victim, undefended, model.facts, host))
 
     def _measure(self, cell: Cell, model: DefendedModel | InvalidCell) -> Result:

@@ -132,7 +132,7 @@ def test_a_run_takes_models_of_the_zoo_instead_of_training_and_gets_the_same_row
         patched.setattr("hashbench.training.undefended.fit", None)
         outcome = command("run", *QUICK, *TWO, "--attack", ATTACK, "--attack", "noise", "--keep-models")
     assert outcome.code == 0, outcome.err
-    assert "taken from the zoo in leaderboards, not trained: none, seed 0; cgat:epochs=1,steps=1, seed 0" in outcome.err
+    assert "the zoo in leaderboards, not trained: undefended, seed 0; cgat:epochs=1,steps=1, seed 0" in outcome.err
     assert (board / "results.csv").read_bytes() == before
     refused = command("run", *QUICK, "--attack", ATTACK, "--seed", "1", "--zoo", "runs")
     assert "has weights of 2 models that are not of this board" in refused.err

@@ -186,6 +186,15 @@ def test_suggested_commands_name_the_plugins_that_they_need(store: Store, tmp_pa
             pair(store.cells(), ("mine", "cgat"), ("own",))
 
 
+def test_the_undefended_model_has_the_name_of_tables_for_people_and_either_may_be_asked_for(store: Store) -> None:
+    found = compare(store, pair(store.cells(), ("mine", "undefended"), ("pgd-hamming",)))
+    assert found.pairing.defenses == ("mine", "none")
+    assert found.table()["defense_b"].unique().tolist() == ["none"]
+    assert " undefended" in found.sentence
+    with pytest.raises(UsageError, match="the store lacks undefended under hag, seed 0; make it with"):
+        pair(store.cells(), ("mine", "none"), ("hag",))
+
+
 def test_a_damaged_command_names_no_plugin() -> None:
     assert plugin_files([({"attack": "1+f"}, "run --plugin 'a"), ({"attack": "1+f"}, "run --plugin=b.py")]) == ["b.py"]
 

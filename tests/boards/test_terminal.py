@@ -94,8 +94,8 @@ def test_a_matrix_without_a_ranking_or_numbers(said: Said) -> None:
         "defense|clean|pgd",
         "undefended|invalid|invalid",
         LEGENDS[0],
-        "invalid: none under none, seed 0: it broke",
-        "invalid: none under pgd, seed 0: it broke",
+        "invalid: undefended, clean queries, seed 0: it broke",
+        "invalid: undefended under pgd, seed 0: it broke",
     ]
 
 
@@ -109,7 +109,7 @@ def test_a_comparison(said: Said, tmp_path: Path) -> None:
     first = replace(found.rows[0], measure="t_map", low=-0.02, high=0.2, p_holm=0.25)
     print_comparison(replace(found, rows=(first, *found.rows[1:]), cost=(2.0, None)))
     assert said() == [
-        "attack|mine|none|difference [95 % interval]|p (Holm)|queries",
+        "attack|mine|undefended|difference [95 % interval]|p (Holm)|queries",
         "hag t-MAP|49.8|39.8|+10.0 [-2.0, +20.0]|= 0.250|39",
         "pgd|59.8|49.8|+10.0 [+10.0, +10.0]|< 0.001|39",
         "worst case|49.8|39.8|+10.0 [+10.0, +10.0]|< 0.001|39",
@@ -118,7 +118,7 @@ def test_a_comparison(said: Said, tmp_path: Path) -> None:
         "mAP in percent; a positive difference favours mine, also with t-MAP",
         "training cost: forward and backward passes, relative to the undefended model",
         "seeds: 0, 1; incomplete and left out: 2",
-        "mine is better than none: in the worst case mAP +10.0 points [+10.0, +10.0], p < 0.001.",
+        "mine is better than undefended: in the worst case mAP +10.0 points [+10.0, +10.0], p < 0.001.",
     ]
 
 

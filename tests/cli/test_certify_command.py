@@ -40,7 +40,7 @@ def test_an_ap_below_its_certificate_is_named_with_its_query(command: Command) -
     store.save_cell(replace(noisy, arrays_digest=""), arrays)
     outcome = command("certify", *SUBJECT)
     assert outcome.code == 1
-    assert "beyond its certificate: none under noise, seed 0: query 7: an AP of 0.000000 is below" in outcome.err
+    assert "beyond its certificate: undefended under noise, seed 0: query 7: an AP of 0.000000 is below" in outcome.err
 
 
 def test_a_model_without_bounds_is_named_and_left_out(command: Command, tmp_path: Path) -> None:

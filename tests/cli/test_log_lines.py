@@ -28,14 +28,14 @@ def test_a_run_tells_of_each_training_cell_and_probe(command: Command) -> None:
     assert starts[:-1] == [
         "reading the data",
         f"training the model csq, {where}",
-        f"none under none, {where}",
-        f"none under noise, {where}",
+        f"undefended, clean queries, {where}",
+        f"undefended under noise, {where}",
         f"training cgat:epochs=1,steps=1, {where}",
-        f"cgat:epochs=1,steps=1 under none, {where}",
+        f"cgat:epochs=1,steps=1, clean queries, {where}",
         f"cgat:epochs=1,steps=1 under noise, {where}",
-        f"probe of none, {where}",
+        f"probe of undefended, {where}",
         f"probe of cgat:epochs=1,steps=1, {where}",
-        f"certificate of none, {where}",
+        f"certificate of undefended, {where}",
         f"certificate of cgat:epochs=1,steps=1, {where}",
     ]
     assert starts[-1].startswith("tables and pictures of digits")

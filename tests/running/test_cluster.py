@@ -147,11 +147,19 @@ def test_local_workers_make_each_thing_once_more_tell_of_it_and_change_no_byte(a
     log = finish(start((*WORDS, "--workers", "2", "--fresh"), folder))
     assert tables(folder) == tables(alone)
     assert made(folder) == MADE
-    for job in ("training the model csq", "training fragile", "none under none", "fragile under brittle,", "probe of"):
+    for job in (
+        "training the model csq",
+        "training fragile",
+        "undefended, clean queries",
+        "fragile under brittle,",
+        "probe of",
+    ):
         assert f"start: {job}" in log
         assert f"done: {job}" in log
     assert "failed: training broken, " in log
-    assert log.index("start: training broken") < log.index("start: none under brittle"), "the next model comes first"
+    assert log.index("start: training broken") < log.index("start: undefended under brittle"), (
+        "the next model comes first"
+    )
     counted = [int(number) for number in re.findall(r"cells: (\d+) of 9", log)]
     assert max(counted) >= 8, "the last two may end before either line is written"
 

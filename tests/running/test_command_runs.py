@@ -129,7 +129,7 @@ def ran_bad_attacks(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, pd.D
 @pytest.mark.parametrize(("name", "reason"), [(name, reason) for name, _, reason in BAD_ATTACKS])
 def test_a_bad_attack_ends_its_own_cell(name: str, reason: str, ran_bad_attacks: tuple[str, pd.DataFrame]) -> None:
     out, table = ran_bad_attacks
-    assert f"invalid: none under {name}, seed 0: " in out
+    assert f"invalid: undefended under {name}, seed 0: " in out
     assert reason in out
     assert table.status[name] == "invalid"
     assert reason in table.reason[name]

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path as Path2D
 
 from hashbench.boards.examples import SHOWN, AttackedExamples, Picture, Retrieved, Shown
-from hashbench.boards.plots.marks import defense_title
 from hashbench.boards.plots.matrix import STYLE, save_figure
+from hashbench.registry.short_labels import defense_name
 from hashbench.threat import format_threat
 
 RIGHT, WRONG = "#0072b2", "#d55e00"
@@ -49,7 +49,7 @@ def _title(examples: AttackedExamples) -> str:
     subject = f"{identity['dataset']}, {identity['backbone']}, {identity['method']}, {identity['bits']} bits"
     what = "the target's labels" if examples.targeted else "the query's labels"
     return (
-        f"{defense_title(identity['defense'])} under {identity['attack']}; {subject}; "
+        f"{defense_name(identity['defense'])} under {identity['attack']}; {subject}; "
         f"{format_threat(identity['norm'], identity['eps'])}; seed {identity['seed']}\n"
         f"tick and solid blue frame: shares one of {what}; cross and dashed orange frame: shares none; "
         "d: Hamming distance"

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hashbench.boards.across.lengths import LengthPoint, LengthSeries
-from hashbench.boards.plots.marks import CHANCE, Mark, defense_title, marks
+from hashbench.boards.plots.marks import CHANCE, Mark, marks
 from hashbench.boards.plots.matrix import FORMATS, LETTER, STYLE, TWO, save_figure, wrapped_title
 from hashbench.boards.ranking import RANKED
+from hashbench.registry.short_labels import defense_name
 
 HEIGHT = 2.5  # inches of the axes
 ROW, NOTE = 0.15, 0.1  # inches of a line of the legend and of the caption
@@ -85,4 +86,4 @@ def _draw(axes: Axes, series: LengthSeries, known: dict[str, Mark], *, bounded: 
 def _title(name: str, points: Sequence[LengthPoint]) -> str:
     """What the legend calls a line, with the reasons why its rows are not ranked, where some are not."""
     reasons = dict.fromkeys(point.status for point in points if point.status != RANKED)
-    return f"{defense_title(name)} ({', '.join(reasons)})" if reasons else defense_title(name)
+    return f"{defense_name(name)} ({', '.join(reasons)})" if reasons else defense_name(name)

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb, to_hex
 
-from hashbench.registry.short_labels import with_preset
+from hashbench.registry.short_labels import defense_name, with_preset
 
 # Okabe & Ito, 2008, without their yellow, which is lost on white paper; then darker and duller ones, in the order of
 # their distance from those before them. Black is kept for the undefended model.
@@ -84,7 +84,7 @@ def titles(defenses: Sequence[str]) -> dict[str, str]:
         others = [other for other in by_length(defenses, name) if ":" in other]
         plain = not parameters or by_length(defenses, name) == [defense]
         found[defense] = name if plain else f"{name} ({others.index(defense) + 1})"
-    return {defense: "undefended" if defense == "none" else name for defense, name in found.items()}
+    return {defense: defense_name(name) for defense, name in found.items()}
 
 
 def leading(defenses: Sequence[str]) -> list[str]:
@@ -118,11 +118,6 @@ def of_more(defenses: Sequence[str], others: str = "") -> str:
 def by_length(defenses: Sequence[str], name: str) -> list[str]:
     """The defenses of one name, those with the shortest parameters first."""
     return sorted({one for one in defenses if one.partition(":")[0] == name}, key=lambda one: (len(one), one))
-
-
-def defense_title(defense: str) -> str:
-    """A defense's whole name for people."""
-    return "undefended" if defense == "none" else defense
 
 
 def left_out(defenses: Sequence[str]) -> str:
