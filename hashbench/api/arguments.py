@@ -104,6 +104,18 @@ def list_of(values: Any, what: str, example: object = "NAME") -> Sequence[Any]:
     return tuple(values)
 
 
+def files_of(plugins: Any) -> list[Path]:
+    """Plugin files as people hold them.
+
+    Raises:
+        BadInput: they are no paths, or no list.
+
+    >>> [path.name for path in files_of(["mine.py"])]
+    ['mine.py']
+    """
+    return [path_of(path, "a plugin") for path in list_of(plugins, "plugins", "mine.py")]
+
+
 def path_of(value: Any, what: str) -> Path:
     """A path as people hold it.
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hashbench.api.arguments import count_of, list_of, naming_arguments, path_of, word_of
+from hashbench.api.arguments import count_of, files_of, list_of, naming_arguments, path_of, word_of
 from hashbench.api.checks import reproducible
-from hashbench.api.measure import limited_threads
+from hashbench.api.measure import limited_threads, other_store
 from hashbench.api.own_functions import Named, name_of, plugins_of
 from hashbench.api.progress import progress_shown, say
 from hashbench.api.run import PLUGINS, Place
@@ -112,29 +112,21 @@ def attack_board(
     rows = list_of(defenses, "defenses"), list_of(seeds, "seeds", 0)
     if not texts:
         raise BadInput("attacks is an empty list; give at least one: attacks=['pgd-hamming']")
-    folder, root = path_of(board, "board"), path_of(store, "store")
-    own = [path_of(path, "a plugin") for path in list_of(plugins, "plugins", "mine.py")]
-    other = None if models is None else _other_store(path_of(models, "models"))
-    chosen_device, count = choose_device(word_of(device, "device")), count_of(threads, "threads")
-    with plugins_of({"attack": texts}, own, root / PLUGINS) as files:
+    folder, root, threads = path_of(board, "board"), path_of(store, "store"), count_of(threads, "threads")
+    other, chosen_device = other_store(models), choose_device(word_of(device, "device"))
+    with plugins_of({"attack": texts}, files_of(plugins), root / PLUGINS) as files:
         cells = read_cells(folder)
         choices = [_choice(text, cells) for text in texts]
         wanted = _models(cells, *rows)
         kept = Store(root / f"{folder.resolve().name}-{zoo_digest(str(r.numbers['model_digest']) for r in wanted)}")
         fill_store(folder, [result.identity for result in wanted], kept, other)
         runner = Runner(kept, chosen_device, None, "hashbench attack-board", files)
-        with progress_shown(), limited_threads(count), seeded(0), reproducible(chosen_device):
+        with progress_shown(), limited_threads(threads), seeded(0), reproducible(chosen_device):
             found, notes = _attacked(wanted, choices, runner)
         arrays = {result.key: kept.arrays(result) for result in found}
     table = _table(folder, cells, wanted, found, arrays, choices, notes)
     path = _write(table, folder, choices, out)
     return AttackedBoard(Leaderboard(folder.name, tuple(r for r, _ in cells)).title, table, tuple(found), path)
-
-
-def _other_store(path: Path) -> Store:
-    if not (path / "cells").is_dir():
-        raise BadInput(f"--models={path} is no store; give one that 'hashbench run' has made, or leave it out")
-    return Store(path)
 
 
 def _write(table: pd.DataFrame, folder: Path, choices: Sequence[Choice[Attack]], out: Place | None) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from hashbench.api.arguments import path_of
 from hashbench.boards import leaderboard, probe_tables
 from hashbench.boards.certificates import cell_columns, certificates_of, lower_bounds
 from hashbench.boards.evidence_files import Evidence
@@ -244,6 +245,20 @@ def open_store(path: Path, tell: Tell, *, make: bool = False) -> Store:
     if carried.cells or carried.probes:
         tell(f"{path}: keys are now made of versions; carried over: {carried}")
     return found
+
+
+def other_store(given: str | Path | None) -> Store | None:
+    """A store that models are taken from, too, if one is given.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if given is None:
+        return None
+    path = path_of(given, "models")
+    if not (path / "cells").is_dir():
+        raise BadInput(f"--models={path} is no store; give one that 'hashbench run' has made, or leave it out")
+    return Store(path)
 
 
 def _results(

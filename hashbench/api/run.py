@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hashbench.api.arguments import count_of, list_of, naming_arguments, path_of, word_of
+from hashbench.api.arguments import count_of, files_of, list_of, naming_arguments, path_of, word_of
 from hashbench.api.measure import MeasuredBoard, RunSettings, measured_boards
 from hashbench.api.own_functions import Named, name_of, plugins_of
 from hashbench.api.progress import progress_shown, say
@@ -60,26 +60,35 @@ def run(
     >>> board.folder.name, board.matrix()["defense"].tolist()
     ('digits-cnn-csq-32bit-clean-epochs-1-linf-32-255', ['none', 'chance'])
     """
-    words = {
+    named = _names(dataset, backbone, method, defenses, attacks)
+    request = Request(
+        named["data set"][0], named["backbone"][0], named["method"][0], whole_of(bits, "bits"),
+        word_of(training, "training"), eps if isinstance(eps, str | None) else repr(budget_of(eps)),
+        tuple(named["defense"]), tuple(named["attack"]), _seeds(seeds), _maybe(path_of, tuned, "tuned"), amp,
+        norm=word_of(norm, "norm"), patch=_maybe(count_of, patch, "patch"), access=_maybe(word_of, access, "access"),
+    )  # fmt: skip
+    with plugins_of(named, files_of(plugins), path_of(store, "store") / PLUGINS) as files:
+        settings = RunSettings(
+            Path(store), path_of(out, "out"), word_of(device, "device"), fresh, files,
+            _maybe(count_of, workers, "workers"), _maybe(word_of, scheduler, "scheduler"), count_of(threads, "threads"),
+            command_of(request, files), keep_models, _maybe(path_of, zoo, "zoo"), certifying, say,
+        )  # fmt: skip
+        return _written(request, settings)
+
+
+def _names(
+    dataset: Named, backbone: Named, method: Named, defenses: Sequence[Named], attacks: Sequence[Named]
+) -> dict[str, list[str]]:
+    """The texts by the kind of what they name."""
+    given = {
         "data set": [dataset], "backbone": [backbone], "method": [method],
         "defense": list_of(defenses, "defenses"), "attack": list_of(attacks, "attacks"),
     }  # fmt: skip
-    named = {kind: [name_of(one, kind) for one in listed] for kind, listed in words.items()}
-    (data,), (network,), (objective,) = (named[kind] for kind in ("data set", "backbone", "method"))
-    request = Request(
-        data, network, objective, whole_of(bits, "bits"), word_of(training, "training"),
-        eps if isinstance(eps, str | None) else repr(budget_of(eps)), tuple(named["defense"]), tuple(named["attack"]),
-        tuple(whole_of(seed, "a seed") for seed in list_of(seeds, "seeds", 0)), _maybe(path_of, tuned, "tuned"), amp,
-        norm=word_of(norm, "norm"), patch=_maybe(count_of, patch, "patch"), access=_maybe(word_of, access, "access"),
-    )  # fmt: skip
-    kept, own = path_of(store, "store"), [path_of(path, "a plugin") for path in list_of(plugins, "plugins", "mine.py")]
-    with plugins_of(named, own, kept / PLUGINS) as files:
-        settings = RunSettings(
-            kept, path_of(out, "out"), word_of(device, "device"), fresh, files, _maybe(count_of, workers, "workers"),
-            _maybe(word_of, scheduler, "scheduler"), count_of(threads, "threads"), command_of(request, files),
-            keep_models, _maybe(path_of, zoo, "zoo"), certifying, say,
-        )  # fmt: skip
-        return _written(request, settings)
+    return {kind: [name_of(one, kind) for one in listed] for kind, listed in given.items()}
+
+
+def _seeds(given: Sequence[int]) -> tuple[int, ...]:
+    return tuple(whole_of(seed, "a seed") for seed in list_of(given, "seeds", 0))
 
 
 def _maybe(read: Callable[[Any, str], T], value: Any, what: str) -> T | None:
