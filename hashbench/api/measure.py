@@ -69,7 +69,7 @@ class RunSettings:
         """Check numbers of processes and threads, that the workers can be used, and that the zoo is there.
 
         Raises:
-            BadParameter: a number is below 1, both workers and a scheduler are given, or a library for them is not
+            BadParameter: a number is below 1, workers and a scheduler or a zoo and `fresh` are given, or a library for them is not
                 installed.
             BadInput: the zoo is no folder.
         """
@@ -78,6 +78,10 @@ class RunSettings:
                 raise BadParameter(f"{name}={value} is below 1; give 1 or more")
         if self.zoo is not None and not self.zoo.is_dir():
             raise BadInput(f"--zoo={self.zoo} is no folder; give one with leaderboards, or leave it out")
+        if self.zoo is not None and self.fresh:
+            raise BadParameter(
+                "--zoo and --fresh exclude each other, since all is trained again; leave one of them out"
+            )
         if self.workers is not None and self.scheduler is not None:
             raise BadParameter("--workers and --scheduler exclude each other; leave one of them out")
         for library, user in (("distributed", self.workers or self.scheduler), ("cryptography", self.workers)):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hashbench.boards.evidence_files import Evidence
     from hashbench.running.cell import Cell
     from hashbench.running.runner import Runner
-    from hashbench.running.store import Store
+    from hashbench.running.store import Result, Store
 
 OF_DEFENSES = ("defenses", "tuned", "amp")  # options that say nothing of a model that is trained already
 SETTING = (*OF_DEFENSES, "seeds", "dataset", "method", "backbone", "bits", "training", "norm", "patch", "eps")
@@ -70,19 +70,20 @@ def certify(
     from hashbench.registry.short_labels import defense_name
     from hashbench.running.runner import Runner, choose_device, make_deterministic
 
-    if what is not None:
-        _refuse_unused(what)
+    here = what is not None and Path(what).is_file()
+    row = None if what is None or here else _row(what, store)
+    _refuse_unused(what, SETTING if row else OF_DEFENSES if here else ())
     for path in plugins:
         entries.load_plugin(path)
     target = choose_device(device)
     check_writable(out)
     kept = options.open_store(store, make=True)
-    cells = _cells(what, kept, {**words, "seeds": tuple(seeds)})
+    cells = _cells(what, row, {**words, "seeds": tuple(seeds)})
     make_deterministic(target)
     runner, found = Runner(kept, target), list["Evidence"]()
     for cell in cells:
         with shown_progress(quiet=quiet), limited_threads(threads):
-            result, arrays = _certified(cell, runner, untrained=what is not None and Path(what).is_file())
+            result, arrays = _certified(cell, runner, untrained=here)
         if result.status == "valid":
             found.append((result, arrays))
         else:
@@ -90,28 +91,36 @@ def certify(
     _report(found, kept, out)
 
 
-def _refuse_unused(what: str) -> None:
-    """Refuse options that say what is certified beside a file, which has no defense, or a row, which has it all.
+def _row(what: str, store: Path) -> Result:
+    """The cell of a row that is named by its config_digest.
 
     Raises:
-        BadParameter: there is one.
+        BadParameter: the store has no such cell.
+    """
+    there = what.isalnum() and (store / "cells").is_dir()
+    result = options.open_store(store).cell(what) if there else None
+    if result is None:
+        raise BadParameter(
+            f"{what!r} is neither a file nor the config_digest of a row whose cell is in the store {store}; "
+            "look it up in results.csv, or name the store with --store"
+        )
+    return result
+
+
+def _refuse_unused(what: str | None, names: Sequence[str]) -> None:
+    """Refuse options that say nothing of a file, which has no defense, or of a row, which has it all.
+
+    Raises:
+        BadParameter: one is given.
     """
     context = click.get_current_context()
-    given = [
-        option for option in context.command.params
-        if option.name in SETTING and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
-    ]  # fmt: skip
-    for option in given:
-        if not Path(what).is_file() or option.name in OF_DEFENSES:
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             raise BadParameter(f"{option.opts[0]} says nothing of {what}; leave one of them out")
 
 
-def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
-    """One cell without an attack for each model that is asked for.
-
-    Raises:
-        BadParameter: what is named is neither a file nor a row whose cell is in the store.
-    """
+def _cells(what: str | None, row: Result | None, words: dict[str, Any]) -> list[Cell]:
+    """One cell without an attack for each model that is asked for."""
     from hashbench.registry import entries
     from hashbench.registry.spec import Spec
     from hashbench.running.cell import ADAPTIVE, DEFENDED_ROLES, of_roles
@@ -120,24 +129,18 @@ def _cells(what: str | None, store: Store, words: dict[str, Any]) -> list[Cell]:
 
     if what is None:
         return Request(**words).resolve().cells(load_once(options.tell))
-    if Path(what).is_file():
+    if row is None:
         words = {**words, "defenses": (str(Spec("checkpoint", {"file": what})),)}
         return [
             cell for cell in Request(**words).resolve().cells(load_once(options.tell)) if cell.defense.name != "none"
         ]
-    result = store.cell(what) if what.isalnum() else None
-    if result is None:
-        raise BadParameter(
-            f"{what!r} is neither a file nor the config_digest of a row whose cell is in the store {store.root}; "
-            "look it up in results.csv, or name the store with --store"
-        )
     clean = entries.attacks.choose(Spec.parse("none"))
     unattacked = {
         "attack": clean.label, "attack_params": clean.visible, "goal": clean.goal, "access": clean.entry.access,
         "attacker": ADAPTIVE,
-        "versions": {**of_roles(result.identity["versions"], DEFENDED_ROLES), **clean.versions("attack")},
+        "versions": {**of_roles(row.identity["versions"], DEFENDED_ROLES), **clean.versions("attack")},
     }  # fmt: skip
-    return [cell_of({**result.identity, **unattacked}, load_once(options.tell))]
+    return [cell_of({**row.identity, **unattacked}, load_once(options.tell))]
 
 
 def _certified(cell: Cell, runner: Runner, *, untrained: bool) -> Evidence:

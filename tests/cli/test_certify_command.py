@@ -73,6 +73,10 @@ def test_a_file_or_a_row_is_certified_alone(command: Command) -> None:
     assert again["defense"].startswith("checkpoint:file=")
     assert (again["certified"], again["free_bits"]) == (row["certified"], row["free_bits"])
     assert len(list(Path("runs/models").iterdir())) == trained
+    for absent in ("absent.pth", "0123456789abcdef"):
+        outcome = command("certify", absent, "--bits", "16", "--store", "nowhere")
+        assert "is neither a file nor the config_digest of a row" in outcome.err
+        assert not Path("nowhere").exists()
     outcome = command("certify", "0123456789abcdef")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "is neither a file nor the config_digest of a row" in outcome.err

@@ -157,9 +157,10 @@ def test_a_dry_run_looks_into_the_zoos_of_its_own_folder_or_another(
 
     monkeypatch.setattr("hashbench.verification.zoo.zoo_index", noted)
     Path("other").mkdir()
-    for words in (("--out", "mine"), ("--zoo", "other"), ("--zoo", "other", "--fresh")):
+    for words in (("--out", "mine"), ("--zoo", "other"), ("--fresh",)):
         assert command("run", *words, "--dry-run").code == 0
     assert asked == [Path("mine"), Path("other")]
+    assert "--zoo and --fresh exclude each other" in command("run", "--zoo", "other", "--fresh", "--dry-run").err
     assert "--zoo=absent is no folder" in command("run", "--zoo", "absent", "--dry-run").err
 
 
