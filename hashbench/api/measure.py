@@ -66,16 +66,12 @@ class RunSettings:
     tell: Tell = field(default=lambda line: None, repr=False)
 
     def check(self) -> None:
-        """Check numbers of processes and threads, that the workers can be used, and that the zoo is there.
+        """Check that the zoo is there, that the workers can be used, and that no two settings exclude each other.
 
         Raises:
-            BadParameter: a number is below 1, workers and a scheduler or a zoo and `fresh` are given, or a library for them is not
-                installed.
+            BadParameter: workers and a scheduler, or a zoo and `fresh`, are given, or a library is not installed.
             BadInput: the zoo is no folder.
         """
-        for name, value in (("threads", self.threads), ("workers", self.workers)):
-            if value is not None and value < 1:
-                raise BadParameter(f"{name}={value} is below 1; give 1 or more")
         if self.zoo is not None and not self.zoo.is_dir():
             raise BadInput(f"--zoo={self.zoo} is no folder; give one with leaderboards, or leave it out")
         if self.zoo is not None and self.fresh:
