@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from hashbench.boards.compare import WORST, Comparison
 from hashbench.boards.plots.matrix import LETTER, STYLE, save_figure, wrapped_title
+from hashbench.registry.short_labels import defense_name
 
 SURE, UNSURE = "#0072b2", "0.45"
 
@@ -22,7 +23,7 @@ def save_comparison(comparison: Comparison, path: Path) -> None:
     Args:
         path: without an ending; there will be a PNG and an SVG.
     """
-    one, other = comparison.pairing.defenses
+    one, other = map(defense_name, comparison.pairing.defenses)
     rows = comparison.rows
     names = [f"{row.attack} t-MAP" if row.measure == "t_map" else row.attack for row in rows]
     width = 3.6 + LETTER * max(map(len, names))
@@ -57,7 +58,7 @@ def save_queries(comparison: Comparison, path: Path) -> None:
     Args:
         path: without an ending; there will be a PNG and an SVG.
     """
-    (one, other), row = comparison.pairing.defenses, comparison.rows[-1]
+    (one, other), row = map(defense_name, comparison.pairing.defenses), comparison.rows[-1]
     across, upwards = (100 * values for values in comparison.queries)
     measure = "t-AP" if row.measure == "t_map" else "AP"
     seeds = len(comparison.pairing.seeds)
