@@ -144,7 +144,7 @@ class EvaluationReport:
         if self.certified is not None:
             bars.append((CERTIFIED, self.certified, self.certified_interval))
         if path is None:
-            return draw_evaluation(self._title, bars, self.chance)
+            return draw_evaluation(self._title, bars, self.chance, None)
         with _writing(path_of(path, "path")) as file:
             return draw_evaluation(self._title, bars, self.chance, file.with_suffix(""))
 

@@ -187,12 +187,14 @@ def test_suggested_commands_name_the_plugins_that_they_need(store: Store, tmp_pa
 
 
 def test_the_undefended_model_has_the_name_of_tables_for_people_and_either_may_be_asked_for(store: Store) -> None:
-    found = compare(store, pair(store.cells(), ("mine", "undefended"), ("pgd-hamming",)))
+    save(store, "mine", "sdha", HIGH)
+    save(store, "none", "sdha", LOW)
+    found = compare(store, pair(store.cells(), ("mine", "undefended"), ("sdha",)))
     assert found.pairing.defenses == ("mine", "none")
     assert found.table()["defense_b"].unique().tolist() == ["none"]
     assert " undefended" in found.sentence
     with pytest.raises(UsageError, match="the store lacks undefended under hag, seed 0; make it with"):
-        pair(store.cells(), ("mine", "none"), ("hag",))
+        pair(store.cells(), ("none", "mine"), ("hag",))
 
 
 def test_a_damaged_command_names_no_plugin() -> None:
