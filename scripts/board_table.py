@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Print a leaderboard as a Markdown table, from its ranking.csv: rank, clean, worst case, certified.
 
-README.md holds such tables between two comments that name the folder; --write renews them all. Values that a preset
-stands for are written as the preset.
+README.md and docs/boards.md hold such tables between two comments that name the folder, and in README.md the number of
+rows; --write renews them all. Values that a preset stands for are written as the preset.
 
 Example: scripts/board_table.py leaderboards/standard/digits-collage-cnn-csq-32bit-linf-32-255
 Example: scripts/board_table.py --write
@@ -19,19 +19,20 @@ import pandas as pd
 from hashbench.registry.short_labels import with_preset
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-PLACE = re.compile(r"(<!-- table of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+PAGES = (ROOT / "README.md", ROOT / "docs/boards.md")
+PLACE = re.compile(r"(<!-- (?:table|first (\d+) rows) of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 HEAD = "| rank | defense | clean | worst case | certified |\n|---|---|---|---|---|\n"
 
 
 def main() -> None:
-    """Print one table, or renew those of README.md."""
+    """Print one table, or renew those of the pages."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("board", nargs="?", type=Path, help="a leaderboard's folder")
-    parser.add_argument("--write", action="store_true", help="renew the tables of README.md")
+    parser.add_argument("--write", action="store_true", help="renew the tables of README.md and docs/boards.md")
     words = parser.parse_args()
     if words.write:
-        README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
+        for page in PAGES:
+            page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
     elif words.board:
         print(table(words.board), end="")
     else:
@@ -40,12 +41,17 @@ def main() -> None:
 
 def renewed(text: str) -> str:
     """A text with its tables made again from the leaderboards that it names."""
-    return PLACE.sub(lambda found: f"{found[1]}{table(ROOT / found[2])}{found[3]}", text)
+
+    def made(found: re.Match[str]) -> str:
+        begin, rows, board, end = found.groups()
+        return f"{begin}{table(ROOT / board, int(rows) if rows else None)}{end}"
+
+    return PLACE.sub(made, text)
 
 
-def table(board: Path) -> str:
-    """A leaderboard's rows in the order of their ranks, then those without one; mAPs in percent."""
-    rows = pd.read_csv(board / "ranking.csv", dtype=str, keep_default_na=False).to_dict("records")
+def table(board: Path, first: int | None = None) -> str:
+    """A leaderboard's rows, or the first of them, in the order of their ranks, then those without one; in percent."""
+    rows = pd.read_csv(board / "ranking.csv", dtype=str, keep_default_na=False).to_dict("records")[:first]
     return HEAD + "".join(_line({str(name): str(value) for name, value in row.items()}) for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""The tables of README.md are those of the leaderboards that they name."""
+"""The tables of README.md and docs/boards.md are those of the leaderboards that they name."""
 
 from __future__ import annotations
 
@@ -6,24 +6,36 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from board_table import PLACE, renewed, table  # noqa: E402
+from board_table import PAGES, PLACE, renewed, table  # noqa: E402
 
 STRONG = "saat:learning_rate=0.02,optimiser=adamw,weight_decay=0.1,reach=1.5,cutmix=0.25,weight=3"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def test_the_tables_are_those_of_the_boards() -> None:
-    assert len(PLACE.findall(README)) >= 2
-    assert renewed(README) == README, "run scripts/board_table.py --write"
+@every_page
+def test_the_tables_are_those_of_the_boards(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert len(PLACE.findall(text)) >= 2
+    assert renewed(text) == text, "run scripts/board_table.py --write"
 
 
-def test_a_changed_number_is_noticed_and_mended() -> None:
-    changed = re.sub(r"(\| \d+\.\d \|)", "| 12.3 |", README, count=1)
-    assert changed != README
-    assert renewed(changed) == README
+@every_page
+def test_a_changed_number_is_noticed_and_mended(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    changed = re.sub(r"(\| \d+\.\d \|)", "| 12.3 |", text, count=1)
+    assert changed != text
+    assert renewed(changed) == text
+
+
+def test_every_board_of_the_suite_has_its_table() -> None:
+    text = (ROOT / "docs/boards.md").read_text(encoding="utf-8")
+    shown = {board for _, _, board, _ in PLACE.findall(text)}
+    assert shown == {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("leaderboards/standard/*/ranking.csv")}
 
 
 def test_a_row_without_a_rank_says_why(tmp_path: Path) -> None:
@@ -32,6 +44,7 @@ def test_a_row_without_a_rank_says_why(tmp_path: Path) -> None:
         '1,"cgat:weight=3",0.95,0.8123,0.79,0.83,,ranked\n,none,0.9,0.25,0.2,0.3,0.1,below chance\n'
         f'2,"{STRONG}",0.9,0.8,0.7,0.9,,ranked\n'
     )
+    assert table(tmp_path, first=1).splitlines()[2:] == ["| 1 | `cgat:weight=3` | 95.0 | 81.2 [79.0, 83.0] | - |"]
     assert table(tmp_path).splitlines()[2:] == [
         "| 1 | `cgat:weight=3` | 95.0 | 81.2 [79.0, 83.0] | - |",
         "| below chance | undefended | 90.0 | 25.0 [20.0, 30.0] | 10.0 |",
