@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hashbench.api.measure import limited_threads, open_store
-from hashbench.boards.intervals import intervals, scored
+from hashbench.boards.intervals import level_intervals, scored
 from hashbench.boards.leaderboard import folder_name, title_of
 from hashbench.boards.plots.corruptions import save_corruptions
 from hashbench.boards.plots.matrix import FORMATS
@@ -177,7 +177,7 @@ def corruption_means(models: Sequence[CorruptedModel]) -> pd.DataFrame:
         for label, own in by_defense.items()
     }
     rows: list[dict[str, Any]] = []
-    for (label, own), interval in zip(by_defense.items(), intervals(list(each.values())), strict=True):
+    for (label, own), interval in zip(by_defense.items(), level_intervals(list(each.values())), strict=True):
         clean, chance, mean = _over(own, "clean"), _over(own, "chance"), float(each[label].mean())
         rows.append({
             "defense": label, "seeds": " ".join(str(m.cell.seed) for m in own), "map_clean": clean,

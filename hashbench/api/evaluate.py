@@ -14,7 +14,7 @@ from hashbench.api.arguments import list_of, naming_arguments, word_of
 from hashbench.api.checks import check_all_logits, checked_model, checked_split, device_of, left_as_it_was, reproducible
 from hashbench.api.progress import progress_shown
 from hashbench.api.report import Bounds, EvaluationReport
-from hashbench.boards.intervals import intervals, scored
+from hashbench.boards.intervals import level_intervals, scored
 from hashbench.certification.certify import Certificate, certify
 from hashbench.certification.refusal import NoCertificate, no_certificate
 from hashbench.crafting.targets import draw_targets
@@ -185,7 +185,7 @@ def _mean(values: Values | None) -> tuple[float | None, Bounds | None]:
     if values is None:
         return None, None
     known = scored(values[None])
-    (interval,) = intervals([known])
+    (interval,) = level_intervals([known])
     return float(known.mean()), (interval.low, interval.high) if interval else None
 
 

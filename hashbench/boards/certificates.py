@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hashbench.boards.evidence_files import Evidence
-from hashbench.boards.intervals import ConfidenceInterval, Reader, cell_intervals, intervals, scored
+from hashbench.boards.intervals import ConfidenceInterval, Reader, cell_intervals, level_intervals, scored
 from hashbench.boards.leaderboard import title_of
 from hashbench.boards.tables import rounded
 from hashbench.metrics.bootstrap import Floats
@@ -106,7 +106,7 @@ def cell_columns(results: Sequence[Result], arrays: Reader, certificates: Certif
 def of_defenses(rows: Iterable[tuple[str, Sequence[int]]], certificates: Certificates) -> list[DefenseCertificate]:
     """What is certified of each defense over its seeds, in order, with intervals."""
     found = [_of_defense(defense, seeds, certificates) for defense, seeds in rows]
-    bounds = intervals([one.values for one in found])
+    bounds = level_intervals([one.values for one in found])
     return [replace(one, interval=interval) for one, interval in zip(found, bounds, strict=True)]
 
 
@@ -161,7 +161,7 @@ def certificate_lines(found: Sequence[Evidence], table: pd.DataFrame) -> list[st
 
 def _row(one: Evidence, cells: Sequence[Result], store: Store) -> dict[str, Any]:
     result, arrays = one
-    (interval,) = intervals([scored(arrays["certified"][None])])
+    (interval,) = level_intervals([scored(arrays["certified"][None])])
     attacked = [cell for cell in cells if cell.identity["attack"] != "none"]
     known = ~np.isnan(arrays["certified"])
     values = [store.arrays(cell)["average_precision"][known] for cell in cells] if attacked else []

@@ -26,11 +26,12 @@ class ConfidenceInterval:
     p: float
 
 
-def intervals(values: Sequence[Floats]) -> list[ConfidenceInterval | None]:
+def intervals(values: Sequence[Floats], least: float = -1.0) -> list[ConfidenceInterval | None]:
     """The interval of each mean, in order; None if there are fewer than two queries.
 
     Args:
-        values: APs or paired differences of APs [seeds, queries]; shapes may differ.
+        values: paired differences of APs [seeds, queries]; shapes may differ.
+        least: what no mean can be below, as of `estimate`.
     """
     found: list[ConfidenceInterval | None] = [None] * len(values)
     shapes: dict[tuple[int, ...], list[int]] = {}
@@ -40,10 +41,15 @@ def intervals(values: Sequence[Floats]) -> list[ConfidenceInterval | None]:
     for places in shapes.values():
         for start in range(0, len(places), AT_ONCE):
             some = places[start : start + AT_ONCE]
-            one = estimate(np.stack([values[place] for place in some]))
+            one = estimate(np.stack([values[place] for place in some]), least=least)
             for place, *numbers in zip(some, one.difference, one.low, one.high, one.p, strict=True):
                 found[place] = ConfidenceInterval(*map(float, numbers))
     return found
+
+
+def level_intervals(values: Sequence[Floats]) -> list[ConfidenceInterval | None]:
+    """The same of APs [seeds, queries], whose mean is between 0 and 1."""
+    return intervals(values, least=0.0)
 
 
 def cell_intervals(results: Iterable[Result], arrays: Reader) -> dict[str, dict[str, float]]:
@@ -59,7 +65,7 @@ def cell_intervals(results: Iterable[Result], arrays: Reader) -> dict[str, dict[
                 names.append((result.key, prefix))
                 values.append(scored(held[name][None]))
     bounds: dict[str, dict[str, float]] = {}
-    for (key, prefix), found in zip(names, intervals(values), strict=True):
+    for (key, prefix), found in zip(names, level_intervals(values), strict=True):
         if found:
             bounds.setdefault(key, {}).update({f"{prefix}ci_low": found.low, f"{prefix}ci_high": found.high})
     return bounds

@@ -218,5 +218,5 @@ def _curve(arrays: Arrays) -> tuple[tuple[float, float, float | None, float | No
     budgets, left = curve(arrays)
     if left.shape[1] < 2:  # an interval takes two queries
         return tuple((eps, float(np.mean(aps)), None, None) for eps, aps in zip(budgets, left, strict=True))
-    found = estimate(left[:, None, :])
+    found = estimate(left[:, None, :], least=0.0)
     return tuple(zip(budgets, found.difference.tolist(), found.low.tolist(), found.high.tolist(), strict=True))

@@ -28,7 +28,7 @@ EVIDENCE = ("queries", "probes", "certificates")  # the folders of evidence of t
 LARGEST_DIGESTS = 1 << 24  # bytes
 DIGESTS = "digests.json"
 HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # separate, since they differ between runs
-RANKING_VERSION = 2  # 1: the clean query did not count in the worst case
+RANKING_VERSION = 3  # 1: the clean query did not count in the worst case; 2: intervals of mAPs could leave [0, 1]
 # Files that other commands add later; those in folders have digests of their own.
 ADDED = ("certificates.csv", "compare-", "gallery-", "attack-board-", "broken/", "zoo/")
 IDENTITY = "identity"  # the array that says which cell a file belongs to, as JSON

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hashbench.boards.certificates import IN_RANKING, NO_CERTIFICATES, Certificates, DefenseCertificate, of_defenses
-from hashbench.boards.intervals import ConfidenceInterval, Reader, intervals, scored
+from hashbench.boards.intervals import ConfidenceInterval, Reader, intervals, level_intervals, scored
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.pairing import CLEAN, Cells, mean_known, training_cost
 from hashbench.boards.tables import rounded
@@ -113,7 +113,7 @@ def rank(
         for defense in board.defenses
     ]
     found.sort(key=lambda s: (s.value is None, -(s.value or 0), s.defense))
-    own = intervals([row.worst for row in found])
+    own = level_intervals([row.worst for row in found])
     proved = of_defenses([(row.defense, row.seeds) for row in found], certificates)
     found = [replace(row, interval=i, certificate=c) for row, i, c in zip(found, own, proved, strict=True)]
     return tuple(_grouped(_compared(found, _reference(cells, found))))

@@ -33,7 +33,7 @@ class Estimates:
     p: Floats
 
 
-def estimate(differences: Floats, seed: int = 0, draws: int = DRAWS) -> Estimates:
+def estimate(differences: Floats, seed: int = 0, draws: int = DRAWS, least: float = -1.0) -> Estimates:
     """Mean paired differences, with intervals for other queries and other trainings.
 
     Queries are resampled with replacement, each with its difference averaged over seeds. With several seeds,
@@ -47,6 +47,7 @@ def estimate(differences: Floats, seed: int = 0, draws: int = DRAWS) -> Estimate
         differences: finite values [comparisons, seeds, queries], at least two queries.
         seed: of the draws; the same draws serve all comparisons.
         draws: number of resamples.
+        least: what no mean can be below: -1 for differences of APs, 0 for APs. None is above 1; intervals end there.
 
     >>> found = estimate(np.array([[[0.2, 0.4, 0.3, 0.5]]]), draws=1000)
     >>> round(float(found.difference[0]), 3), bool(found.low[0] > 0), bool(found.p[0] < 0.05)
@@ -62,7 +63,7 @@ def estimate(differences: Floats, seed: int = 0, draws: int = DRAWS) -> Estimate
     if seeds > 1:
         drawn += _seed_deviation(differences)[:, None] * random.standard_t(seeds - 1, draws)
     drawn += mean[:, None]
-    low, high = np.quantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=1)
+    low, high = np.clip(np.quantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=1), least, 1.0)
     tail = np.minimum((drawn <= 0).sum(axis=1), (drawn >= 0).sum(axis=1))
     return Estimates(mean, low, high, np.minimum(1, 2 * (tail + 1) / (draws + 1)))
 

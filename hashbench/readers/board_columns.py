@@ -19,7 +19,9 @@ def _named(names: str, column: Column) -> _Columns:
 
 
 SHARE = Column(float, optional=True, low=0, high=1)
-BOUND = Column(float, optional=True)  # of an interval; that of two trainings may reach far over the ends
+BOUND = Column(
+    float, optional=True
+)  # of an interval; on older boards that of two trainings may reach far over the ends
 DIFFERENCE = Column(float, optional=True, low=-1, high=1)
 AMOUNT = Column(float, optional=True, low=0)
 COUNT = Column(int, optional=True, low=0, high=_LARGEST)

@@ -39,6 +39,7 @@ from hashbench.verification.tables import (
     check_provenance,
     check_table,
     compare,
+    ended,
     identity_of,
     of_budget,
     of_model,
@@ -220,16 +221,17 @@ def _check_tables(
     valid = Leaderboard(folder.name, tuple(r for r in board.results if r.key in held))
     certificates = check_certificates(folder, found)
     again = as_written(valid.rows(cell_columns(valid.results, arrays, certificates)), "results", folder)
-    given = [row for row in rows if row["config_digest"] in held]
+    version = read_digests(folder).ranking
+    given = [row for row in ended(rows, version) if row["config_digest"] in held]
     header = tuple(rows[0])
     found.problems += compare(RESULTS, again, given, header, by_column("config_digest"), who)
     if len(results) < len(rows):
         return  # what is wrong in the cells is named; the other tables follow from them
-    flags, version = _flags(folder, board, found), read_digests(folder).ranking
+    flags = _flags(folder, board, found)
     ranking = rank(board, arrays, flags, certificates, clean_counts=version > 1)
     matrix = with_worst(board.matrix(), ranking, board.chance)
     for name, expected in ((MATRIX, matrix), (RANKING, as_written(table(ranking), "ranking", folder))):
-        found.problems += check_table(folder / name, expected, by_column("defense"))
+        found.problems += check_table(folder / name, expected, by_column("defense"), version)
     if not found.problems:
         pictures(folder, board, ranking, found)
 
@@ -251,7 +253,7 @@ def _flags(folder: Path, board: Leaderboard, found: Findings) -> dict[str, list[
     reports = [_with_stateful(report, read_rows(folder / SANITY)) for report in check_probes(folder, board, found)]
     tables = probe_tables.tables(reports)
     found.problems += check_table(folder / SANITY, tables["sanity"], of_model)
-    found.problems += check_table(folder / CURVE, tables["curve"], of_budget)
+    found.problems += check_table(folder / CURVE, tables["curve"], of_budget, read_digests(folder).ranking)
     return probe_tables.flags_of(reports)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from hashbench.boards import leaderboard
 from hashbench.boards.files import Row, read_table
 from hashbench.boards.leaderboard import KEY
-from hashbench.boards.query_files import HOST_TABLE
+from hashbench.boards.query_files import HOST_TABLE, RANKING_VERSION
 from hashbench.errors import BadInput
 from hashbench.readers.board_columns import declared
 from hashbench.readers.csv_tables import wrong_values
@@ -20,6 +20,7 @@ from hashbench.verification.cell import differs
 from hashbench.verification.findings import Findings
 
 Label = Callable[[Mapping[str, Any]], str]
+ENDING = 3  # the version of the ranking since which intervals of mAPs end at 0 and 1
 NUMBERED = ("bits", "seed", "schema_version", "protocol_version")
 
 
@@ -38,14 +39,38 @@ def of_budget(row: Mapping[str, Any]) -> str:
     return f"{of_model(row)}, eps {float(row['eps']):.6f}"
 
 
-def check_table(path: Path, expected: pd.DataFrame, label: Label) -> list[str]:
-    """What differs between a table of a folder and what its evidence gives."""
+def check_table(path: Path, expected: pd.DataFrame, label: Label, version: int = RANKING_VERSION) -> list[str]:
+    """What differs between a table of a folder and what its evidence gives.
+
+    Args:
+        version: of the ranking that the folder was written with.
+    """
     try:
         table = read_table(path)
     except BadInput as error:
         return [str(error)]
     columns = declared(path.stem, table.header) if path.stem in ("sanity", "curve") else {}
-    return wrong_values(table, columns) or compare(path.name, expected, list(table.rows), table.header, label)
+    wrong = wrong_values(table, columns)
+    return wrong or compare(path.name, expected, ended(table.rows, version), table.header, label)
+
+
+def ended(rows: Iterable[Row], version: int) -> list[Row]:
+    """The rows of a table with intervals of mAPs that end at 0 and 1, as those of older boards do not.
+
+    Args:
+        version: of the ranking that the table was written with.
+    """
+    return list(rows) if version >= ENDING else [{name: _ended(name, text) for name, text in r.items()} for r in rows]
+
+
+def _ended(name: str, text: str) -> str:
+    if not name.endswith(("ci_low", "ci_high")) or name.startswith("delta"):
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return "0" if value < 0 else "1" if value > 1 else text
 
 
 def compare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hashbench.boards.intervals import level_intervals
 from hashbench.metrics.bootstrap import Floats, estimate, holm
 
 
@@ -47,6 +48,18 @@ def test_a_difference_of_five_points_is_nearly_certain_to_be_found(seeds: int) -
 def test_nothing_differs_from_itself() -> None:
     found = estimate(np.zeros((1, 3, 10)))
     assert (found.low[0], found.high[0], found.p[0]) == (0, 0, 1)
+
+
+def test_intervals_end_where_means_do() -> None:
+    """Two trainings that differ much: Student's t with one degree of freedom has draws of any size."""
+    values = np.repeat([[0.2], [0.9]], 10, axis=1) + np.linspace(0, 0.05, 10)
+    level, difference = estimate(values[None], least=0.0), estimate(values[None])
+    assert (level.low[0], level.high[0]) == (0, 1)
+    assert (difference.low[0], difference.high[0]) == (-1, 1)
+    assert level.p == difference.p
+    (interval,) = level_intervals([values])
+    assert interval
+    assert (interval.low, interval.high) == (0, 1)
 
 
 def test_holm_of_a_worked_example() -> None:
