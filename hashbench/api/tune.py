@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hashbench.api.measure import RunSettings, measured
-from hashbench.boards.tables import check_writable
+from hashbench.boards.tables import check_writable, writing
 from hashbench.running.request import Load, Request, load_once
 from hashbench.running.store import Result
 from hashbench.running.trial_tables import Row, read_table, write_table
@@ -55,7 +55,8 @@ def tune(
         results += measured(asked, settings, probing=False, load=load).results if asked else []
         for text in wanted:
             rows[text] = judge_trials(text, tried[text], label, results, held[text])
-            write_table(table, rows[text])
+            with writing(table.parent):
+                write_table(table, rows[text])
         beyond = {text: next_trial(text, rows[text], grid) for text in wanted} if left else {}
         wanted = {text: [trial] for text, trial in beyond.items() if trial is not None}
         for text, further in wanted.items():

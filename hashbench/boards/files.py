@@ -130,6 +130,20 @@ def read_board(folder: Path) -> LeaderboardFiles:
     Raises:
         BadInput: results.csv is missing or empty, or a table is malformed.
     """
+def boards_of_page(out: Path) -> list[LeaderboardFiles]:
+    """The same of a folder that a page is made of, which holds at least one.
+
+    Raises:
+        BadInput: it is no folder, there is no leaderboard in it, or a table is damaged.
+    """
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is no folder; name the one that holds the leaderboards")
+    boards = read_boards(out)
+    if not boards:
+        raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
+    return boards
+
+
     paths = [folder / f"{name}.csv" for name in TABLES]
     tables = [_typed_rows(path) if path.exists() else () for path in paths]
     results, ranking, sanity, curve, provenance = tables

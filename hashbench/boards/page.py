@@ -14,12 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hashbench.boards.across.shown import ShownGroup, length_pictures, shown_groups
 from hashbench.boards.across.write import write_across
 from hashbench.boards.evidence_files import BrokenRow, read_breaks
-from hashbench.boards.files import LeaderboardFiles, Row, number, read_boards
+from hashbench.boards.files import LeaderboardFiles, Row, boards_of_page, number
 from hashbench.boards.leaderboard import file_name
 from hashbench.boards.pairing import plugin_files, row_command
 from hashbench.boards.ranking import RANKED, REFERENCE
 from hashbench.boards.tables import writing
-from hashbench.errors import BadInput
 from hashbench.readers.folders import read_bytes
 from hashbench.readers.text import printable
 from hashbench.registry.short_labels import with_preset
@@ -133,7 +132,7 @@ def write_page(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> Path:
         BadInput: there is no leaderboard, or a table is damaged.
         StoreUnusable: the folder can't be written.
     """
-    write_across(out, read_boards(out))
+    write_across(out, boards_of_page(out))
     text, path = page_text(out, meanings), out / NAME
     with writing(out), replaced(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
@@ -146,10 +145,7 @@ def page_text(out: Path, meanings: Mapping[str, str] = NO_MEANINGS) -> str:
     Raises:
         BadInput: there is no leaderboard, or a table is damaged.
     """
-    boards = read_boards(out)
-    if not boards:
-        raise BadInput(f"{out} holds no leaderboard; make one with 'hashbench run --out {out}'")
-    sections = sorted((_section(board, meanings) for board in boards), key=_weight)
+    sections = sorted((_section(board, meanings) for board in boards_of_page(out)), key=_weight)
     return render(sections, shown_groups(out), [_picture(path, LENGTHS) for path in length_pictures(out)])
 
 

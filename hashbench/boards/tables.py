@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +46,36 @@ def writing(folder: Path) -> Iterator[None]:
     Raises:
         StoreUnusable: the folder can't be created or written.
     """
-    try:
+    with _refused(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+def check_writable(out: Path) -> None:
+    """Check that the folder for leaderboards can be written, before anything is trained; it is not made yet.
+
+    Raises:
+        StoreUnusable: it can't be written.
+    """
+    with _refused(out), tempfile.TemporaryFile(dir=next(path for path in (out, *out.parents) if _there(path))):
+        pass
+
+
+def _there(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        path.lstat()
+        return True
+    return False
+
+
+@contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    try:
         yield
     except OSError as error:
         raise StoreUnusable(
             f"can't write {printable(str(folder))} ({error.strerror}); choose another folder with --out"
         ) from None
-
-
-def check_writable(out: Path) -> None:
-    """Check that the folder for leaderboards can be written, before anything is trained.
-
-    Raises:
-        StoreUnusable: it can't be written.
-    """
-    with writing(out), tempfile.TemporaryFile(dir=out):
-        pass
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

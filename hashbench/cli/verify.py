@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hashbench.cli import options
 from hashbench.cli.endings import described, say
 from hashbench.cli.sections import Whole
-from hashbench.errors import BadInput, HashbenchError
+from hashbench.errors import BadInput, BadParameter, HashbenchError
 from hashbench.readers.text import printable
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ TRUSTED = (
     ),
     options.store,
     click.option("--seed", type=Whole(0), help="Seed of the draw of these queries.  [default: random]"),
-    click.option("--allow-files", is_flag=True, help="With --rerun, let rows name files of this machine."),
+    click.option(
+        "--allow-files", is_flag=True,
+        help="With --rerun, or where images of others are encoded again, let rows name files of this machine.",
+    ),
     click.option(
         "--allow-work", type=Whole(1), default=20, show_default=True, metavar="TIMES",
-        help="With --rerun, how many times the work of its defaults an attack, a defense or a data set may ask for.",
+        help="Likewise, how many times the work of its defaults an attack, a defense or a data set may ask for.",
     ),
     options.device,
     options.as_json,
@@ -63,6 +67,8 @@ def verify(
 
     for path in plugins:
         entries.load_plugin(path)
+    folders = boards_in(paths)
+    _check_options(folders, count, store, device)
     seed = int.from_bytes(os.urandom(4)) if seed is None else seed
     allowed = Allowed(allow_files, allow_work)
 
@@ -73,9 +79,9 @@ def verify(
         return found
 
     looked = []
-    for folder in boards_in(paths):
+    for folder in folders:
         found = _in_any_case(look, folder)
-        again = f"; {count} queries of each attacked again, drawn with --seed {seed}" if count else ""
+        again = f"; {count} queries of each attacked again, drawn with --seed {seed}" if count and found.cells else ""
         looked.append(_verdict(folder, found))
         if not as_json:
             _say(folder, found, f", {len(found.cells)} cells recomputed{again}")
@@ -91,6 +97,45 @@ def verify(
         click.echo(TRUSTED)
     if not verified:
         click.get_current_context().exit(1)
+
+
+def _check_options(folders: Sequence[Path], count: int | None, store: Path, device: str) -> None:
+    """Refuse options without effect, and a store or a device that is not there, before anything is looked at.
+
+    Raises:
+        BadParameter: an option needs --rerun, or the device is not there.
+        StoreUnusable: models are to be taken from a store, and there is none.
+    """
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if count:
+        from hashbench.running.runner import choose_device
+
+        choose_device(device)
+        if "store" in given or not any(map(_has_weights, folders)):
+            options.open_store(store)
+        return
+    limits = ["allow_files", "allow_work"] if not any(map(_has_broken_images, folders)) else []
+    if odd := [name for name in ("seed", *limits) if name in given]:
+        raise BadParameter(
+            f"--{odd[0].replace('_', '-')} needs --rerun N, by which queries are attacked again; give both or neither"
+        )
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether rows of a folder can be attacked again without a store."""
+    from hashbench.verification.submission import WEIGHTS
+    from hashbench.verification.zoo import ZOO
+
+    return (folder / WEIGHTS).exists() or (folder / ZOO).is_dir()
+
+
+def _has_broken_images(folder: Path) -> bool:
+    """Whether a folder holds images that lowered rows, and the weights to encode them again."""
+    from hashbench.boards.evidence_files import BROKEN
+    from hashbench.verification.zoo import ZOO
+
+    return (folder / BROKEN).is_dir() and (folder / ZOO).is_dir()
 
 
 def _beside(paths: Sequence[Path]) -> list[tuple[Path, Callable[[Path], Findings]]]:
@@ -192,7 +237,6 @@ def _run_models(
     """
     import tempfile
 
-    from hashbench.boards.evidence_files import BROKEN
     from hashbench.running.runner import choose_device, make_deterministic
     from hashbench.running.store import Store
     from hashbench.verification.broken_images import encode_again
@@ -200,8 +244,8 @@ def _run_models(
     from hashbench.verification.submission import WEIGHTS
     from hashbench.verification.zoo import ZOO, fill_store
 
-    broken, zoo = (folder / BROKEN).is_dir(), (folder / ZOO).is_dir()
-    if not count and not (broken and zoo):
+    broken, zoo = _has_broken_images(folder), (folder / ZOO).is_dir()
+    if not count and not broken:
         return
     chosen = choose_device(device)
     make_deterministic(chosen)

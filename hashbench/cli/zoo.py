@@ -10,6 +10,7 @@ import click
 
 from hashbench.cli import options
 from hashbench.cli.endings import say
+from hashbench.errors import BadInput
 
 
 @click.command("attack-board", epilog="Example: hashbench attack-board BOARD --plugin mine.py --attack mine")
@@ -53,6 +54,8 @@ def attack_board(
     )  # fmt: skip
     print_lines([f"{found.title}; mAP in percent", *(_line(dict(row)) for row in found.table.to_dict("records"))])
     say(f"written to {found.path}")
+    if not found.results:
+        raise BadInput(f"no model was attacked; {_line(dict(found.table.iloc[0]))}")
 
 
 def _line(row: dict[Any, Any]) -> str:
