@@ -57,7 +57,7 @@ UNDRAWN = """
 import sys
 if "hashbench.boards.write" in sys.modules:
     write = sys.modules["hashbench.boards.write"]
-    write.save_matrix = write.save_pictures = lambda *_: None
+    write.save_matrix = write.save_pictures = lambda *_: ()
 """
 PLUGIN = """
 from hashbench import Craft, Queries, Threat, Victim, attack
@@ -167,7 +167,7 @@ def make_runs_small(patched: pytest.MonkeyPatch) -> None:
 
 def draw_nothing(patched: pytest.MonkeyPatch) -> None:
     for place in ("boards.write.save_matrix", "boards.write.save_pictures", "verification.board.check_pictures"):
-        patched.setattr(f"hashbench.{place}", lambda *_: None)
+        patched.setattr(f"hashbench.{place}", lambda *_: ())
 
 
 def write_plugin(folder: Path, name: str, body: str) -> Path:

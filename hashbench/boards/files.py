@@ -9,6 +9,7 @@ import numpy as np
 
 from hashbench.boards.leaderboard import title_of
 from hashbench.boards.query_files import QUERIES, read_arrays
+from hashbench.boards.ranking import is_flagged
 from hashbench.errors import BadInput
 from hashbench.metrics.distance_counts import Counts
 from hashbench.readers import csv_tables
@@ -84,6 +85,11 @@ class LeaderboardFiles:
         return ranked + others
 
     @property
+    def flagged(self) -> set[str]:
+        """Labels of the defenses with a flag by which their numbers can't be trusted."""
+        return {row["defense"] for row in self.ranking if is_flagged(row.get("flags", "").split())}
+
+    @property
     def chance(self) -> float | None:
         """Mean AP of a random ranking, which is also that of a constant code, in [0, 1]."""
         levels = [level for row in self.results if (level := number(row.get("chance_map"))) is not None]
@@ -124,12 +130,6 @@ def read_boards(out: Path) -> list[LeaderboardFiles]:
     return [replace(read_board(folder), group="/".join(folder.relative_to(out).parts[:-1])) for folder in folders]
 
 
-def read_board(folder: Path) -> LeaderboardFiles:
-    """The tables of one leaderboard.
-
-    Raises:
-        BadInput: results.csv is missing or empty, or a table is malformed.
-    """
 def boards_of_page(out: Path) -> list[LeaderboardFiles]:
     """The same of a folder that a page is made of, which holds at least one.
 
@@ -144,6 +144,12 @@ def boards_of_page(out: Path) -> list[LeaderboardFiles]:
     return boards
 
 
+def read_board(folder: Path) -> LeaderboardFiles:
+    """The tables of one leaderboard.
+
+    Raises:
+        BadInput: results.csv is missing or empty, or a table is malformed.
+    """
     paths = [folder / f"{name}.csv" for name in TABLES]
     tables = [_typed_rows(path) if path.exists() else () for path in paths]
     results, ranking, sanity, curve, provenance = tables

@@ -29,13 +29,13 @@ LARGEST_PICTURE = 1 << 25  # bytes
 ROW_PICTURES = ("curve", "tradeoff", "bracket")  # a table's pictures that each of its rows repeats
 CAPTIONS = {
     "matrix": "mAP of each defense under each attack, with its standard deviation over seeds; [ ] is a 95 % interval; "
-    "* at or below chance",
+    "* at or below chance; † flagged",
     "curve": "Robustness curve: mAP against the budget, by the probe's short attack on a part of the queries; "
     "shaded from the lowest to the highest end of the seeds' 95 % intervals",
     "tradeoff": "Clean mAP against the per-query worst case",
     "bracket": "What is certified, the worst case found and clean mAP of each defense: the truth lies in between",
     "precision-recall": "Precision against recall as the Hamming radius grows, clean and under the worst attack; "
-    "precision is 0 where nothing is found",
+    "precision is 0 where nothing is found, and the share of relevant items in a random ranking",
 }
 LENGTHS = "mAP against the length of codes, clean and in the worst case with its 95 % interval"
 VERSIONS = ("package_version", "code_commit", "code_dirty", "python", "torch", "numpy")

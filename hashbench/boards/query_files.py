@@ -28,6 +28,7 @@ EVIDENCE = ("queries", "probes", "certificates")  # the folders of evidence of t
 LARGEST_DIGESTS = 1 << 24  # bytes
 DIGESTS = "digests.json"
 HOST_TABLE, HOST_DIGEST = "provenance.csv", "provenance.sha256"  # separate, since they differ between runs
+PICTURES_VERSION = 2  # 1: no sign at flagged rows; "chance" where precision and recall have the share of relevant items
 RANKING_VERSION = 3  # 1: the clean query did not count in the worst case; 2: intervals of mAPs could leave [0, 1]
 # Files that other commands add later; those in folders have digests of their own.
 ADDED = ("certificates.csv", "compare-", "gallery-", "attack-board-", "broken/", "zoo/")
@@ -76,8 +77,8 @@ class FolderDigests:
 
 
 def drawn_with() -> dict[str, str]:
-    """The versions here of what draws pictures, which may change their bytes."""
-    return {name: version(name) for name in ("matplotlib", "pillow")}
+    """The versions here of what draws pictures, hashbench's own among them, which may change their bytes."""
+    return {name: version(name) for name in ("matplotlib", "pillow")} | {"pictures": str(PICTURES_VERSION)}
 
 
 def read_digests(folder: Path) -> FolderDigests:

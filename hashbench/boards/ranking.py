@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -117,6 +117,11 @@ def rank(
     proved = of_defenses([(row.defense, row.seeds) for row in found], certificates)
     found = [replace(row, interval=i, certificate=c) for row, i, c in zip(found, own, proved, strict=True)]
     return tuple(_grouped(_compared(found, _reference(cells, found))))
+
+
+def is_flagged(flags: Iterable[str]) -> bool:
+    """Whether one of some flags costs the rank, since the numbers of its row can't be trusted."""
+    return any(flag in DISQUALIFYING for flag in flags)
 
 
 def table(ranking: Sequence[RankingRow]) -> pd.DataFrame:

@@ -14,15 +14,17 @@ from hashbench.boards.evidence_files import CERTIFICATES, PROBES, Evidence, save
 from hashbench.boards.examples import AttackedExamples
 from hashbench.boards.leaderboard import Leaderboard, file_name, folder_name
 from hashbench.boards.plots import compare as plots_compare
-from hashbench.boards.plots.board import save_pictures
+from hashbench.boards.plots.board import PICTURES, save_pictures
 from hashbench.boards.plots.examples import save_examples
-from hashbench.boards.plots.latex import FORM, save_latex
-from hashbench.boards.plots.matrix import FORMATS, save_matrix
+from hashbench.boards.plots.latex import save_latex
+from hashbench.boards.plots.matrix import FORMATS, LATEX, remove_pictures, save_matrix
 from hashbench.boards.probe_tables import ProbeReport
 from hashbench.boards.query_files import save_queries, write_digests
 from hashbench.boards.ranking import RankingRow, table
 from hashbench.boards.tables import plain, write_table, writing
 from hashbench.running.store import Store
+
+MATRIX = "matrix"  # the picture that is made of results, where the others are made of files
 
 
 def write_leaderboard(
@@ -70,15 +72,19 @@ def save_all_pictures(
 ) -> None:
     """Save every picture of a leaderboard, and the matrix as LaTeX where that is among the formats.
 
+    Those of before that are not saved anew are removed, since they show other tables.
+
     Args:
         folder: where its tables are.
         into: where the pictures go.
     """
-    drawn = [form for form in formats if form != FORM]
-    save_matrix(board, into / "matrix", ranking, drawn)
-    save_pictures(folder, into, drawn)
-    if FORM in formats:
-        save_latex(board, into / "matrix", ranking)
+    drawn = [form for form in formats if form != LATEX]
+    save_matrix(board, into / MATRIX, ranking, drawn)
+    names = (MATRIX, *save_pictures(folder, into, drawn))
+    if LATEX in formats:
+        save_latex(board, into / MATRIX, ranking)
+    kept = {f"{name}.{form}" for name in names for form in drawn} | {f"{MATRIX}.{form}" for form in formats}
+    remove_pictures(into, (MATRIX, *PICTURES), kept)
 
 
 def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path, Path]:

@@ -157,7 +157,7 @@ def _read_formats(context: click.Context, option: click.Parameter, text: str) ->
 
 formats = click.option(
     "--format", "formats", default="png,svg", show_default=True, metavar="LIST", callback=_read_formats,
-    help="Formats of pictures, with commas between them: png, svg, pdf, and tex for the matrix as a LaTeX table.",
+    help="Formats of pictures, with commas between them: png, svg, pdf, and tex for the main one as a LaTeX table.",
 )  # fmt: skip
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 ...")
 subject = options(

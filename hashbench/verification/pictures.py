@@ -9,8 +9,7 @@ from pathlib import Path
 
 from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.page import NAME, page_text
-from hashbench.boards.plots.latex import FORM
-from hashbench.boards.plots.matrix import FORMATS
+from hashbench.boards.plots.matrix import FORMATS, LATEX
 from hashbench.boards.query_files import ADDED, drawn_with, read_digests
 from hashbench.boards.ranking import RankingRow
 from hashbench.boards.write import save_all_pictures
@@ -64,7 +63,8 @@ def check_pictures(folder: Path, board: Leaderboard, ranking: Sequence[RankingRo
             f"{name} is not what its tables give; draw it with 'hashbench page --pictures'" for name in differing
         ]
     if pages := [name for name in there if name.endswith(f".{PDF}") and not name.startswith(ADDED)]:
-        found.notes.append(f"{len(pages)} PDFs were not compared, since their bytes change each time; the SVGs were")
+        others = "; pictures in other formats were" if kept else ""
+        found.notes.append(f"{len(pages)} PDFs were not compared, since their bytes change each time{others}")
     if added := [name for name in there if name.startswith(ADDED) and not name.startswith(f"{ZOO}/")]:
         found.notes.append(f"{len(added)} files of 'hashbench compare' and 'gallery' were not checked")
 
@@ -85,8 +85,8 @@ def check_page(out: Path) -> Findings:
 
 
 def formats_of(names: Sequence[str]) -> list[str]:
-    """The formats that a folder's files show: those of its matrix, and always PNG and SVG."""
-    return [form for form in (*FORMATS, PDF, FORM) if form in FORMATS or f"matrix.{form}" in names]
+    """The formats that a folder was drawn in: those of its matrix, or PNG and SVG where it has none."""
+    return [form for form in (*FORMATS, PDF, LATEX) if f"matrix.{form}" in names] or list(FORMATS)
 
 
 def draw_pictures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,20 @@ def test_rows_stand_in_the_order_of_the_worst_case_with_short_names(tmp_path: Pa
     assert not (tmp_path / "matrix.png").exists()
 
 
+def test_a_row_with_a_flag_that_costs_the_rank_has_a_dagger(tmp_path: Path) -> None:
+    made, (first, second) = board()
+    marked = [replace(first, flags=("stochastic", "noise_as_strong")), replace(second, flags=("noise_as_strong",))]
+    save_matrix(made, tmp_path / "matrix", marked, ("svg",))
+    drawn = (tmp_path / "matrix.svg").read_text()
+    assert f">{HIGH}†</text>" in drawn
+    assert ">mine_2</text>" in drawn
+    assert "† flagged: its numbers can't be trusted; the column flags of" in drawn
+    text = latex(made, marked)
+    assert rf"{HIGH}\textdagger{{}} & 50.0" in text
+    assert r"\textdagger{} flagged: its numbers can't be trusted" in text
+    assert "dagger" not in latex(*board())
+
+
 def test_the_latex_table_has_the_numbers_the_order_and_escaped_names() -> None:
     text = latex(*board())
     body = text[text.index(r"\midrule") :]
@@ -80,6 +95,12 @@ def test_formats_are_written_verified_and_drawn_again(command: Command) -> None:
     assert "PDFs were not compared" in verified.out
     (folder / "matrix.tex").write_text("50.0")
     assert "matrix.tex was changed after it was written" in command("verify", "leaderboards").out
-    assert command("report", "--format", "png,svg").code == 0
+    for formats in (("svg",), ("pdf", "tex"), ("pdf",), ("tex",)):
+        assert command("report", "--format", ",".join(formats)).code == 0
+        assert {path.suffix[1:] for path in folder.glob("matrix.*")} == {"csv", *formats}
+        assert {path.suffix[1:] for path in folder.glob("curve.*")} == {"csv", *formats} - {"tex"}
+        verified = command("verify", "leaderboards")
+        assert verified.code == 0, verified.out
+        assert ("pictures in other formats were" in verified.out) == (formats == ("pdf", "tex"))
     wrong = command("run", *words, "--format", "pfd")
     assert (wrong.code, "'pfd' is no format of pictures; did you mean 'pdf'?" in wrong.err) == (2, True)

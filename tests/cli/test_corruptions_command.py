@@ -13,6 +13,7 @@ from toys import random_images
 
 from hashbench.api.corruptions import CorruptedModel, corruption_means
 from hashbench.boards.files import read_boards
+from hashbench.boards.plots.corruptions import save_corruptions
 from hashbench.evaluation.corruptions import CORRUPTIONS
 from hashbench.models.data import split_of_tensors
 from hashbench.registry.decorators import dataset
@@ -92,11 +93,33 @@ def test_they_repeat_byte_by_byte_from_the_models_of_the_store(folder: Path) -> 
 def test_some_corruptions_alone(folder: Path) -> None:
     said = corrupt(folder, "--corruption", "jpeg", "--out", "some", "--format", "png")
     assert said.code == 0
+    assert [path.name for path in (folder / "some" / FOLDER).glob("corruptions.*g")] == ["corruptions.png"]
     table = pd.read_csv(folder / "some" / FOLDER / "corruptions.csv")
     assert table.level.tolist() == list(CORRUPTIONS["jpeg"].levels)
     whole = pd.read_csv(folder / "leaderboards" / FOLDER / "corruptions.csv")
     same = whole[(whole.corruption == "jpeg") & (whole.defense == "none") & (whole.seed == 0)]
     assert table["map"].tolist() == same["map"].tolist()
+
+
+def test_the_means_are_a_latex_table_too_and_older_pictures_go(tmp_path: Path) -> None:
+    means = pd.DataFrame({
+        "defense": ["other", "mine:weight=3"], "seeds": ["0", "0"], "map_clean": [0.9, 0.8], "noise": [0.7, 0.6],
+        "jpeg": [0.5, 0.4], "map_corrupted": [0.6, 0.5], "ci_low": [0.5, 0.4], "ci_high": [0.7, 0.6],
+        "kept": [0.7, None], "chance_map": [0.1, 0.1],
+    })  # fmt: skip
+    table = pd.DataFrame([
+        {"defense": defense, "corruption": name, "strength": 1, "map": 0.5, "map_clean": 0.9, "chance_map": 0.1}
+        for defense in means["defense"] for name in ("noise", "jpeg")
+    ])  # fmt: skip
+    save_corruptions(table, means, "digits_1", tmp_path / "corruptions", ("svg", "pdf"))
+    save_corruptions(table, means, "digits_1", tmp_path / "corruptions", ("tex",))
+    (path,) = tmp_path.iterdir()
+    assert path.name == "corruptions.tex"
+    lines = path.read_text().splitlines()
+    assert r"\caption{digits\_1; under corruptions; mAP in percent. Parameters: mine weight=3.}" in lines
+    assert r"defense & clean & noise & jpeg & mean corrupted & chance \\" in lines
+    assert r"other & 90.0 & 70.0 & 50.0 & 60.0 & 10.0 \\" in lines
+    assert r"mine & 80.0 & 60.0 & 40.0 & 50.0 & 10.0 \\" in lines
 
 
 @pytest.mark.usefixtures("registries")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hashbench.boards.files import LeaderboardFiles
-from hashbench.boards.plots.marks import CHANCE, GAP, Mark, leading, of_more, titles
+from hashbench.boards.plots.marks import CHANCE, GAP, Mark, leading, of_flags, of_more, titles
 from hashbench.boards.plots.matrix import CAPTION, LETTER, ONE, TWO, caption_lines, wrapped_title, write_caption
 
 LEGEND = 1.45  # inches that a legend needs on the right
@@ -29,12 +29,13 @@ def titled_axes(
         others: what is drawn of the rows that are left out.
     """
     across = ONE if count == 1 else TWO
-    short = titles(leading(board.defenses))
+    short = titles(leading(board.defenses), board.flagged)
     right = max(least, 0.25 + 0.8 * LETTER * max([8, *(len(short[name]) for name in names)]))
     right = min(right, across / 2)
     wide = (across - LEFT - (count - 1) * BETWEEN - right) / count
     title = wrapped_title(board.title, 1.15 * across)
-    notes = caption_lines(names, across, of_more(board.defenses, others))
+    told = f"{of_more(board.defenses, others)} {of_flags(names, board.flagged)}".strip()
+    notes = caption_lines(names, across, told)
     below = BOTTOM + CAPTION * len(notes)
     tall = height_for(names)
     down = below + tall + 0.3 + 0.14 * len(title.splitlines())
@@ -53,14 +54,14 @@ def height_for(names: Collection[str]) -> float:
 
 def finish(
     axes: Axes, board: LeaderboardFiles, across: str, *, level: float | None = None, label_from: float | None = None,
-    named: bool = True,
+    named: str = "chance",
 ) -> None:  # fmt: skip
     """Scale, grid and names of axes that show percents upwards, and the chance level.
 
     Args:
         level: of a ranking that knows nothing, where that is not the board's chance mAP.
         label_from: where on the horizontal axis its label begins; by default on the left edge.
-        named: label the level.
+        named: what the level is called; empty where another of the figure's axes names it.
     """
     axes.set_ylim(0, 100)
     axes.set_xlabel(across)
@@ -74,7 +75,7 @@ def finish(
     if level is not None and named:
         start = axes.get_xlim()[0] if label_from is None else label_from
         axes.annotate(
-            f"chance {100 * level:.1f}", (start, 100 * level), xytext=(2.5, 2), textcoords="offset points",
+            f"{named} {100 * level:.1f}", (start, 100 * level), xytext=(2.5, 2), textcoords="offset points",
             fontsize=6, color="0.25",
         )  # fmt: skip
 
@@ -83,7 +84,7 @@ def draw_legend(
     axes: Axes, board: LeaderboardFiles, names: Sequence[str], known: Mapping[str, Mark], title: str = ""
 ) -> None:
     """Name the lines on the right of the axes, the highest worst case first."""
-    short = titles(leading(board.defenses))
+    short = titles(leading(board.defenses), board.flagged)
     axes.legend(
         handles=[Line2D([], [], **known[defense].style, label=short[defense]) for defense in names], title=title,
         title_fontsize=6, fontsize=6.5, frameon=False, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.02),

@@ -20,6 +20,7 @@ from hashbench.metrics.distance_counts import Counts
 from hashbench.threat import kind_of
 
 Line = list[tuple[float, float]]
+PICTURES = ("curve", "tradeoff", "bracket", "precision-recall")
 
 
 def save_pictures(folder: Path, into: Path | None = None, formats: Sequence[str] = FORMATS) -> list[str]:
@@ -34,12 +35,8 @@ def save_pictures(folder: Path, into: Path | None = None, formats: Sequence[str]
         OSError: the folder can't be written.
     """
     board = read_board(folder)
-    drawn = {
-        "curve": draw_curve(board),
-        "tradeoff": draw_tradeoff(board),
-        "bracket": draw_bracket(board),
-        "precision-recall": draw_recall(board),
-    }
+    figures = (draw_curve(board), draw_tradeoff(board), draw_bracket(board), draw_recall(board))
+    drawn = dict(zip(PICTURES, figures, strict=True))
     for name, figure in drawn.items():
         if figure:
             with mpl.rc_context(STYLE):
@@ -107,7 +104,8 @@ def draw_recall(board: LeaderboardFiles) -> Figure | None:
             for defense, line in lines.items():
                 axes.plot(*np.array(line).T, **{**known[defense].style, "markersize": 3}, markevery=2, clip_on=False)
             axes.set_xlim(0, 100)
-            finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board), named=axes is grid[0])
+            named = "share of relevant items" if axes is grid[0] else ""
+            finish(axes, board, f"recall (%), {panel}", level=_relevant_share(board), named=named)
             axes.set_ylabel("precision (%)" if axes is grid[0] else "")
         draw_legend(grid[-1], board, names, known, "a mark every other\nHamming radius, from 0")
     return figure

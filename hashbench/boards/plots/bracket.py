@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hashbench.boards.files import LeaderboardFiles, Row, number
-from hashbench.boards.plots.marks import CHANCE, titles
+from hashbench.boards.plots.marks import CHANCE, of_flags, titles
 from hashbench.boards.plots.matrix import CAPTION, LETTER, STYLE, caption_lines, wrapped_title, write_caption
 
 ROW = 0.3  # inches a defense
@@ -46,12 +46,13 @@ def draw_bracket(board: LeaderboardFiles) -> Figure | None:
     found = [one for row in board.ranking if (one := _bracket(row))]
     if all(one.certified is None for one in found):
         return None
-    short = titles(board.defenses)
+    short = titles(board.defenses, board.flagged)
     left = 0.3 + LETTER * max(len(short[one.defense]) for one in found)
     title = wrapped_title(board.title, left + WIDTH)
     tall, above, below = ROW * len(found) + 0.1, 0.22 + 0.14 * (title.count("\n") + 1), 0.95
     across = left + WIDTH + 1.3
-    notes = caption_lines([one.defense for one in found], across)
+    names = [one.defense for one in found]
+    notes = caption_lines(names, across, of_flags(names, board.flagged))
     down = tall + above + below + CAPTION * len(notes)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(across, down), dpi=300)

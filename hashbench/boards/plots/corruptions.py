@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hashbench.boards.plots.latex import save_corruptions_table
 from hashbench.boards.plots.marks import CHANCE, Mark, marks, titles
-from hashbench.boards.plots.matrix import FORMATS, STYLE, TWO, save_figure, wrapped_title
+from hashbench.boards.plots.matrix import FORMATS, LATEX, STYLE, TWO, remove_pictures, save_figure, wrapped_title
 
 ACROSS, HIGH = 4, 1.75  # panels in a row, and inches of each
 
@@ -28,7 +29,7 @@ def save_corruptions(
         table: one row per defense, seed, corruption and strength.
         means: one row per defense, in the order of the legend.
         path: without an ending, which is added.
-        formats: endings of the files; tex is left out.
+        formats: endings of the files, with tex for the means as a LaTeX table; those of before in others are removed.
     """
     names = list(dict.fromkeys(table["corruption"]))
     defenses = list(means["defense"])
@@ -55,7 +56,10 @@ def save_corruptions(
             [*lines, Line2D([], [], **CHANCE)], [*words, "chance"], loc="outside lower center", ncols=3, frameon=False,
             fontsize=7, title="mean over all corruptions and strengths", title_fontsize=7,
         )  # fmt: skip
-        save_figure(figure, path, [form for form in formats if form != "tex"])
+        save_figure(figure, path, [form for form in formats if form != LATEX])
+    if LATEX in formats:
+        save_corruptions_table(means, title, path)
+    remove_pictures(path.parent, [path.name], [f"{path.name}.{form}" for form in formats])
 
 
 def _draw(panel: Axes, name: str, rows: pd.DataFrame, defenses: Sequence[str], known: dict[str, Mark]) -> None:

@@ -1,4 +1,4 @@
-"""A leaderboard's matrix as a LaTeX table with the rules of the package booktabs."""
+"""A leaderboard's matrix, and means under corruptions, as LaTeX tables with the rules of the package booktabs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hashbench.boards.leaderboard import Leaderboard
-from hashbench.boards.plots.marks import left_out, titles
-from hashbench.boards.plots.matrix import WORST, behind, in_order
+from hashbench.boards.plots.marks import SIGN, left_out, of_flags, titles
+from hashbench.boards.plots.matrix import LATEX, WORST, behind, in_order
+from hashbench.boards.ranking import is_flagged
 from hashbench.running.shared_files import replaced
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hashbench.boards.ranking import RankingRow
 
-FORM = "tex"
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    SIGN: r"\textdagger{}",
 }  # fmt: skip
 
 
@@ -29,8 +32,7 @@ def save_latex(board: Leaderboard, path: Path, ranking: Sequence[RankingRow] = (
     Args:
         path: without an ending, which is added.
     """
-    with replaced(path.with_name(f"{path.name}.{FORM}")) as draft:
-        draft.write_text(latex(board, ranking), encoding="utf-8", newline="\n")
+    _save(latex(board, ranking), path)
 
 
 def latex(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> str:
@@ -40,7 +42,8 @@ def latex(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> str:
     names = ["clean" if attack == "none" else board.column(attack) for attack in board.attacks]
     names += last
     defenses = in_order(board, ranking)
-    short = titles(defenses)
+    flagged = {row.defense for row in ranking if is_flagged(row.flags)}
+    short = titles(defenses, flagged)
     lines = []
     for defense in defenses:
         squares = [_square(board, defense, attack) for attack in board.attacks]
@@ -51,14 +54,44 @@ def latex(board: Leaderboard, ranking: Sequence[RankingRow] = ()) -> str:
         lines.append(_line([_escaped(short[defense]), *squares]))
     chance = _line([r"\emph{chance}", *(_percent(board.chance_of(attack)) for attack in board.attacks),
                     *(_percent(board.chance) for _ in last)])  # fmt: skip
-    caption = f"{_escaped(board.title)}; mAP in percent. {_escaped(left_out(defenses))}".strip()
+    told = of_flags(defenses, flagged)
+    return _table(board.title, defenses, names, [*lines, r"\midrule", chance], told)
+
+
+def save_corruptions_table(means: pd.DataFrame, title: str, path: Path) -> None:
+    """Save the means of models under corruptions as a LaTeX table, in percent.
+
+    Args:
+        means: one row per defense, from `corruption_means`.
+        path: without an ending, which is added.
+    """
+    defenses, short = list(means["defense"]), titles(list(means["defense"]))
+    named = {"map_clean": "clean", "map_corrupted": "mean corrupted"}
+    columns = [name for name in means.columns if name not in ("defense", "seeds", "ci_low", "ci_high", "kept")]
+    lines = [
+        _line([_escaped(short[row["defense"]]), *(_percent(row[name]) for name in columns)])
+        for row in means.to_dict("records")
+    ]
+    names = [named.get(name, name.removesuffix("_map")) for name in columns]
+    _save(_table(f"{title}; under corruptions", defenses, names, lines), path)
+
+
+def _table(title: str, defenses: Sequence[str], names: Sequence[str], lines: Sequence[str], told: str = "") -> str:
+    """The text of a table, which needs the package booktabs; its caption names what short names leave out."""
+    said = " ".join(filter(None, (told, left_out(defenses))))
+    caption = f"{_escaped(title)}; mAP in percent. {_escaped(said)}".strip()
     return "\n".join([
         r"% needs \usepackage{booktabs}",
         r"\begin{table}", r"\centering", rf"\caption{{{caption}}}",
         rf"\begin{{tabular}}{{l{'r' * len(names)}}}", r"\toprule",
-        _line(["defense", *map(_escaped, names)]), r"\midrule", *lines, r"\midrule", chance, r"\bottomrule",
+        _line(["defense", *map(_escaped, names)]), r"\midrule", *lines, r"\bottomrule",
         r"\end{tabular}", r"\end{table}", "",
     ])  # fmt: skip
+
+
+def _save(text: str, path: Path) -> None:
+    with replaced(path.with_name(f"{path.name}.{LATEX}")) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _square(board: Leaderboard, defense: str, attack: str) -> str:

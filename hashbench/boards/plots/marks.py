@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ KNOWN = (
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d")
 CHANCE: dict[str, Any] = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
 GAP = 9.0  # points from one name to the next
+SIGN = "†"  # of a row whose numbers can't be trusted
 MOST = 15  # rows that a picture draws, unless they are of so many defenses
 
 
@@ -71,8 +72,11 @@ def _colour(place: int) -> str:
     return to_hex((red, green, blue))
 
 
-def titles(defenses: Sequence[str]) -> dict[str, str]:
+def titles(defenses: Sequence[str], flagged: Collection[str] = ()) -> dict[str, str]:
     """A short name of each defense for people: without parameters; numbers tell several of one name apart.
+
+    Args:
+        flagged: defenses whose numbers can't be trusted, which get a sign.
 
     >>> titles(["none", "lap:weight=3", "saat", "saat:weight=2", "saat:weight=1,epochs=9"])
     {'none': 'undefended', 'lap:weight=3': 'lap', 'saat': 'saat', 'saat:weight=2': 'saat (1)', \
@@ -84,7 +88,18 @@ def titles(defenses: Sequence[str]) -> dict[str, str]:
         others = [other for other in by_length(defenses, name) if ":" in other]
         plain = not parameters or by_length(defenses, name) == [defense]
         found[defense] = name if plain else f"{name} ({others.index(defense) + 1})"
-    return {defense: defense_name(name) for defense, name in found.items()}
+    whole = {defense: defense_name(name) for defense, name in found.items()}
+    return {defense: f"{name}{SIGN}" if defense in flagged else name for defense, name in whole.items()}
+
+
+def of_flags(defenses: Sequence[str], flagged: Collection[str]) -> str:
+    """What a caption says of the sign; empty where none of the defenses has it.
+
+    >>> of_flags(["cgat", "jpeg"], ["jpeg"])
+    "† flagged: its numbers can't be trusted; the column flags of ranking.csv says why."
+    """
+    told = f"{SIGN} flagged: its numbers can't be trusted; the column flags of ranking.csv says why."
+    return told if any(defense in flagged for defense in defenses) else ""
 
 
 def leading(defenses: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hashbench.boards.leaderboard import Leaderboard
-from hashbench.boards.plots.marks import left_out, titles
+from hashbench.boards.plots.marks import left_out, of_flags, titles
+from hashbench.boards.ranking import is_flagged
 from hashbench.running.shared_files import replaced
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ LETTER = 0.07  # inches a letter
 CAPTION = 0.09  # inches of a line of the caption below curves and brackets
 ONE, TWO = 3.5, 7.16  # inches of one and of two columns of a paper
 FORMATS = ("png", "svg")
+LATEX = "tex"  # of tables beside pictures
 NOTE = 110  # letters of the caption in a line of two columns
 COLOURS = "cividis"  # perceptually uniform, so it works in grey print and for colour-blind readers
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
@@ -57,6 +59,13 @@ def save_figure(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) ->
     for form in formats:
         with replaced(path.with_name(f"{path.name}.{form}")) as draft:
             figure.savefig(draft, format=form, metadata=METADATA[form])
+
+
+def remove_pictures(folder: Path, names: Sequence[str], kept: Collection[str]) -> None:
+    """Remove the files of pictures of some names, in any format, but for those that were just saved."""
+    for path in (folder / f"{name}.{form}" for name in names for form in (*METADATA, LATEX)):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 def caption_lines(defenses: Sequence[str], across: float, first: str = "") -> list[str]:
@@ -98,10 +107,10 @@ def save_matrix(
     """Save a heat map of mAP in percent, defenses by attacks, or attacks by defenses if there are many attacks.
 
     Defenses stand in the order of the ranking, the highest worst case first; parameters that their short names leave
-    out stand below. The colour scale runs from 0 to 100, with the chance level marked on it. A square at or below
-    chance has an asterisk, one without a valid number is hatched, one that nothing was to be measured for has a dash;
-    targeted attacks have t-MAP, on a reversed scale of its own. Behind a gap stand what ranks and what is certified,
-    with their 95 % intervals.
+    out stand below; one whose numbers can't be trusted has a dagger. The colour scale runs from 0 to 100, with the
+    chance level marked on it. A square at or below chance has an asterisk, one without a valid number is hatched, one
+    that nothing was to be measured for has a dash; targeted attacks have t-MAP, on a reversed scale of its own. Behind
+    a gap stand what ranks and what is certified, with their 95 % intervals.
 
     Args:
         path: without an ending.
@@ -111,9 +120,10 @@ def save_matrix(
     last = behind(ranking)
     attacks = [*board.attacks, *last]
     defenses = in_order(board, ranking)
+    flagged = {row.defense for row in ranking if is_flagged(row.flags)}
     columns, rows = (defenses, attacks) if board.tall else (attacks, defenses)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=_size(board, attacks, defenses), layout="constrained", dpi=300)
+        figure = Figure(figsize=_size(board, attacks, defenses, flagged), layout="constrained", dpi=300)
         axes = figure.subplots()
         for row, down in enumerate(rows):
             for column, across in enumerate(columns):
@@ -125,7 +135,7 @@ def save_matrix(
         if last:
             line = axes.axhline if board.tall else axes.axvline
             line(len(board.attacks) - 0.5, color="white", linewidth=4)
-        _label_axes(axes, board, attacks, defenses)
+        _label_axes(axes, board, attacks, defenses, flagged)
         _draw_scale(figure, axes, board)
         save_figure(figure, path, formats)
 
@@ -136,18 +146,20 @@ def in_order(board: Leaderboard, ranking: Sequence[RankingRow]) -> list[str]:
     return ranked + [defense for defense in board.defenses if defense not in ranked]
 
 
-def _size(board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str]) -> tuple[float, float]:
+def _size(
+    board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str], flagged: Collection[str]
+) -> tuple[float, float]:
     """Inches of the whole picture: the width of one or two columns, or more where labels would touch."""
-    across, down = _labels(board, attacks, defenses)
+    across, down = _labels(board, attacks, titles(defenses, flagged))
     column = max(0.52, 0.78 * LETTER * _longest(across) + 0.1)
     needed = 1.3 + 0.8 * LETTER * _longest(down) + column * len(across)
     row = 0.22 if board.tall else 0.32
     width = next((one for one in (ONE, TWO) if needed <= one), needed)
-    return width, 1.35 + row * len(down) + 0.1 * len(_caption(defenses, width))
+    return width, 1.35 + row * len(down) + 0.1 * len(_caption(defenses, flagged, width))
 
 
-def _caption(defenses: Sequence[str], width: float) -> list[str]:
-    return textwrap.wrap(left_out(defenses), int(NOTE * width / TWO))
+def _caption(defenses: Sequence[str], flagged: Collection[str], width: float) -> list[str]:
+    return textwrap.wrap(f"{of_flags(defenses, flagged)} {left_out(defenses)}".strip(), int(NOTE * width / TWO))
 
 
 def behind(ranking: Sequence[RankingRow]) -> dict[str, dict[str, Bounded]]:
@@ -212,17 +224,19 @@ def _deviation(values: list[float]) -> float:
     return float((sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5)
 
 
-def _label_axes(axes: Axes, board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str]) -> None:
-    across, down = _labels(board, attacks, defenses)
+def _label_axes(
+    axes: Axes, board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str], flagged: Collection[str]
+) -> None:
+    across, down = _labels(board, attacks, titles(defenses, flagged))
     axes.set_xlim(-0.5, len(across) - 0.5)
     axes.set_ylim(len(down) - 0.5, -0.5)
     axes.set_xticks(range(len(across)), across, fontsize=7)
     axes.set_yticks(range(len(down)), down, fontsize=7)
-    width = _size(board, attacks, defenses)[0]
+    width = _size(board, attacks, defenses, flagged)[0]
     said = "".join(text.get_text() for text in axes.texts)
     signs = {"±": "± standard deviation over seeds", "[": "[ ] 95 % interval", "*": "* at or below chance"}
     notes = ["; ".join(meaning for sign, meaning in signs.items() if sign in said)]
-    notes += _caption(defenses, width)
+    notes += _caption(defenses, flagged, width)
     if notes := [note for note in notes if note]:
         axes.figure.supxlabel("\n".join(notes), fontsize=5.5, color="0.25", x=0.01, ha="left")
     axes.tick_params(length=0)
@@ -230,11 +244,10 @@ def _label_axes(axes: Axes, board: Leaderboard, attacks: Sequence[str], defenses
     axes.set_title(wrapped_title(board.title, width), fontsize=8)
 
 
-def _labels(board: Leaderboard, attacks: Sequence[str], defenses: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The labels of the columns and of the rows."""
+def _labels(board: Leaderboard, attacks: Sequence[str], short: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The labels of the columns and of the rows, given the defenses' short names."""
     wrapped = [_wrapped(board.column(label), "clean", board.tall) for label in attacks]
-    short = titles(defenses)
-    named = [_wrapped(short[label], short[label], False) for label in defenses]
+    named = [_wrapped(name, name, False) for name in short.values()]
     return (named, wrapped) if board.tall else (wrapped, named)
 
 

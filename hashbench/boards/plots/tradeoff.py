@@ -42,7 +42,7 @@ def draw_tradeoff(board: LeaderboardFiles) -> Figure | None:
             axes.axvline(100 * board.chance, **CHANCE)
         axes.set_ylim(0, min(103, 8 + max(max(high for *_, high in found.values()), 100 * (board.chance or 0))))
         ends = {d: (clean, worst) for d, (clean, worst, *_) in points.items()}
-        label_ends(axes, ends, known, titles(leaders), 72 * height_for(points))
+        label_ends(axes, ends, known, titles(leaders, board.flagged), 72 * height_for(points))
         _draw_crowd(axes, found, known)
     return figure
 
