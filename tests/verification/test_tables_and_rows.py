@@ -27,7 +27,6 @@ from hashbench.verification.tables import (
     check_provenance,
     check_table,
     compare,
-    ended,
     identity_of,
     of_budget,
     of_model,
@@ -56,19 +55,6 @@ def test_what_another_version_made_is_refused_with_both_versions() -> None:
     cell = {"defense": "cgat", "attack": "hag", "attacker": "adaptive", "seed": 1}
     assert who(cell) == "cgat under hag, seed 1"
     assert who({**cell, "attacker": "oblivious"}) == "cgat under hag (oblivious), seed 1"
-
-
-def test_intervals_of_older_boards_may_leave_0_and_100_and_those_of_today_may_not(tmp_path: Path) -> None:
-    expected = pd.DataFrame({"defense": ["a"], "ci_low": [0.0], "ci_high": [1.0], "delta_ci_high": [0.25]})
-    path = tmp_path / "matrix.csv"
-    path.write_text("defense,ci_low,ci_high,delta_ci_high\na,-0.2,1.000131,0.25\n")
-    assert check_table(path, expected, by_column("defense"), 2) == []
-    (low, high) = check_table(path, expected, by_column("defense"))
-    assert low == "matrix.csv: ci_low of a is -0.2; its cells give 0.0"
-    assert high.startswith("matrix.csv: ci_high of a is 1.000131")
-    assert ended([{"defense": "a", "ci_high": "x", "delta_ci_low": "-0.2"}], 2) == [
-        {"defense": "a", "ci_high": "x", "delta_ci_low": "-0.2"}
-    ]
 
 
 TABLE = pd.DataFrame({"defense": ["a", "b"], "map": [0.5, None], "seed": [0, 1]})
