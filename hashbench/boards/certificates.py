@@ -152,7 +152,8 @@ def certificate_lines(found: Sequence[Evidence], table: pd.DataFrame) -> list[st
         said.append(
             f"{defense_name(row['defense'])}, seed {row['seed']}: certified {100 * row['certified']:.1f} "
             f"[{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}], worst case {worst}, "
-            f"clean {100 * row['map_low_clean']:.1f}; {row['free_bits']:.1f} bits may change, "
+            f"clean {100 * row['map_low_clean']:.1f} in the worst order of ties; "
+            f"{row['free_bits']:.1f} bits may change, "
             f"{100 * row['untouched_share']:.0f} % of the queries can't be touched; "
             f"{result.host['certificate_seconds']:.1f} s"
         )

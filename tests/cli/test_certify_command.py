@@ -26,6 +26,7 @@ def test_a_certificate_stands_below_what_was_measured(command: Command) -> None:
     assert row["ci_low"] <= row["certified"] <= min(row["ci_high"], row["map_low_clean"])
     assert 0 < row["free_bits"] < 8
     assert f"certified {100 * row['certified']:.1f}" in outcome.out
+    assert f"clean {100 * row['map_low_clean']:.1f} in the worst order of ties; " in outcome.out
     before = path.read_bytes()
     assert command("certify", *SUBJECT).code == 0
     assert path.read_bytes() == before
