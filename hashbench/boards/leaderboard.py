@@ -48,7 +48,8 @@ HOST = [
 ]  # fmt: skip
 Columns = Mapping[str, Mapping[str, float]]
 NO_COLUMNS: Columns = MappingProxyType({})
-PLACES = ("--store", "--out")  # options that name folders
+PLACES = ("--store", "--out", "--zoo")  # options that name folders
+FOLDERS = re.compile(r"(?:^|(?<=[=,]))[/~][^=,]*/(?=[^/=,])")  # of a file that a word of a command names
 REASON = 2000  # characters of the reason of an invalid cell
 COMMAND = 20_000  # characters of a command
 LONGEST_NAME = 180  # characters of a folder's name
@@ -185,14 +186,18 @@ def title_of(subject: Mapping[str, Any]) -> str:
 
 
 def without_places(command: str) -> str:
-    """A command without the machine's folders, which affect no number."""
+    """A command without the machine's folders, which affect no number; of files their names are left.
+
+    >>> without_places("hashbench run --suite /home/mine.toml --zoo ~/z --eps 8/255 --defense checkpoint:file=~/a.pt")
+    'hashbench run --suite mine.toml --eps 8/255 --defense checkpoint:file=a.pt'
+    """
     words = iter(shlex.split(command))
     kept = []
     for word in words:
         if word in PLACES:
             next(words, None)
         elif not word.startswith(tuple(f"{place}=" for place in PLACES)):
-            kept.append(word)
+            kept.append(FOLDERS.sub("", word))
     return shlex.join(kept)
 
 
