@@ -32,6 +32,9 @@ def test_the_page_has_every_row_with_reasons_flags_command_and_pictures(out: Pat
     assert "it is not in ranking.csv" in text.replace("&#39;", "'")
     assert "<code>zero_gradient</code>: it has none &amp; should" in text
     assert "62.0 [59.0, 64.0]" in text
+    assert re.findall(r'data-kind="number"[^>]*>([^<]+)<span', text)[0] == "rank group"
+    assert "<dt>rank, rank group</dt><dd>1, 1</dd>" in text
+    assert ">p (Holm)<span" in text
     assert (
         "hashbench run --dataset digits --backbone cnn --method csq --bits 16 --eps 32/255 --seed 0 --seed 1 "
         "--defense mine --attack dhta --attack hag --attack noise --attack pgd-hamming</pre>"
