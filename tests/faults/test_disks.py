@@ -95,6 +95,7 @@ def test_a_store_that_disappears_in_a_run_is_one_line(command: Command) -> None:
 
 
 def test_a_folder_of_tables_that_disappears_is_made_again(command: Command) -> None:
+    Path("leaderboards").mkdir()
     outcome = command(*WORDS, "--attack", "odd-effects:removes=leaderboards")
     assert (outcome.code, outcome.err) == (0, "")
     assert len(rows()) == 3
