@@ -44,6 +44,7 @@ def art_auto_pgd(victim: Victim, threat: Threat, *, steps: Count = 100) -> Craft
             verbose=False,
         )
 
+        art_bridge.decide_once(method.estimator)
         with art_bridge.started_at(threat.noise(queries.random())):
             art_bridge.together(queries, threat, method)
         return threat.project(art_bridge.as_images(method.x_max, queries.images), queries.images)

@@ -1,6 +1,7 @@
 """ART's Square Attack (Andriushchenko et al., ECCV 2020), on binary codes."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -23,12 +24,12 @@ def art_square(victim: Victim, threat: Threat, *, steps: Count = 300, area: Shar
     """Change squares of pixels by +-2 eps and keep what moves the binary code away from its center code, by ART.
 
     Keeps a change only if the distance grows, whereas `square-hamming` also keeps one that leaves it unchanged. ART
-    tries the same squares on all queries; its initial stripes are rejected, since their random numbers would depend
-    on the batch.
+    tries the same squares on all queries, and none that touches the last row or column; its initial stripes are
+    rejected, since their random numbers would depend on the batch.
 
     Args:
         steps: changes to try.
-        area: share of the image that the first squares cover.
+        area: share of the image that the first squares cover; a square is one pixel smaller than the image at least.
     """
     from hashbench.crafting import art_bridge  # slow to import
 
@@ -54,10 +55,16 @@ def art_square(victim: Victim, threat: Threat, *, steps: Count = 300, area: Shar
             loss=agreement,
             max_iter=steps,
             eps=art_bridge.budget(threat),
-            p_init=area,
+            p_init=_within(area, *queries.images.shape[2:]),
             verbose=False,
         )
         with art_bridge.kept_state():
             return art_bridge.together(queries, threat, method, guide)
 
     return craft
+
+
+def _within(area: float, height: int, width: int) -> float:
+    """The share of an image, at most that of the largest square that ART can place."""
+    side = min(height, width) - 1
+    return area if round(math.sqrt(area * height * width)) <= side else side**2 / (height * width)

@@ -173,7 +173,7 @@ class _Setting:
             )  # fmt: skip
         except InvalidCell:
             return (NOT_PROBED,)
-        flags = raised(found.numbers, found.arrays)
+        flags = raised(found.numbers, found.arrays, victim.model.bits)
         rows = sampled_rows(split.queries, seed).numpy()[found.arrays["rows"]]
         if lowest is None or self.threat.side or found.numbers["unstable_share"]:
             return tuple(flags)

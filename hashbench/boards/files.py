@@ -23,6 +23,10 @@ Row = dict[str, str]
 
 ROUNDED = 255e-6  # grey levels that a budget can lose by rounding in the tables
 TABLES = ("results", "ranking", "sanity", "curve", "provenance")
+# Columns of results.csv without which a cell can't be placed.
+NEEDED = (
+    "dataset", "backbone", "method", "bits", "defense", "attack", "access", "norm", "eps", "seed", "config_digest",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -174,9 +178,10 @@ def read_table(path: Path) -> Table:
     """A leaderboard's table as text: the same reader for pictures, the page and `hashbench verify`.
 
     Raises:
-        BadInput: it can't be read, a row has too few or too many values, or there is no column `defense`.
+        BadInput: it can't be read, a row has too few or too many values, or a column that is needed is missing.
     """
-    return with_names(csv_tables.read_rows(path, needed=["defense"], inside=path.parent))
+    needed = NEEDED if path.stem == "results" else ("defense",)
+    return with_names(csv_tables.read_rows(path, needed=needed, inside=path.parent))
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -101,7 +101,7 @@ def report_of(probe: Result, arrays: Arrays) -> ProbeReport:
     defense, seed = probe.identity["defense"], probe.identity["seed"]
     if probe.status != "valid":
         return ProbeReport(defense, seed, (NOT_PROBED,), {}, (), probe.reason, (probe, {}))
-    flags = tuple(raised(probe.numbers, arrays))
+    flags = tuple(raised(probe.numbers, arrays, probe.identity["bits"]))
     return ProbeReport(defense, seed, flags, _signals(probe, arrays), _curve(arrays), evidence=(probe, arrays))
 
 

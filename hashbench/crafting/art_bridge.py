@@ -66,6 +66,7 @@ __all__ = [
     "SquareAttack",
     "as_images",
     "budget",
+    "decide_once",
     "each",
     "kept_state",
     "order",
@@ -234,6 +235,23 @@ def kept_state() -> Iterator[None]:
 def seed_numpy(*parts: object) -> None:
     """Seed NumPy's global random state with everything that the next numbers may depend on."""
     np.random.seed(derive_seed(*parts) % 2**32)  # noqa: NPY002
+
+
+def decide_once(head: Any) -> None:
+    """Let a classifier's latest decision on some images hold when ART asks for it again.
+
+    AutoPGD decides twice and attacks the queries of which both decisions agree, which for a model that draws random
+    numbers are not all.
+    """
+    decide, latest = head.predict, dict[bytes, Array]()
+
+    def predict(x: Array, **kwargs: Any) -> Array:
+        scores: Array = latest.get(x.tobytes(), decide(x, **kwargs))  # decided again, since passes are counted
+        latest.clear()
+        latest[x.tobytes()] = scores
+        return scores
+
+    head.predict = predict
 
 
 @contextlib.contextmanager

@@ -145,7 +145,7 @@ def meanings() -> dict[str, str]:
     return {flag.name: f"{flag.meaning}; {flag.advice}" for flag in FLAGS.values()}
 
 
-def raised(numbers: Numbers, arrays: Arrays) -> list[str]:
+def raised(numbers: Numbers, arrays: Arrays, bits: int) -> list[str]:
     """The names of the flags that a probe raises, in the order of `FLAGS`.
 
     A finding that explains others replaces them: parts in train mode replace random codes, collapsed codes everything
@@ -155,6 +155,7 @@ def raised(numbers: Numbers, arrays: Arrays) -> list[str]:
     Args:
         numbers: numbers of `evaluation.probe.probe`.
         arrays: arrays of the same probe.
+        bits: the length of the model's codes; fewer bits than classes need can't tell all classes apart.
     """
     sure = _lower_bounds(_differences(arrays))
     unstable = numbers["unstable_share"] > 0
@@ -163,7 +164,7 @@ def raised(numbers: Numbers, arrays: Arrays) -> list[str]:
         found.append("train_mode")
     elif unstable:
         found.append("stochastic")
-    if numbers["distinct_codes"] < CODES_A_CLASS * numbers["classes"] or sure["below_chance"] > 0:
+    if numbers["distinct_codes"] < CODES_A_CLASS * min(numbers["classes"], 2**bits) or sure["below_chance"] > 0:
         return [*found, "collapsed_codes"]
     if sure["ties"] > TIE_WIDTH:
         found.append("high_tie_mass")

@@ -88,7 +88,9 @@ def probe(
     Raises:
         InvalidCell: the victim or the attack raised an exception, or no probed query has a relevant item.
     """
-    budgets = budgets_of(threat, widest(threat, queries))
+    reach = widest(threat, queries)
+    threat = replace(threat, eps=min(threat.eps, reach))  # beyond it nothing is left to allow
+    budgets = budgets_of(threat, reach)
     asked = replace(victim, train=_at(victim.train, sampled(len(victim.train), TRAIN, seed)))
     craft = explain(f"attack {black_box.label}", black_box.call, asked, threat)
     codes, signals = list[dict[str, Tensor]](), list[dict[str, Tensor]]()

@@ -72,6 +72,17 @@ def test_a_folder_without_leaderboards_or_with_a_damaged_one_is_one_line(tmp_pat
     (folder / "ranking.csv").write_text("a,b\n1,2\n")
     with pytest.raises(BadInput, match="has no column 'defense'"):
         write_page(tmp_path)
+    (folder / "ranking.csv").unlink()
+    results = folder / "results.csv"
+    results.write_text(results.read_text().replace(",method,", ",way,", 1))
+    with pytest.raises(BadInput, match=r"results\.csv has no column 'method'"):
+        write_page(tmp_path)
+
+
+def test_a_certified_row_may_lack_its_bits(tmp_path: Path) -> None:
+    folder = make_board(tmp_path)
+    (folder / "ranking.csv").write_text("rank,defense,map_worst,certified,free_bits,status\n1,cgat,0.5,0.4,,ranked\n")
+    assert "bits that may change, mean</dt><dd>unknown" in re.sub(r"\s*\n\s*", "", write_page(tmp_path).read_text())
 
 
 def test_boards_of_a_versioned_attack_set_stand_first(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from toys import make_toy, small_model
 
 from hashbench.attacks.art_pgd import art_pgd
@@ -15,7 +16,7 @@ from hashbench.crafting.gradient_loop import descend
 from hashbench.crafting.step_rules import constant
 from hashbench.models.codes import center_code, encode
 from hashbench.models.data import Queries, Victim
-from hashbench.models.model import binarize
+from hashbench.models.model import HashModel, binarize
 from hashbench.registry.entries import attacks
 from hashbench.registry.spec import Spec
 from hashbench.threat import Threat
@@ -79,6 +80,32 @@ def test_hopskipjump_keeps_a_query_that_has_no_other_class() -> None:
     victim.train.labels[:] = torch.tensor([1.0, 0, 0, 0])
     craft = attacks.choose(Spec.parse("art-hopskipjump:steps=1,evaluations=4")).call(victim, THREAT)
     assert torch.equal(craft(queries), queries.images)
+
+
+class Noisy(nn.Module):
+    """A network that draws random numbers whenever it encodes, so that most decisions differ from the last ones."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(images + torch.randn_like(images))
+        return logits
+
+
+def test_auto_pgd_attacks_all_queries_of_a_model_that_decides_at_random() -> None:
+    victim, queries = make_toy(HashModel(Noisy(small_model().network), 12).eval())
+    images = attacks.choose(Spec("art-auto-pgd", {"steps": "3"})).call(victim, THREAT)(queries)
+    THREAT.check(images, queries.images)
+    assert ((images - queries.images).flatten(1).abs().amax(1) > 0.05).all()
+
+
+@pytest.mark.parametrize("area", ["0.8", "0.9", "1"])
+def test_squares_may_be_as_large_as_the_image(area: str) -> None:
+    victim, queries = make_toy(small_model())
+    images = attacks.choose(Spec("art-square", {"steps": "3", "area": area})).call(victim, THREAT)(queries)
+    THREAT.check(images, queries.images)
 
 
 def test_importing_art_leaves_no_files_at_home_and_no_trace(tmp_path: Path) -> None:

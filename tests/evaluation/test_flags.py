@@ -10,6 +10,7 @@ import pytest
 from hashbench.evaluation.flags import FLAGS, curve, is_above, meanings, raised, white_box
 
 QUERIES = 4
+BITS = 32
 
 
 def ap(*levels: float) -> np.ndarray:
@@ -38,7 +39,7 @@ def found(**changes: Any) -> list[str]:
     numbers |= {name: value for name, value in changes.items() if name in numbers}
     arrays |= {name: value for name, value in changes.items() if name in arrays}
     assert changes.keys() <= numbers.keys() | arrays.keys()
-    return raised(numbers, arrays)
+    return raised(numbers, arrays, BITS)
 
 
 def test_a_sound_model_raises_none() -> None:
@@ -90,21 +91,27 @@ def test_one_finding_replaces_those_that_it_explains() -> None:
 def test_the_gentle_walk_within_bounds_counts_where_no_budget_is_all() -> None:
     numbers, arrays = sound()
     more = {**arrays, "budgets": np.array([0.05, 0.1, 0.2, 0.9]), "gentle": ap(0.5, 0.06, 0.09)}
-    assert raised(numbers, more) == ["more_budget_does_worse"]
-    assert raised(numbers, {**more, "budgets": arrays["budgets"]}) == [], "at eps = 1 nothing is bounded"
+    assert raised(numbers, more, BITS) == ["more_budget_does_worse"]
+    assert raised(numbers, {**more, "budgets": arrays["budgets"]}, BITS) == [], "at eps = 1 nothing is bounded"
+
+
+@pytest.mark.parametrize(("bits", "codes", "collapsed"), [(2, 4, False), (2, 2, False), (2, 1, True), (3, 3, True)])
+def test_few_bits_are_no_collapse(bits: int, codes: int, collapsed: bool) -> None:
+    numbers, arrays = sound()
+    assert (raised({**numbers, "distinct_codes": codes}, arrays, bits) == ["collapsed_codes"]) == collapsed
 
 
 def test_a_probe_of_one_query_or_of_an_older_version_raises_nothing() -> None:
     numbers, arrays = sound()
     one = {name: value if name == "budgets" else value[..., :1] for name, value in arrays.items()}
-    assert raised(numbers, {**one, "zero_gradient": np.ones(1)}) == []
+    assert raised(numbers, {**one, "zero_gradient": np.ones(1)}, BITS) == []
     old = {
         name: arrays[name]
         for name in arrays
         if name not in ("still", "wrong_gradient", "new", "new_attacked", "transfer")
     }
-    assert raised(numbers, old) == []
-    assert raised(numbers, {**old, "black_box": ap(0.3)[0]}) == ["black_box_beats_white_box"]
+    assert raised(numbers, old, BITS) == []
+    assert raised(numbers, {**old, "black_box": ap(0.3)[0]}, BITS) == ["black_box_beats_white_box"]
 
 
 def test_the_curve_starts_clean_never_rises_and_ends_where_all_is_allowed() -> None:

@@ -33,6 +33,7 @@ from hashbench.running.store import Result, Store
 from hashbench.running.victims import DefendedModel
 from hashbench.threat import Threat
 
+BITS, THREAT = 32, Threat(32 / 255)
 NARROW = 2 / 255  # a budget within which digits can't be broken
 Plant = Callable[[nn.Module], nn.Module]
 
@@ -52,13 +53,13 @@ def write(reports: Sequence[ProbeReport], folder: Path) -> None:
         write_table(folder / f"{name}.csv", table)
 
 
-def probe(digits: tuple[Runner, Victim], plant: Plant, eps: float = 32 / 255) -> Measurement:
+def probe(digits: tuple[Runner, Victim], plant: Plant, threat: Threat = THREAT) -> Measurement:
     runner, undefended = digits
     (split,) = runner.victims.splits.values()
     victim = make_victim(planted.planted(undefended.model, plant), split.train, split.database)
     black_box = entries.attacks.choose(Spec.parse("square-hamming:steps=20"))
     return probing.probe(
-        victim, probing.sample(split.queries, 0), Threat(eps), 0, black_box=black_box, undefended=undefended
+        victim, probing.sample(split.queries, 0), threat, 0, black_box=black_box, undefended=undefended
     )
 
 
@@ -93,8 +94,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_planted_defense_raises_its_flag_and_no_other(
     digits: tuple[Runner, Victim], plant: Plant, eps: float, flag: str
 ) -> None:
-    found = probe(digits, plant, eps)
-    assert [name for name in raised(found.numbers, found.arrays) if name not in MAY_COME_WITH.get(flag, ())] == [flag]
+    found = probe(digits, plant, Threat(eps))
+    names = raised(found.numbers, found.arrays, BITS)
+    assert [name for name in names if name not in MAY_COME_WITH.get(flag, ())] == [flag]
 
 
 class Distant(nn.Module):
@@ -115,9 +117,9 @@ def test_a_gradient_of_another_function_and_a_look_up_disagree_with_values(digit
     found = probe(digits, Distant)
     assert found.arrays["wrong_gradient"].mean() > 0.2
     tiny = probe(digits, lambda network: planted.Back(network, lambda logits: 1e-44 * logits))
-    assert raised(tiny.numbers, tiny.arrays) == ["outputs_do_not_move"]
+    assert raised(tiny.numbers, tiny.arrays, BITS) == ["outputs_do_not_move"]
     scaled = probe(digits, lambda network: planted.Back(network, lambda logits: 1e-3 * logits))
-    assert raised(scaled.numbers, scaled.arrays) == []
+    assert raised(scaled.numbers, scaled.arrays, BITS) == []
     declared = probe(digits, lambda network: planted.Front(straight_through(lambda images: images.round()), network))
     assert declared.arrays["wrong_gradient"].max() == 0
 
@@ -142,12 +144,12 @@ def test_a_table_above_the_probe_is_found_and_an_old_probe_is_not_judged(digits:
     new = ("rows", "new", "new_attacked", "still", "wrong_gradient")
     old = {name: value for name, value in found.arrays.items() if name not in new}
     assert not is_above(np.ones(300), old)
-    assert raised(found.numbers, old) == []
+    assert raised(found.numbers, old, BITS) == []
 
 
 def test_an_undefended_model_raises_none_and_breaks_as_the_budget_grows(digits: tuple[Runner, Victim]) -> None:
     found = probe(digits, lambda network: network)
-    assert raised(found.numbers, found.arrays) == []
+    assert raised(found.numbers, found.arrays, BITS) == []
     budgets, left = curve(found.arrays)
     assert budgets == pytest.approx([0, 8 / 255, 16 / 255, 32 / 255, 64 / 255, 128 / 255, 1])
     assert np.array_equal(left[0], found.arrays["clean"])
@@ -159,11 +161,13 @@ def test_a_probe_of_any_budget_has_a_curve_from_0_to_1(digits: tuple[Runner, Vic
     for eps in (0.0, 0.5, 1.0):
         assert budgets_of(Threat(eps))[-1] == 1
         assert eps in budgets_of(Threat(eps))
-    found = probe(digits, lambda network: network, eps=0.0)
+    wide = probe(digits, lambda network: network, Threat(10.0, "l2"))
+    assert curve(wide.arrays)[0] == [0, 2, 4, 8]
+    found = probe(digits, lambda network: network, Threat(0.0))
     budgets, left = curve(found.arrays)
     assert budgets == [0.0, 0.0, 1.0]
     assert np.array_equal(left[0], left[1])
-    assert raised(found.numbers, found.arrays) == []
+    assert raised(found.numbers, found.arrays, BITS) == []
 
 
 def test_flags_of_several_seeds_are_named_once_with_their_seeds() -> None:
