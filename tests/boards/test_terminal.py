@@ -42,7 +42,7 @@ LEGENDS = [
 TITLE = "digits, cnn, csq, 32 bits; l-inf eps 8/255; 10 queries, 50 in the database; seeds 0, 1"
 BROKEN = [
     f"invalid: {defense} under broken, seed {seed}: it broke"
-    for defense in ("none", "mine:steps=3", "other") for seed in (0, 1)
+    for defense in ("undefended", "mine:steps=3", "other") for seed in (0, 1)
 ]  # fmt: skip
 
 
