@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from hashbench.readers.text import printable
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import by_track, naming_row, track_of, words_of
 from hashbench.running.cell import column_name, outdated, without_code
+from hashbench.running.commands import told
 from hashbench.running.store import Result
 from hashbench.threat import format_eps, format_threat, kind_of
 
@@ -48,8 +48,6 @@ HOST = [
 ]  # fmt: skip
 Columns = Mapping[str, Mapping[str, float]]
 NO_COLUMNS: Columns = MappingProxyType({})
-PLACES = ("--store", "--out", "--zoo")  # options that name folders
-FOLDERS = re.compile(r"(?:^|(?<=[=,]))[/~][^=,]*/(?=[^/=,])")  # of a file that a word of a command names
 REASON = 2000  # characters of the reason of an invalid cell
 COMMAND = 20_000  # characters of a command
 LONGEST_NAME = 180  # characters of a folder's name
@@ -90,7 +88,7 @@ class Leaderboard:
             | {
                 "config_digest": r.key,
                 **r.host,
-                "command": printable(without_places(str(r.host.get("command", ""))), COMMAND),
+                "command": printable(told(str(r.host.get("command", "")), r.identity), COMMAND),
             }
             for r in self.results
         ]
@@ -183,22 +181,6 @@ def title_of(subject: Mapping[str, Any]) -> str:
     parts += [subject["training"]] if subject.get("training", "clean") != "clean" else []
     track = words_of(track_of(str(subject.get("access", ""))))
     return f"{', '.join(parts)}; {format_threat(subject['norm'], subject['eps'])}{'; ' if track else ''}{track}"
-
-
-def without_places(command: str) -> str:
-    """A command without the machine's folders, which affect no number; of files their names are left.
-
-    >>> without_places("hashbench run --suite /home/mine.toml --zoo ~/z --eps 8/255 --defense checkpoint:file=~/a.pt")
-    'hashbench run --suite mine.toml --eps 8/255 --defense checkpoint:file=a.pt'
-    """
-    words = iter(shlex.split(command))
-    kept = []
-    for word in words:
-        if word in PLACES:
-            next(words, None)
-        elif not word.startswith(tuple(f"{place}=" for place in PLACES)):
-            kept.append(FOLDERS.sub("", word))
-    return shlex.join(kept)
 
 
 def attack_of(result: Result) -> str:

@@ -16,12 +16,12 @@ from hashbench.boards.across.write import write_across
 from hashbench.boards.evidence_files import BrokenRow, read_breaks
 from hashbench.boards.files import LeaderboardFiles, Row, boards_of_page, number
 from hashbench.boards.leaderboard import file_name
-from hashbench.boards.pairing import plugin_files, row_command
 from hashbench.boards.ranking import RANKED, REFERENCE
 from hashbench.boards.tables import writing
 from hashbench.readers.folders import read_bytes
 from hashbench.readers.text import printable
 from hashbench.registry.short_labels import with_preset
+from hashbench.running.commands import plugin_files, row_command
 from hashbench.running.shared_files import replaced
 
 NAME = "index.html"

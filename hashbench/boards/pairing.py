@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from hashbench.errors import BadInput, BadParameter, UnknownName
@@ -16,11 +13,11 @@ from hashbench.registry.short_labels import cell_name, defense_name
 from hashbench.registry.spec import Spec
 from hashbench.registry.tracks import track_of
 from hashbench.running.cell import ADAPTIVE, outdated
+from hashbench.running.commands import CODE, plugin_files, row_command
 from hashbench.running.store import Result
 from hashbench.threat import PATCH, format_eps
 
 CLEAN, UNDEFENDED = "none", "none"
-CODE = "+"  # in a version: with the digest of a user's own code
 WEAK = ("none", "noise")  # compared only if asked for
 FIELDS = {
     "schema_version": "schema version", "protocol_version": "protocol version", "dataset": "data set",
@@ -101,46 +98,6 @@ def mean_known(values: Sequence[float | None]) -> float | None:
     """The mean of some values; None if there are none or any is None."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def plugin_files(cells: Iterable[tuple[object, str]]) -> list[str]:
-    """The files that commands name by `--plugin`, of cells that a user's own code has a part in.
-
-    Args:
-        cells: the versions of a cell, as in its identity or as text, and the command that measured it.
-
-    >>> plugin_files([({"defense": "1+5f2b"}, "hashbench run --plugin mine.py"), ("{}", "hashbench run --plugin b.py")])
-    ['mine.py']
-    """
-    found = dict[str, None]()
-    for versions, command in cells:
-        with contextlib.suppress(ValueError):  # of a damaged command
-            words = shlex.split(command.replace("--plugin=", "--plugin ")) if CODE in str(versions) else []
-            found |= {file: None for option, file in pairwise(words) if option == "--plugin"}
-    return list(found)
-
-
-def row_command(
-    identity: Mapping[str, Any], defenses: Iterable[str], attacks: Iterable[str], seeds: Iterable[int],
-    plugins: Iterable[str] = (),
-) -> str:  # fmt: skip
-    """The command that measures defenses under attacks.
-
-    Args:
-        plugins: files of a user's own code that it needs.
-    """
-    words = ["hashbench", "run"]
-    for name in ("dataset", "backbone", "method", "bits"):
-        words += [f"--{name}", str(identity[name])]
-    _, _, training = str(identity["training"]).partition(":")
-    words += ["--training", training] if training else []
-    found = PATCH.fullmatch(identity["norm"])
-    words += ["--patch", found[1]] if found else ["--norm", identity["norm"]] if identity["norm"] != "linf" else []
-    words += ["--eps", format_eps(identity["eps"], identity["norm"])] if not found or identity["eps"] != 1 else []
-    words += [word for file in plugins for word in ("--plugin", file)]
-    for option, values, plain in (("seed", seeds, ""), ("defense", defenses, UNDEFENDED), ("attack", attacks, CLEAN)):
-        words += [word for value in values if value != plain for word in (f"--{option}", str(value))]
-    return shlex.join(words)
 
 
 def _measuring(

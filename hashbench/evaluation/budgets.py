@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from hashbench.models.data import ImageSet
@@ -15,6 +17,16 @@ def widest(threat: Threat, images: ImageSet) -> float:
     """The budget within which any image lies, around any other."""
     values = images.images[torch.arange(min(1, len(images)))].numel()
     return UNBOUNDED if threat.norm == "linf" else max(1.0, values**0.5)
+
+
+def probed_at(threat: Threat, reach: float) -> tuple[Threat, list[float]]:
+    """A threat, cut to the budget within which any image lies, and the budgets of its curve except 0.
+
+    >>> probed_at(Threat(10.0, "l2"), 8.0)[1]
+    [2.0, 4.0, 8.0]
+    """
+    threat = replace(threat, eps=min(threat.eps, reach))
+    return threat, budgets_of(threat, reach)
 
 
 def budgets_of(threat: Threat, unbounded: float = UNBOUNDED) -> list[float]:

@@ -18,7 +18,7 @@ from hashbench.crafting.objectives import agreement
 from hashbench.crafting.search import guided, masked, noisy_start
 from hashbench.crafting.step_rules import constant, cosine, steepest_steps
 from hashbench.errors import InvalidCell
-from hashbench.evaluation.budgets import budgets_of, heads_at, widest
+from hashbench.evaluation.budgets import heads_at, probed_at, widest
 from hashbench.evaluation.foreign_code import explain
 from hashbench.evaluation.judge import Arrays, Measurement, Numbers
 from hashbench.evaluation.new_images import new_images
@@ -88,9 +88,7 @@ def probe(
     Raises:
         InvalidCell: the victim or the attack raised an exception, or no probed query has a relevant item.
     """
-    reach = widest(threat, queries)
-    threat = replace(threat, eps=min(threat.eps, reach))  # beyond it nothing is left to allow
-    budgets = budgets_of(threat, reach)
+    threat, budgets = probed_at(threat, widest(threat, queries))
     asked = replace(victim, train=_at(victim.train, sampled(len(victim.train), TRAIN, seed)))
     craft = explain(f"attack {black_box.label}", black_box.call, asked, threat)
     codes, signals = list[dict[str, Tensor]](), list[dict[str, Tensor]]()

@@ -14,7 +14,7 @@ from hashbench.boards.leaderboard import Leaderboard
 from hashbench.boards.probe_tables import ProbeReport, report_of, with_table
 from hashbench.errors import BadInput
 from hashbench.evaluation import probe
-from hashbench.evaluation.budgets import UNBOUNDED, budgets_of, heads_at
+from hashbench.evaluation.budgets import UNBOUNDED, heads_at, probed_at
 from hashbench.evaluation.judge import Arrays
 from hashbench.metrics.average_precision import average_precision, chance
 from hashbench.metrics.distance_counts import Counts
@@ -93,7 +93,7 @@ def _check_arrays(name: str, result: Result, arrays: Arrays) -> None:
     """Refuse arrays of another shape than a probe's, and numbers that none has."""
     eps = float(check(result.identity.get("eps"), float, name, "eps"))
     threat = Threat(eps, check(result.identity.get("norm"), Literal["linf", "l2"], name, "norm"))
-    budgets = budgets_of(threat, _widest(arrays, threat, name))
+    threat, budgets = probed_at(threat, _widest(arrays, threat, name))
     queries = len(arrays["clean"]) if "clean" in arrays and arrays["clean"].ndim == 1 else 0
     heads = [head for budget in budgets for head in heads_at(budget, threat)]
     wanted: dict[str, tuple[int, ...]] = {

@@ -16,12 +16,12 @@ from hashbench.boards.leaderboard import (
     Leaderboard,
     folder_name,
     leaderboards,
-    without_places,
 )
 from hashbench.boards.plots.matrix import save_matrix
 from hashbench.boards.ranking import RankingRow, rank
 from hashbench.boards.terminal import print_matrix
 from hashbench.boards.write import write_leaderboard
+from hashbench.running.commands import told
 from hashbench.running.store import Result, Store
 from hashbench.threat import format_eps
 
@@ -158,7 +158,19 @@ def test_a_plugin_that_was_edited_replaces_what_it_made_before() -> None:
 
 @pytest.mark.parametrize("places", ["--store /a/b --out 'c d'", "--store=/a/b", "--out c", ""])
 def test_commands_name_no_folder_of_a_machine(places: str) -> None:
-    assert without_places(f"hashbench run {places} --attack 'hag:steps=5'") == "hashbench run --attack hag:steps=5"
+    assert told(f"hashbench run {places} --attack 'hag:steps=5'", {}) == "hashbench run --attack hag:steps=5"
+
+
+@pytest.mark.parametrize("suite", ["--suite /home/me/mine.toml", "--suite=mine.toml --zoo z"])
+def test_a_suite_of_ones_own_is_written_as_the_command_of_each_cell(suite: str) -> None:
+    (board,) = leaderboards([result("cgat:weight=3", "hag:steps=5", 0.5)])
+    (made,) = (replace(r, host={**r.host, "command": f"hashbench run {suite}"}) for r in board.results)
+    (row,) = replace(board, results=(made,)).provenance().to_dict("records")
+    assert row["command"] == (
+        "hashbench run --dataset digits --backbone cnn --method csq --bits 32 --eps 8/255 --seed 0 "
+        "--defense cgat:weight=3 --attack hag:steps=5"
+    )
+    assert told("hashbench run --suite quick --out x", made.identity) == "hashbench run --suite quick"
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["defenses by attacks", "attacks by defenses"])

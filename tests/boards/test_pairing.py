@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from command import registries_restored, write_plugin
 
 from hashbench.boards.compare import WORST, compare
-from hashbench.boards.pairing import pair, plugin_files
+from hashbench.boards.pairing import pair
 from hashbench.cli.main import cli
 from hashbench.errors import UsageError
 from hashbench.registry.entries import load_plugin
+from hashbench.running.commands import plugin_files
 from hashbench.running.store import Result, Store
 
 IDENTITY = {
