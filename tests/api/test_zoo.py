@@ -23,6 +23,7 @@ from hashbench.evaluation.flags import meanings
 from hashbench.models.weight_files import tensor_digest
 from hashbench.readers.weight_files import read_metadata
 from hashbench.registry import entries
+from hashbench.registry.short_labels import defense_name
 from hashbench.verification.board import verify_board
 from hashbench.verification.breaks import lowered, worst_of, write_break
 from hashbench.verification.pictures import check_page
@@ -114,11 +115,11 @@ def test_verify_names_what_is_wrong_with_a_zoo(board: Path, spoil: object, messa
 
 
 def test_verify_rerun_needs_neither_the_store_nor_a_training(board: Path, command: Command) -> None:
-    outcome = command("verify", board, "--rerun", "20", "--seed", "1", "--store", "absent", "--device", "cpu")
+    outcome = command("verify", board, "--rerun", "20", "--seed", "1", "--device", "cpu")
     assert outcome.code == 0, outcome.out
-    assert not Path("absent").exists()
+    assert not Path("runs").exists()
     change_key(sorted((board / ZOO).iterdir())[0])
-    refused = command("verify", board, "--rerun", "5", "--store", "absent", "--device", "cpu")
+    refused = command("verify", board, "--rerun", "5", "--device", "cpu")
     assert refused.code == 1
     assert "the store has no model of it" in refused.out
 
@@ -192,7 +193,7 @@ def test_attack_board_says_which_rows_a_new_attack_lowers(board: Path, command: 
     assert (new["map_worst_now"] <= new["map_worst"]).all()
     assert (new["change"] <= 0).all()
     for defense, value in new["map_attack"].items():
-        assert f"{defense} under mine: {100 * value:.1f}" in outcome.out
+        assert f"{defense_name(str(defense))} under mine: {100 * value:.1f}" in outcome.out
     assert (board / "digests.json").read_bytes() == digests
     assert verify_board(board).problems == []
     only = hb.attack_board(board, [ATTACK], defenses=["none"], store="other", out="mine.csv")

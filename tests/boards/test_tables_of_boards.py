@@ -17,7 +17,7 @@ from hashbench.boards import certificates, probe_tables
 from hashbench.boards.certificates import DefenseCertificate, certificate_lines, certificate_table, of_defenses
 from hashbench.boards.evidence_files import PROBES, read_evidence, save_evidence
 from hashbench.boards.probe_tables import ProbeReport, lines, tables, with_table
-from hashbench.boards.query_files import check_digests, read_arrays, save_queries, write_digests
+from hashbench.boards.query_files import RANKING_VERSION, check_digests, read_arrays, save_queries, write_digests
 from hashbench.errors import BadInput
 from hashbench.running.store import Result
 
@@ -71,8 +71,8 @@ def test_a_table_of_certificates_and_its_lines(monkeypatch: pytest.MonkeyPatch) 
     )
     low, high = (f"{100 * first[name]:.1f}" for name in ("ci_low", "ci_high"))
     assert line == (
-        f"cgat, seed 0: certified 40.0 [{low}, {high}], worst case 56.7 under hag pgd, clean 90.0; 2.0 bits may "
-        "change, 25 % of the queries can't be touched; 2.3 s"
+        f"cgat, seed 0: certified 40.0 [{low}, {high}], worst case 56.7 under hag pgd, clean 90.0 in the "
+        "worst order of ties; 2.0 bits may change, 25 % of the queries can't be touched; 2.3 s"
     )
     assert ", worst case not attacked yet, clean" in unattacked
     assert certificate_lines([], certificate_table([], store)) == []
@@ -224,7 +224,7 @@ def test_each_file_of_a_folder_has_its_digest_but_those_that_are_added_later(tmp
     written = json.loads((tmp_path / "digests.json").read_text())
     assert list(written["sha256"]) == ["queries/a.npz", "results.csv"]
     assert written["evidence"] == ["queries", "probes", "certificates"]
-    assert written["ranking"] == 2
+    assert written["ranking"] == RANKING_VERSION
     assert check_digests(tmp_path) == []
     (tmp_path / "provenance.csv").write_text("other")
     (tmp_path / "results.csv").write_text("other")

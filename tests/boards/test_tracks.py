@@ -136,7 +136,7 @@ def test_verify_names_a_mixed_leaderboard(folder: Path, tmp_path: Path) -> None:
 def test_a_published_leaderboard_is_attacked_in_its_own_track(folder: Path) -> None:
     said = work_in(folder, "attack-board", f"leaderboards/{WHITE}", "--attack", "square-ranking")
     assert said.code == 2
-    assert "square-ranking has access ranking-top-50, and no attack of the leaderboard has" in said.err
+    assert "square-ranking has access ranking-top-50, which no attack of the leaderboard has" in said.err
 
 
 def test_python_makes_one_leaderboard_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 from command import Command
 from fuzz.sandbox import make_store
 
+from hashbench.boards.files import NEEDED
 from hashbench.boards.query_files import DIGESTS, read_arrays, write_digests
 
 Spoil = Callable[[Path], None]
@@ -148,7 +149,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "results-pipe": (piped("results.csv"), "results.csv is a named pipe"),
     "results-endless": (linked("results.csv", "/dev/zero"), "results.csv is a link"),
     "results-empty": (text("results.csv", ""), "results.csv is empty"),
-    "results-header-only": (text("results.csv", "defense,attack\n"), "results.csv has no rows"),
+    "results-header-only": (text("results.csv", ",".join(NEEDED) + "\n"), "results.csv has no rows"),
     "sanity-pipe": (piped("sanity.csv"), "sanity.csv is a named pipe"),
     "digests-endless": (linked(DIGESTS, "/dev/zero"), "digests.json or provenance.sha256 can't be read"),
     "digests-nested": (text(DIGESTS, "[" * 5000), "digests.json or provenance.sha256 can't be read"),
