@@ -12,6 +12,7 @@ HashbenchError
 `-- InvalidCell            a cell of the matrix has no valid number; the other cells continue
     |-- CodeRaised         an attack, a defense or a method raised an exception; the next run tries again
     |-- BadOutput          an attack did not return a batch of images, or a defense a usable model
+    |   `-- WroteInto      an attack or a defense changed what it was given to read
     |-- NoTarget           a targeted attack on a data set where a query has no disjoint target
     |-- ThreatViolation    an adversarial image is outside the budget
     `-- TrainingDiverged   the training loss is no longer finite
@@ -77,6 +78,10 @@ class CodeRaised(InvalidCell):
 
 class BadOutput(InvalidCell):
     """An attack that did not return a batch of images, or a defense that did not return a usable model."""
+
+
+class WroteInto(BadOutput):
+    """An attack or a defense that changed what it was given to read, and what other rows would read too."""
 
 
 class NoTarget(InvalidCell):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from hashbench.evaluation.judge import make_victim
 from hashbench.models.data import Queries, Victim
 from hashbench.models.model import HashModel, frozen
 from hashbench.models.pass_counter import Passes, counted
-from hashbench.registry.attack_guard import shown
+from hashbench.registry.attack_guard import shown, tensors_of
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Attack
 from hashbench.registry.ranking_box import without_labels
@@ -39,6 +40,8 @@ class AttackTrial:
     images: Images
     model: HashModel
     before: dict[str, Tensor]
+    victim: Victim
+    data_before: dict[str, Any]
     modes_kept: bool
     passes: Passes
 
@@ -92,11 +95,12 @@ def _run(choice: Choice[Attack], setting: TrialSetting, threat: Threat) -> Attac
     """Prepare and craft with the attack's bare function, so that nothing undoes its changes."""
     model, queries, passes = copy.deepcopy(setting.model), _queries(choice, setting), Passes()
     before, clean = copy.deepcopy(model.state_dict()), queries.images.clone()
-    victim = make_victim(model, setting.split.train, setting.split.database)
+    victim = make_victim(model, setting.split.train.copied(), setting.split.database.copied())
+    data_before = copy.deepcopy(tensors_of(victim))
     images, kept = _craft(choice, victim, threat, queries, passes)
     if not isinstance(images, Tensor) or images.shape != clean.shape or not torch.isfinite(images).all():
         raise BadOutput("it returned no tensor of finite images of the queries' shape")
-    return AttackTrial(images.detach(), model, before, kept, passes)
+    return AttackTrial(images.detach(), model, before, victim, data_before, kept, passes)
 
 
 def _craft(
@@ -144,7 +148,9 @@ def _excess(choice: Choice[Attack], setting: TrialSetting) -> str:
 def _writes(trial: AttackTrial) -> str:
     now = trial.model.state_dict()
     names = [name for name, value in trial.before.items() if not torch.equal(value, now[name])]
-    return f"{len(names)} tensors of the given model changed, {names[0]} among them" if names else ""
+    if names:
+        return f"{len(names)} tensors of the given model changed, {names[0]} among them"
+    return rules.changed_data(trial.data_before, tensors_of(trial.victim))
 
 
 def _sizes(choice: Choice[Attack]) -> str:

@@ -46,6 +46,7 @@ class DefenseTrial:
 
     given: HashModel
     before: dict[str, Tensor]
+    train: ImageSet
     model: HashModel
     passes: Passes
     loaded: list[str]
@@ -79,7 +80,7 @@ def check_defense(choice: Choice[Defense]) -> list[RuleLine]:
         lines.append(RuleLine(rules.ROUND_TRIP, None, "it trains nothing and is applied anew each time"))
     lines += [
         RuleLine(rules.BUDGET, None, "it crafts no images"),
-        verdict(rules.WRITES, lambda: _writes(trial)),
+        verdict(rules.WRITES, lambda: _writes(trial, setting)),
         verdict(rules.SIZES, lambda: _sizes(choice)),
     ]
     if trains:
@@ -89,12 +90,12 @@ def check_defense(choice: Choice[Defense]) -> list[RuleLine]:
 
 def _apply(choice: Choice[Defense], setting: TrialSetting, seed: int = 0) -> DefenseTrial:
     given, passes, loaded = copy.deepcopy(setting.model), Passes(), list[str]()
-    before = copy.deepcopy(given.state_dict())
+    before, train = copy.deepcopy(given.state_dict()), setting.split.train.copied()
     with seeded(seed):
         method = setting.method(given)
         with counted(given, passes), _watched(loaded):
-            model = defend(choice, given, setting.split.train, method, setting.threat)
-    return DefenseTrial(given, before, model, Passes(passes.forwards, passes.backwards), loaded)
+            model = defend(choice, given, train, method, setting.threat)
+    return DefenseTrial(given, before, train, model, Passes(passes.forwards, passes.backwards), loaded)
 
 
 def _codes(model: HashModel, images: ImageSet, seed: int = 0) -> Codes:
@@ -189,10 +190,15 @@ def _round_trip(model: HashModel, setting: TrialSetting, codes: Codes) -> str:
     return f"after loading, relaxed codes differ by {changed:.2g}" if changed > CLOSE else ""
 
 
-def _writes(trial: DefenseTrial) -> str:
+def _writes(trial: DefenseTrial, setting: TrialSetting) -> str:
     now = trial.given.state_dict()
     names = [name for name, value in trial.before.items() if name not in now or not torch.equal(value, now[name])]
-    return f"{len(names)} tensors of the given model changed, {names[0]} among them" if names else ""
+    if names:
+        return f"{len(names)} tensors of the given model changed, {names[0]} among them"
+    was, now = (
+        {"train.images": part.images, "train.labels": part.labels} for part in (setting.split.train, trial.train)
+    )
+    return rules.changed_data(was, now)
 
 
 def _sizes(choice: Choice[Defense]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ CODES = "codes of the right shape, not collapsed"
 LABELS = "no query labels"
 ROUND_TRIP = "the same codes after save and load"
 BUDGET = "budget respected"
-WRITES = "the given model is not written to"
+WRITES = "nothing given is written to"
 SIZES = "any code length, image size and number of labels"
 COST = "cost counted"
 
@@ -54,7 +54,7 @@ REPAIRS = {
     ROUND_TRIP: "keep what a forward pass needs in parameters of the given architecture, or register the defense "
     "with trains=False",
     BUDGET: "end with threat.project(images, queries.images)",
-    WRITES: "work on copy.deepcopy(model)",
+    WRITES: "work on copy.deepcopy(model), and on a clone of a tensor",
     SIZES: "read sizes from the arguments: model.bits, images.shape, labels.shape[1]",
     COST: "call the model itself, or a copy.deepcopy of it, for each pass: the passes through it are counted",
 }
@@ -127,6 +127,12 @@ def strange_settings() -> tuple[TrialSetting, ...]:
     """Untrained networks with random images of unusual sizes, code lengths and numbers of labels."""
     with seeded(1):
         return tuple(_random_setting(*facts) for facts in STRANGE)
+
+
+def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is wrong if a tensor of the given data is no longer as it was; empty if nothing is."""
+    names = [name for name, tensor in before.items() if not torch.equal(tensor, now[name])]
+    return f"{names[0]} changed" if names else ""
 
 
 def choose(group: Registry[Any], spec: Spec) -> Choice[Any]:

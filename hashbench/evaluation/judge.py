@@ -174,7 +174,7 @@ def crafter(
     def make(index: Index) -> tuple[Images, Images]:
         clean, labels = queries.images[index].to(device), queries.labels[index].to(device)
         wanted = None if targets is None else targets[index].to(device)
-        batch = Queries(clean.clone(), labels.clone(), index.to(device), seed, wanted)
+        batch = Queries(clean.clone(), labels.clone(), index.to(device, copy=True), seed, wanted)
         seed_all(seed + int(index[0]))
         crafted = _images(explain(who, craft, batch), clean)
         threat.check(crafted, clean)

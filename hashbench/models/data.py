@@ -57,6 +57,11 @@ class ImageSet:
         images = self.images.to(device) if isinstance(self.images, Tensor) else self.images
         return ImageSet(images, self.labels.to(device))
 
+    def copied(self) -> ImageSet:
+        """The same set with tensors of its own; a source that decodes images is left as it is."""
+        images = self.images.clone() if isinstance(self.images, Tensor) else self.images
+        return ImageSet(images, self.labels.clone())
+
 
 QuerySet = Literal["queries", "validation", "study"]  # those of leaderboards, for choosing, for a study
 Part = ImageSet | Sequence[Any]  # or a pair of images and labels, as arrays or tensors

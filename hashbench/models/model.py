@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import final
+from typing import Any, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hashbench.errors import WroteInto
 from hashbench.models.precision import network_precision
 from hashbench.models.quick_pooling import with_quick_pools
 from hashbench.types import BinaryCodes, Codes, Images
@@ -104,3 +105,38 @@ def frozen(model: nn.Module) -> Iterator[None]:
             module.training = mode
         for weight, flag in wanted:
             weight.requires_grad_(flag)
+
+
+def writes(tensor: Tensor) -> int:
+    """How often a tensor, or a view of it, has been written into; 0 for one of inference mode, which isn't counted."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+@contextmanager
+def unwritten(who: str, given: Mapping[str, Any]) -> Iterator[None]:
+    """Run a block that may not write into the tensors of some names; what is no tensor is passed over.
+
+    Nothing is copied: torch counts the writes. It does not see those by way of `tensor.data` or a NumPy array.
+
+    Raises:
+        WroteInto: the block wrote into one of them.
+
+    >>> codes = torch.ones(2)
+    >>> with unwritten("the attack", {"codes": codes}):
+    ...     codes[0] = 0
+    Traceback (most recent call last):
+    hashbench.errors.WroteInto: the attack wrote into codes, which other rows read too; clone it first
+    """
+    before = {name: (tensor, writes(tensor)) for name, tensor in given.items() if isinstance(tensor, Tensor)}
+
+    def check() -> None:
+        for name, (tensor, count) in before.items():
+            if writes(tensor) != count:
+                raise WroteInto(f"{who} wrote into {name}, which other rows read too; clone it first")
+
+    try:
+        yield
+    except Exception:
+        check()
+        raise
+    check()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from hashbench.errors import BadParameter, CodeRaised, InvalidCell
+from hashbench.errors import BadParameter, CodeRaised, InvalidCell, WroteInto
 from hashbench.evaluation.judge import judge_crafted
 from hashbench.progress import job, track
 from hashbench.registry.short_labels import cell_name, defense_name
@@ -204,6 +204,8 @@ class Runner:
             seconds = {"attack_seconds": time.perf_counter() - began, "train_seconds": model.train_seconds}
             again = watched.numbers(model.victim, found.arrays) if watched else {}
         except InvalidCell as failure:
+            if isinstance(failure, WroteInto):
+                self.victims.forget()
             facts = host_facts(self.device, self.command)
             result = Result(cell.key, cell.identity, {}, facts, "invalid", str(failure))
             return result if isinstance(failure, CodeRaised) else self.store.save_cell(result, {})

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from hashbench.crafting.targets import draw_targets
-from hashbench.errors import BadOutput, InvalidCell
+from hashbench.errors import BadOutput, InvalidCell, WroteInto
 from hashbench.evaluation.foreign_code import defend, explain, explain_early, new_network
 from hashbench.evaluation.judge import CraftAt, crafter, make_victim
 from hashbench.models.codes import encode
-from hashbench.models.data import ImageSet, RetrievalSplit, Victim
-from hashbench.models.model import HashModel
+from hashbench.models.data import Gallery, ImageSet, RetrievalSplit, Victim
+from hashbench.models.model import HashModel, unwritten
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.models.transformed import bare
 from hashbench.models.weight_files import tensor_digest
@@ -84,11 +84,18 @@ class Victims:
     last_undefended: dict[str, Victim] = field(default_factory=dict)
 
     def split(self, cell: Cell) -> RetrievalSplit:
-        """The data of a cell, on the device."""
+        """The data of a cell, on the device; what plugins are given of it are copies, which `forget` drops."""
         split = cell.subject.split
         if split.digest not in self.splits:
-            self.splits[split.digest] = split.to(self.device)
+            there = split.to(self.device)
+            own = there.train if there.train.labels is not split.train.labels else there.train.copied()
+            self.splits[split.digest] = replace(there, train=own)
         return self.splits[split.digest]
+
+    def forget(self) -> None:
+        """Drop all models and data, which a plugin has written into; they are made anew from the store and the data."""
+        for kept in (self.splits, self.last, self.last_undefended):
+            kept.clear()
 
     def defended(self, cell: Cell) -> DefendedModel | InvalidCell:
         """The defended model of a cell, or why there is none; remembered until a cell of another model comes."""
@@ -126,7 +133,7 @@ class Victims:
         split = self.split(cell)
         seed_all(cell.clean_seed)
         start = new_model(cell.subject).to(self.device)
-        model = defend(cell.defense, start, split.train, self._method(cell, start), cell.training_threat)
+        model = self._apply(cell, start, self._method(cell, start))
         weights = tensor_digest(model.state_dict())
         victim = make_victim(model.eval(), split.train, split.database)
         return DefendedModel(victim, victim, model_digests(weights, victim), "")
@@ -146,7 +153,9 @@ class Victims:
             InvalidCell: the attack raises, or a query has no target.
         """
         split, helpers = self.split(cell), Helpers(self.checkpoints, cell, model.victim.model)
-        seen = replace(model.victim if cell.attacker == ADAPTIVE else model.bare, keep=helpers)
+        taken_for = model.victim if cell.attacker == ADAPTIVE else model.bare
+        gallery = Gallery(taken_for.gallery.codes.clone(), taken_for.gallery.labels.clone())
+        seen = replace(taken_for, keep=helpers, gallery=gallery)
         targeted = cell.attack.goal == "targeted"
         targets = draw_targets(split.queries.labels, split.database.labels, cell.target_seed) if targeted else None
         craft = crafter(cell.attack, seen, split.queries, cell.threat, cell.attack_seed, targets)
@@ -189,16 +198,28 @@ class Victims:
 
     def _defended(self, cell: Cell) -> HashModel:
         """The defended model, trained or loaded; a defense that trains nothing is applied anew."""
-        clean, train = self._clean(cell), self.split(cell).train
+        clean = self._clean(cell)
 
         def make() -> HashModel:
             seed_all(cell.defense_seed)
             method = self._method(cell, clean)
-            further = self.split(cell).database.images if cell.defense.params.get(UNLABELLED) else None
+            further = self.split(cell).database.copied().images if cell.defense.params.get(UNLABELLED) else None
             with unlabelled_at_hand(further):
-                return defend(cell.defense, clean, train, method, cell.training_threat)
+                return self._apply(cell, clean, method)
 
         return self._kept(cell, cell.defended_key, clean, make) if cell.defense.entry.trains else make()
+
+    def _apply(self, cell: Cell, start: HashModel, method: Method) -> HashModel:
+        """What a cell's defense makes of a model, from data that it only reads."""
+        train = self.split(cell).train
+        try:
+            with unwritten(
+                f"defense {cell.defense.label}", {"train.images": train.images, "train.labels": train.labels}
+            ):
+                return defend(cell.defense, start, train, method, cell.training_threat)
+        except WroteInto:
+            self.forget()
+            raise
 
     def _method(self, cell: Cell, model: HashModel) -> Method:
         train, choice = self.split(cell).train, cell.subject.method

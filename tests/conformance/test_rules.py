@@ -94,6 +94,7 @@ LAYERS = [
     ("return images", "model.requires_grad_(False)", [rules.MODES]),
     ("return images", "model.train()", [rules.MODES]),
     ("return images.view(-1, 1, 8, 8)", "pass", [rules.SIZES]),
+    ("return images", "train.images.mul_(0.99)", [rules.WRITES]),
 ]
 ATTACK = """
 import torch
@@ -116,6 +117,8 @@ ATTACKS = [
     ("victim.model.train()", "1", [rules.MODES, rules.WRITES]),  # batch norm's buffers move
     ("victim.model.requires_grad_(True)", "1", [rules.MODES]),
     ("next(victim.model.parameters()).data.add_(1)", "1", [rules.WRITES]),
+    ("victim.gallery.codes.neg_()", "queries.random()", [rules.WRITES]),
+    ("victim.train.labels.numpy()[:] = 0", "queries.random()", [rules.WRITES]),
     ("queries.images.add_(threat.eps)", "1", [rules.BUDGET]),
     ("torch.seed()", "torch.rand(queries.images.shape)", [rules.SEED]),
 ]

@@ -8,20 +8,21 @@ import pytest
 import torch
 from toys import random_images, small_model
 
-from hashbench.errors import BadOutput, CodeRaised, InvalidCell, StoreUnusable
+from hashbench.errors import BadOutput, CodeRaised, InvalidCell, StoreUnusable, WroteInto
 from hashbench.evaluation.foreign_code import defend
 from hashbench.evaluation.judge import make_victim
 from hashbench.methods.csq import csq
-from hashbench.models.data import ImageSet, split_of_tensors
+from hashbench.models.data import ImageSet, Victim, split_of_tensors
 from hashbench.models.model import HashModel
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.registry import entries
-from hashbench.registry.decorators import defense, method
-from hashbench.registry.protocols import Method
+from hashbench.registry.decorators import attack, defense, method
+from hashbench.registry.protocols import Craft, Method
 from hashbench.registry.spec import Spec
 from hashbench.running.cell import Cell
 from hashbench.running.checkpoints import Checkpoints, kept_victim
 from hashbench.running.request import Request, load_once
+from hashbench.running.runner import Runner
 from hashbench.running.store import DATABASES, WEIGHTS, Store
 from hashbench.running.victims import Victims
 from hashbench.threat import Threat
@@ -143,3 +144,44 @@ def test_what_a_defense_refuses_too_late_ends_its_own_cells_alone(tmp_path: Path
         "is known for l2); leave it out"
     )
     assert not isinstance(other, InvalidCell)
+
+
+def test_data_that_a_defense_writes_into_is_used_no_more(tmp_path: Path) -> None:
+    with entries.restored():
+
+        @defense("dims")
+        def dims(model: HashModel, train: ImageSet, method: Method, threat: Threat) -> HashModel:
+            """Writes into its training images."""
+            train.images[:].mul_(0.5)
+            return model
+
+        asked = Request(backbone="cnn:width=4", training="epochs=1", defenses=("dims",))
+        clean, dimmed = asked.resolve().cells(load_once())
+        victims = Victims(Checkpoints(Store(tmp_path)), torch.device("cpu"))
+        victims.defended(clean)
+        before = victims.split(clean).train
+        found = victims.defended(dimmed)
+    assert isinstance(found, WroteInto)
+    assert str(found) == "defense dims wrote into train.images, which other rows read too; clone it first"
+    rows, after = torch.arange(len(before)), victims.split(clean).train
+    assert torch.equal(2 * before.images[rows], after.images[rows])
+    assert torch.equal(after.images[rows], clean.subject.split.train.images[rows])
+
+
+def test_a_victim_that_an_attack_writes_into_is_made_anew(tmp_path: Path) -> None:
+    with entries.restored():
+
+        @attack("flips", goal="untargeted")
+        def flips(victim: Victim, threat: Threat) -> Craft:
+            """Turns the codes of the database around."""
+            victim.gallery.codes.neg_()
+            return lambda queries: queries.images
+
+        asked = Request(backbone="cnn:width=4", training="epochs=1", attacks=("none", "flips", "noise"))
+        cells = {cell.attack.name: cell for cell in asked.resolve().cells(load_once())}
+        runner = Runner(Store(tmp_path), torch.device("cpu"))
+        flipped = runner.result(cells["flips"])
+        assert not runner.victims.last
+        clean = runner.result(cells["none"])
+    assert flipped.reason == "the attack wrote into victim.gallery.codes, which other rows read too; clone it first"
+    assert clean.numbers["map"] > 0.3
