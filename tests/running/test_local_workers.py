@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from command import QUICK, start, without_log
 
+from hashbench.running.clean_room.rooms import CleanRooms
+
 WORDS = ("run", *QUICK, "--certify", "no", "--workers", "2", "--training", "epochs=5000")
 
 
@@ -105,3 +107,28 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, "stranger.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) == 4, done.stdout
+
+
+def test_helper_processes_import_nothing_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("planted", "hashbench", "multiprocessing", "signal", "torch"):
+        (tmp_path / f"{name}.py").write_text("open('executed', 'a').write(__name__)")
+    program = """
+import multiprocessing, sys
+from hashbench.running.cluster import fork_server
+fork_server.PRELOADED = ["planted"]
+if __name__ == "__main__":
+    fork_server.begin()
+    one = multiprocessing.get_context(fork_server.METHOD).Process(target=print)
+    one.start()
+    one.join()
+"""
+    subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    rooms = CleanRooms()
+    server = rooms._started()
+    server.communicate()
+    assert server.returncode == 0
+    assert not (tmp_path / "executed").exists()

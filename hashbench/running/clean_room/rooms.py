@@ -66,7 +66,7 @@ class CleanRooms:
         if not self._server or self._server[0].poll() is not None:
             places = os.pathsep.join(str(Path(place or ".").resolve()) for place in sys.path)
             server = subprocess.Popen(
-                [sys.executable, "-m", SERVER],
+                [sys.executable, "-P", "-m", SERVER],  # without -P, a file of the working folder would be imported
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

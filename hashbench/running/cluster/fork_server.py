@@ -14,9 +14,11 @@ PRELOADED = ["hashbench.running.cluster.tasks", "torch._dynamo"]  # the first op
 
 # Workers keep the memory that they free. Dask lets them give it back at once, and a training that asks for the same
 # tensors again spends half its time in the kernel. Libraries of linear algebra start no threads when they are imported.
+# As in the command itself, a module is not looked for in the working folder, where a download may hold its name.
 ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONSAFEPATH": "1",
 }  # fmt: skip
 
 
@@ -27,13 +29,13 @@ def begin() -> None:
     the command itself answers it, and ends them.
     """
     multiprocessing.set_forkserver_preload(PRELOADED)
-    resource_tracker.ensure_running()  # it would end the block
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with environment(ENVIRONMENT):
+    with environment(ENVIRONMENT):
+        resource_tracker.ensure_running()  # it would end the block of signals
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
             forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
