@@ -8,6 +8,7 @@ import torch
 from second_device import GPU, MixedDevicesError, OnGpu, second_device
 from toys import random_images, small_model
 
+from hashbench.api.checks import reproducible
 from hashbench.conformance.rules import choose
 from hashbench.crafting.targets import draw_targets
 from hashbench.evaluation import probe as probing
@@ -148,3 +149,16 @@ def test_the_second_device_refuses_what_a_gpu_refuses() -> None:
         assert torch.equal(far[far > 0].cpu(), torch.tensor([1.0, 2.0]))
         assert torch.tensor([1.0], device=GPU).device == torch.zeros(1, device=GPU).device == GPU
     assert device.waits == {"_local_scalar_dense": 1, "index": 1, "to the host": 1}
+
+
+def test_a_gpu_of_a_number_is_the_current_one_until_a_call_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[object] = []
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *given, **words: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    with reproducible(torch.device("cuda:1")):
+        assert chosen == [torch.device("cuda:1")]
+    with reproducible(torch.device("cuda")):
+        assert chosen == [torch.device("cuda:1"), 3]
+    assert chosen == [torch.device("cuda:1"), 3, 3]

@@ -134,10 +134,13 @@ def reproducible(device: torch.device) -> Iterator[None]:
     backend: Any = torch.backends.cudnn
     strict, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     found = (backend.benchmark, backend.allow_tf32) if device.type == "cuda" else None
+    current = torch.cuda.current_device() if device.type == "cuda" else None
     make_deterministic(device)
     try:
         yield
     finally:
+        if current is not None:
+            torch.cuda.set_device(current)
         torch.use_deterministic_algorithms(strict, warn_only=warn)
         if found is not None:
             backend.benchmark, backend.allow_tf32 = found
