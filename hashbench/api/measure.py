@@ -144,16 +144,17 @@ class MeasuredBoard:
             StoreUnusable: the folder can't be written.
             BadInput: its zoo has weights of rows that this board lacks; nothing was written.
         """
-        refuse_lost_weights(self.leaderboard, out)
-        folder = write_leaderboard(
-            self.leaderboard, out, self.store, self.ranking, self.reports, self.certificates, formats
-        )
-        if keep_models:
-            for line in write_zoo(self.leaderboard, folder, self.store):
-                tell(line)
-        else:
-            prune_zoo(self.leaderboard, folder)
-        return folder
+        with self.store.lock_boards(out):
+            refuse_lost_weights(self.leaderboard, out)
+            folder = write_leaderboard(
+                self.leaderboard, out, self.store, self.ranking, self.reports, self.certificates, formats
+            )
+            if keep_models:
+                for line in write_zoo(self.leaderboard, folder, self.store):
+                    tell(line)
+            else:
+                prune_zoo(self.leaderboard, folder)
+            return folder
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -203,7 +203,8 @@ def report(store: Path, out: Path, formats: Sequence[str], html: bool, keep_mode
         raise StoreUnusable(f"{store} holds no results yet; make some with 'hashbench run'")
     _show(ranked_boards(results, kept), out, formats, keep_models=keep_models, quiet=quiet)
     if html:
-        _write_page(out)
+        with kept.lock_boards(out):
+            _write_page(out)
 
 
 @cli.command(epilog="Example: hashbench page leaderboards")

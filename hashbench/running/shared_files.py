@@ -30,14 +30,32 @@ T = TypeVar("T")
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield the path of a draft, and replace a file with it when the block ends.
+    """Yield the path of a draft of one's own, an empty file, and replace a file with it when the block ends.
 
     Args:
-        path: the file; its draft is next to it, with a dot before its name.
+        path: the file; its draft is next to it, with a dot before its name, and a number where others write it too.
     """
-    draft = path.with_name(f".{path.name}")
-    yield draft
-    draft.replace(path)
+    draft = _draft(path)
+    try:
+        yield draft
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _draft(path: Path) -> Path:
+    """A new empty file beside one; drafts of killed processes are taken away, an hour old or older."""
+    draft, number = path.with_name(f".{path.name}"), 1
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - draft.lstat().st_mtime > ABANDONED:
+                draft.unlink()
+        with contextlib.suppress(FileExistsError):
+            draft.touch(exist_ok=False)
+            return draft
+        number += 1
+        draft = path.with_name(f".{number}.{path.name}")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hashbench.digests import intact, signed
+from hashbench.digests import digest, intact, signed
 from hashbench.errors import BadInput, StoreUnusable
 from hashbench.evaluation.judge import Arrays
 from hashbench.readers.folders import sha256
@@ -91,6 +91,10 @@ class Store:
     def lock(self, key: str, what: str) -> AbstractContextManager[None]:
         """A lock that lets one process at a time make a cell or a model."""
         return held(self.root / "locks" / key, what)
+
+    def lock_boards(self, out: Path) -> AbstractContextManager[None]:
+        """A lock that lets one command of this store at a time write the leaderboards' folder."""
+        return self.lock(digest(["boards", str(out.resolve())]), f"tables and pictures in {printable(str(out))}")
 
     def cell(self, key: str, since: float | None = None) -> Result | None:
         """A stored cell, or None if it is missing, damaged or written before `since`."""

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
+from hashbench.api import measure
 from hashbench.errors import StoreUnusable
-from hashbench.running.shared_files import ABANDONED, RETIRED
+from hashbench.running.shared_files import ABANDONED, RETIRED, replaced
 from hashbench.running.store import Result, Store, StoredTensors
 
 
@@ -200,3 +202,48 @@ def test_a_checkpoint_is_known_by_the_digest_of_its_file(tmp_path: Path) -> None
     folder = tmp_path / "models" / "key"
     digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()[:16]
     assert json.loads((folder / "model.json").read_text())["weights_digest"] == digest
+
+
+def test_each_writer_of_a_file_has_a_draft_of_its_own(tmp_path: Path) -> None:
+    path, plain = tmp_path / "table.csv", tmp_path / "plain"
+    plain.write_text("")
+    with replaced(path) as one:
+        one.write_text("one")
+        with replaced(path) as other:
+            other.write_text("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one"
+    assert path.stat().st_mode == plain.stat().st_mode
+    assert sorted(tmp_path.iterdir()) == [plain, path]
+
+
+def test_a_draft_is_taken_away_when_its_writer_fails_or_was_killed_an_hour_ago(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    (tmp_path / ".table.csv").write_text("of a killed process")
+    os.utime(tmp_path / ".table.csv", (time.time() - 2 * ABANDONED,) * 2)
+
+    def stopped() -> None:
+        with replaced(path) as draft:
+            assert draft == tmp_path / ".table.csv"
+            assert draft.read_text() == ""
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_board_is_written_under_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "runs")
+
+    def written(*given: object) -> Path:
+        (lock,) = (tmp_path / "runs" / "locks").iterdir()
+        with pytest.raises(Timeout):
+            FileLock(lock).acquire(timeout=0)
+        return tmp_path
+
+    for name in ("refuse_lost_weights", "prune_zoo"):
+        monkeypatch.setattr(measure, name, lambda *given: None)
+    monkeypatch.setattr(measure, "write_leaderboard", written)
+    board: Any = None
+    assert measure.MeasuredBoard(board, (), (), store).write(tmp_path / "out") == tmp_path

@@ -37,7 +37,7 @@ def write_across(out: Path, boards: Sequence[LeaderboardFiles], into: Path | Non
     folder = into or out / ACROSS
     with writing(out):
         for path in [path for pattern in OWN for path in folder.glob(pattern)]:
-            path.unlink()
+            path.unlink(missing_ok=True)
         if not groups and not lengths:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
