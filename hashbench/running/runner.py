@@ -197,7 +197,7 @@ class Runner:
             if isinstance(model, InvalidCell):
                 raise model
             attack = self.victims.prepare(cell, model)
-            watched = self._watched(cell)
+            watched = self._watched(cell, model)
             found = judge_crafted(
                 watched.noting(attack.craft) if watched else attack.craft, model.victim, attack.queries,
                 cell.attack_seed, targets=attack.targets, seen=attack.seen, name=f"attack {cell.attack.label}",
@@ -222,7 +222,7 @@ class Runner:
         host = {**seconds, **host_facts(self.device, self.command)}
         return self.store.save_cell(Result(cell.key, cell.identity, numbers, host), found.arrays)
 
-    def _watched(self, cell: Cell) -> InspectedCell | None:
+    def _watched(self, cell: Cell, model: DefendedModel) -> InspectedCell | None:
         """What keeps some of a cell's crafted queries for a process of its own, where the model needs one.
 
         Only rows of boards have a flag for codes that can't be reproduced: trials and studies need no such process.
@@ -230,4 +230,6 @@ class Runner:
         if cell.subject.queries != "queries" or not needs_room(cell):
             return None
         rows = some(len(cell.subject.split.queries))
-        return InspectedCell(cell, self.rooms, self.store.root, self.plugins, self.device, rows)
+        return InspectedCell(
+            cell, self.rooms, self.store.root, self.plugins, self.device, rows, model_seconds=model.made_seconds
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,12 +45,14 @@ class DefendedModel:
     """A defended model ready to be attacked, with the facts that its cells share.
 
     `bare` is what an oblivious attacker takes it for: the victim without its transformation, if it has one.
+    `made_seconds` is how long it took to make or load it.
     """
 
     victim: Victim
     bare: Victim
     facts: dict[str, Any]
     train_seconds: float | str
+    made_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ class Victims:
 
     def make(self, cell: Cell) -> DefendedModel | InvalidCell:
         """The same, not remembered."""
+        began = time.perf_counter()
         try:
             model = self._defended(cell)
             weights = tensor_digest(model.state_dict())  # before a pass, which may change what a plugin keeps there
@@ -180,7 +184,8 @@ class Victims:
             "train_backwards": trained.get("train_backwards", ""),
             **model_digests(weights, victim),
         }
-        return DefendedModel(victim, taken_for, facts, trained.get("train_seconds", ""))
+        took = time.perf_counter() - began
+        return DefendedModel(victim, taken_for, facts, trained.get("train_seconds", ""), took)
 
     def _clean(self, cell: Cell) -> HashModel:
         """The undefended model, trained or loaded."""

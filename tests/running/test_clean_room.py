@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hashbench.running.cell import Cell
 from hashbench.running.clean_room import inspection
 from hashbench.running.clean_room.inspection import InspectedCell, is_stateful, needs_room
 from hashbench.running.clean_room.rooms import CleanRooms
+from hashbench.running.clean_room.server import _ended
 from hashbench.running.request import Request, load_once
 from hashbench.running.runner import Runner, run
 from hashbench.running.store import Store
@@ -188,3 +190,44 @@ def assert_same_codes(cell: Cell, store: Store) -> None:
     assert set(numbers) == {"room_queries", "room_alone", "room_database"}, numbers
     if not drew:
         assert all(value[0] < 1e-4 for value in numbers.values()), numbers
+
+
+READS = """
+import os
+from torch import nn
+from hashbench import HashModel, defense
+
+class Reads(nn.Module):
+    def forward(self, images):
+        os.read(0, 1)
+        return images
+
+@defense("reads", trains=False)
+def reads(model, train, method, threat):
+    '''Reads the standard input in each pass.'''
+    return HashModel(nn.Sequential(Reads(), model.network), model.bits).eval()
+"""
+
+
+def test_a_model_that_reads_its_input_or_takes_too_long_holds_up_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "reads.py"
+    path.write_text(READS)
+    with entries.restored():
+        entries.load_plugin(path)
+        results = list(run(cells("reads", "noise"), store, CPU, plugins=(path,)))
+        assert [r.identity["attack"] for r in results if "room_queries" in r.numbers] == ["none", "noise"]
+        monkeypatch.setattr(inspection, "MINUTES", 0)
+        monkeypatch.setattr(inspection, "PATIENCE", 0)
+        *_, late = run(cells("reads", "pgd-hamming:steps=1,restarts=1"), store, CPU, plugins=(path,))
+    assert late.numbers["room_reason"] == "the process was ended after 0 s"
+    assert is_stateful(late.numbers)
+
+
+def test_a_process_is_killed_at_its_limit() -> None:
+    assert _ended(os.posix_spawnp("true", ["true"], os.environ), 60)
+    slow = os.posix_spawnp("sleep", ["sleep", "60"], os.environ)
+    assert not _ended(slow, 0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(slow, 0)

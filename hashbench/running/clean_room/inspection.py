@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +34,7 @@ SURE = 1e-3  # mean share of bits; rounding in another batch moves fewer than 1e
 EXCESS = 3  # factor: a randomised model may differ from the run by so much more than two processes differ
 CHANCE = 4  # bits that may differ by chance, whatever the share
 RANDOM_CHANCE = 16  # the same of a randomised model; 13 of 1,920 were seen of an honest one
+PATIENCE, MINUTES = 10, 20  # a process may take ten times what its model and cell took in the run, and 20 minutes more
 PREFIX = "room_"
 REASON = f"{PREFIX}reason"
 DREW = f"{PREFIX}drew"  # there if the model drew random numbers from torch
@@ -64,6 +66,7 @@ class InspectedCell:
 
     Attributes:
         rows: positions of those queries, drawn at random in each run.
+        model_seconds: how long it took to make or load the model.
     """
 
     cell: Cell
@@ -73,6 +76,8 @@ class InspectedCell:
     device: torch.device
     rows: Index
     kept: list[Images] = field(default_factory=list)
+    model_seconds: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
 
     def noting(self, craft: CraftAt) -> CraftAt:
         """The same crafting, which keeps the crafted queries at `rows`."""
@@ -83,6 +88,11 @@ class InspectedCell:
             return crafted, clean
 
         return make
+
+    @property
+    def seconds(self) -> float:
+        """How long the cell has taken so far."""
+        return time.perf_counter() - self.began
 
     def numbers(self, victim: Victim, arrays: Arrays) -> Numbers:
         """For each kind of images: shares of bits that differ from the run and between processes; number of bits.
@@ -132,7 +142,7 @@ class InspectedCell:
             torch.get_num_threads(), _words(subject.dataset), _words(subject.backbone), _words(subject.method),
             _words(cell.defense), dict(subject.training.params), subject.bits, cell.seed,
             cell.training_threat.eps, cell.training_threat.norm, cell.defended_key, part, rows, images, alone,
-            secrets.randbits(60),
+            secrets.randbits(60), 60 * MINUTES + round(PATIENCE * (self.model_seconds + self.seconds)),
         )  # fmt: skip
 
 

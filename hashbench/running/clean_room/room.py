@@ -56,6 +56,7 @@ class RoomTask:
         part: which images: the given ones, or those of the data set at the positions `rows`.
         alone: encode each image in a batch of its own.
         draw: seed of their order and of a randomised model's random numbers.
+        limit: seconds after which the process is killed.
     """
 
     plugins: tuple[Path, ...]
@@ -78,6 +79,7 @@ class RoomTask:
     images: Tensor | None
     alone: bool
     draw: int
+    limit: int
 
 
 class RoomCodes(NamedTuple):

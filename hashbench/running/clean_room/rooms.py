@@ -51,7 +51,7 @@ class CleanRooms:
             if server.stdin is None or server.stdout is None:
                 raise BadOutput("the clean-room process has no pipes")
             with contextlib.suppress(OSError):
-                server.stdin.write(f"{path}\n")
+                server.stdin.write(f"{task.limit} {path}\n")
                 server.stdin.flush()
                 if not server.stdout.readline():
                     server.wait()
