@@ -12,12 +12,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.modules import module as of_all_modules
 
 from hashbench.certification.crown import lower_bounds
-from hashbench.certification.graph import Graph, trace
+from hashbench.certification.graph import Graph, check_hooks, trace
 from hashbench.certification.intervals import Bounds, Box, propagate
 from hashbench.certification.refusal import NoCertificate
 from hashbench.errors import BadParameter
+from hashbench.models.layers import replaced_methods
 from hashbench.models.model import HashModel, frozen
 from hashbench.types import Codes, Images
 
@@ -63,11 +65,12 @@ def logit_bounds(
         all_bits: with `crown`, tighten both bounds of all bits.
 
     Raises:
-        NoCertificate: a layer has no rule, or the model draws random numbers.
+        NoCertificate: a layer has no rule, a hook may change what it gives, or the model draws random numbers.
         BadParameter: eps outside [0, 1].
     """
     if not 0 <= eps <= 1:
         raise BadParameter(f"eps={eps:g} is outside [0, 1]; it is in pixel units of [0, 1], write 8/255, not 8")
+    _check_whole(model)
     with frozen(model), torch.no_grad():
         double = trace(copy.deepcopy(model.network).double().requires_grad_(False))
         single = None
@@ -79,6 +82,20 @@ def logit_bounds(
             for part in torch.split(images, max(1, VALUES // per_image))
         ]
     return LogitBounds(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _check_whole(model: HashModel) -> None:
+    """Reject hooks of all modules, of the model and of its network: `trace` takes such a network, as trainings hook it.
+
+    Raises:
+        NoCertificate: a hook is there, or the model has a method of its own.
+    """
+    check_hooks(model, "the model")
+    check_hooks(model.network, "the network")
+    if of_all_modules._global_forward_hooks or of_all_modules._global_forward_pre_hooks:
+        raise NoCertificate("no bounds are known while torch has a hook on every module; remove it")
+    if replaced := replaced_methods(model):
+        raise NoCertificate(f"no bounds are known for a model with a {replaced[0]} of its own; give it a network alone")
 
 
 def threat_box(images: Images, eps: float) -> Box:

@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from hashbench.certification.layers import Layer, Statistics, of_function, of_module
 from hashbench.certification.refusal import NoCertificate
+from hashbench.models.layers import is_hooked, replaced_methods
 from hashbench.models.transformed import Transformed
 
 IMAGES = 0  # the number of the step that stands for the images
@@ -45,13 +46,17 @@ Graph = tuple[Step, ...]
 def trace(network: nn.Module) -> Graph:
     """The steps of a network in the order of their calls; number 0 are the images, the last gives the logits.
 
-    Modules are held, not copied, and each step reads their weights anew.
+    Modules are held, not copied, and each step reads their weights anew. Hooks of the network itself are left out.
 
     Raises:
-        NoCertificate: the forward pass can't be traced, or a step of it has no rule; the message names it.
+        NoCertificate: the forward pass can't be traced, or a step of it has no rule, or it is changed by a hook of a
+            layer or by a method of its own; the message names it.
     """
     if isinstance(network, Transformed):
         raise NoCertificate("no bounds are known for a network behind a transformation; certify the bare one")
+    replaced = [name for name in ("forward", "_call_impl") if name in replaced_methods(network)]
+    replaced += ["__call__"] if type(network).__call__ is not nn.Module.__call__ else []
+    _check_methods(network, "the network", replaced)  # the tracer takes the forward of its type
     try:
         nodes = list(_Tracer().trace(network).nodes)
     except NoCertificate:
@@ -92,9 +97,37 @@ def _step(node: fx.Node, numbers: Mapping[fx.Node, int], network: nn.Module) -> 
 
 
 class _Tracer(fx.Tracer):
-    """Looks into modules that have modules of their own; the others are layers."""
+    """Looks into modules that have modules of their own; the others are layers.
+
+    What hooks of either do is not seen: those of a layer are not called, and others get no tensors but stand-ins.
+    """
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         if isinstance(module, Transformed):
             raise NoCertificate("no bounds are known for a network behind a transformation; certify the bare one")
-        return next(module.children(), None) is None
+        check_hooks(module, f"the layer {name}")
+        if next(module.children(), None) is not None:
+            return False
+        _check_methods(module, f"the layer {name}", replaced_methods(module))
+        return True
+
+
+def check_hooks(module: nn.Module, what: str) -> None:
+    """Reject a module with hooks.
+
+    Raises:
+        NoCertificate: it has one that sees what goes in or what comes out, and may change it.
+    """
+    if is_hooked(module):
+        raise NoCertificate(
+            f"no bounds are known where {what}, a {type(module).__name__}, has a hook, which may change what it gives; "
+            "remove the hook, or make a layer of it"
+        )
+
+
+def _check_methods(module: nn.Module, what: str, replaced: list[str]) -> None:
+    if replaced:
+        raise NoCertificate(
+            f"no bounds are known where {what}, a {type(module).__name__}, has a {replaced[0]} of its own; "
+            "build it from layers that are called as they are"
+        )

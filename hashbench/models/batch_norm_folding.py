@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from hashbench.models.layers import is_plain
 from hashbench.models.model import HashModel
 from hashbench.models.transformed import innermost
 from hashbench.seeds import seeded
@@ -25,10 +26,11 @@ def folded(model: HashModel) -> Iterator[None]:
 
     Codes and gradients with respect to pixels are the same up to rounding. The weights are restored afterwards,
     whatever the block does. What can't be folded is left alone: a norm in train mode, a norm that does not directly
-    follow a convolution of its own, and any network whose forward pass can't be traced.
+    follow a convolution of its own, one of the two with a hook or a method of its own, and any network whose forward
+    pass can't be traced.
     """
     network = innermost(model)
-    pairs = [(conv, norm) for conv, norm in _pairs(network) if not norm.training and "forward" not in vars(norm)]
+    pairs = [(conv, norm) for conv, norm in _pairs(network) if not norm.training and is_plain(conv) and is_plain(norm)]
     originals = [(conv, dict(conv._parameters)) for conv, _ in pairs]
     try:
         for conv, norm in pairs:
@@ -83,7 +85,6 @@ def _trace(network: nn.Module) -> Pairs:
             continue
         conv, norm = (network.get_submodule(str(called.target)) for called in (before, node))
         once = calls.count(node.target) == calls.count(before.target) == 1
-        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in (conv, norm))
-        if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and once and not hooked:
+        if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and once:
             found += [(conv, norm)] if norm.running_mean is not None else []
     return tuple(found)

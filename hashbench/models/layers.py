@@ -1,4 +1,4 @@
-"""Layers that backbones share: the input layers, and the layer that makes the code."""
+"""Layers that backbones share, the layer that makes the code, and whether a layer does only what its type does."""
 
 from __future__ import annotations
 
@@ -68,3 +68,24 @@ def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
     if not found:
         raise BadParameter("this network has no linear layer to replace by a hash layer; choose another network")
     return found[-1]
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether a hook sees, and may change, what goes into a module or what comes out of it."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def replaced_methods(module: nn.Module) -> list[str]:
+    """The methods, `forward` among them, that a module has in place of those of its type.
+
+    >>> layer = nn.Identity()
+    >>> layer.forward = lambda images: -images
+    >>> replaced_methods(layer)
+    ['forward']
+    """
+    return [name for name in vars(module) if callable(getattr(type(module), name, None))]
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a layer does what its type does: no hook, and no method of its own."""
+    return not is_hooked(module) and not replaced_methods(module)

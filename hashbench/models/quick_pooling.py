@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hashbench.models.layers import is_plain
+
 
 class QuickMaxPool2d(nn.MaxPool2d):
     """Finds maxima with channels last, where the processor compares many values at once, and gathers them."""
@@ -32,14 +34,14 @@ class QuickMaxPool2d(nn.MaxPool2d):
 
 
 def with_quick_pools(network: nn.Module) -> nn.Module:
-    """The network with its max pools replaced in place, except subclasses of them and pools with hooks."""
+    """The network with its max pools replaced in place, except subclasses and pools with hooks or other methods."""
     for name, module in network.named_children():
         quick = with_quick_pools(module)
         if quick is not module:
             setattr(network, name, quick)
     if not isinstance(network, nn.MaxPool2d) or type(network) is not nn.MaxPool2d or network.return_indices:
         return network
-    if network._forward_hooks or network._forward_pre_hooks:
+    if not is_plain(network):
         return network
     window = network.kernel_size, network.stride, network.padding, network.dilation
     return QuickMaxPool2d(*window, ceil_mode=network.ceil_mode).train(network.training)

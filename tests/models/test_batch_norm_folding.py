@@ -175,3 +175,19 @@ def test_tracing_leaves_the_random_state_alone() -> None:
     with folded(HashModel(Noisy(), 4)):
         pass
     assert torch.equal(torch.rand(4), wanted)
+
+
+@pytest.mark.parametrize("layer", [0, 1], ids=["convolution", "norm"])
+def test_what_is_hooked_or_replaced_later_is_not_folded(layer: int) -> None:
+    model, images = HashModel(stirred(simple()), WIDTH), torch.rand(3, WIDTH, 4, 4).double()
+    assert len(_pairs(model.network)) == 1
+    module = model.get_submodule(f"network.{layer}")
+    handle = module.register_forward_hook(lambda module, inputs, output: output.clamp(0.2))
+    check(model, images)
+    handle.remove()
+    original = module.forward
+    vars(module)["forward"] = lambda given: original(given).clamp(0.2)
+    with frozen(model):
+        plain = seen(model, images)
+        with folded(model):
+            assert torch.equal(seen(model, images)[0], plain[0])

@@ -52,13 +52,14 @@ class Own(nn.MaxPool2d):
 
 
 def test_a_model_gets_them_and_what_is_not_plain_stays() -> None:
-    hooked, several = nn.MaxPool2d(2), nn.MaxPool2d(2, return_indices=True)
+    hooked, several, other = nn.MaxPool2d(2), nn.MaxPool2d(2, return_indices=True), nn.MaxPool2d(2)
     hooked.register_forward_hook(lambda *_: None)
-    network = nn.Sequential(nn.Sequential(nn.MaxPool2d(2)), Own(2), hooked, several).eval()
+    vars(other)["forward"] = torch.sqrt
+    network = nn.Sequential(nn.Sequential(nn.MaxPool2d(2)), Own(2), hooked, several, other).eval()
     names = list(copy.deepcopy(network).state_dict())
     found = HashModel(network, 4).network
     assert [type(module) for module in found.modules()] == [
-        nn.Sequential, nn.Sequential, QuickMaxPool2d, Own, nn.MaxPool2d, nn.MaxPool2d,
+        nn.Sequential, nn.Sequential, QuickMaxPool2d, Own, nn.MaxPool2d, nn.MaxPool2d, nn.MaxPool2d,
     ]  # fmt: skip
     assert not any(module.training for module in found.modules())
     assert list(found.state_dict()) == names
