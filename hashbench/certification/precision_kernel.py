@@ -6,15 +6,14 @@ code on the free bits, and whether they are relevant. Integers throughout, so th
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hashbench.metrics.average_precision import Values
-from hashbench.metrics.distance_counts_numba import ones
+from hashbench.metrics.distance_counts_numba import compiled, ones
 from hashbench.metrics.packed_codes import Integers, Words
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def mean_precision(before: Integers, sizes: Integers) -> float:
     """1/R * sum over ranks r of r / (r + before), with the groups' numbers of irrelevant items sorted ascending."""
     order = np.argsort(before)
@@ -26,7 +25,7 @@ def mean_precision(before: Integers, sizes: Integers) -> float:
     return total / rank
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def apart(one: Words, other: Words, mask: Words) -> np.int64:
     """Hamming distance on the bits of a mask."""
     found = np.uint64(0)
@@ -35,7 +34,7 @@ def apart(one: Words, other: Words, mask: Words) -> np.int64:
     return np.int64(found)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def shared_bits(
     far: Integers,
     codes: Words,
@@ -69,7 +68,7 @@ def shared_bits(
     return mean_precision(before, sizes)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def enumerated(
     far: Integers,
     codes: Words,
@@ -105,7 +104,7 @@ def enumerated(
     return best
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def gathered(codes: Words, places: Integers, free: int) -> Integers:
     """The free bits of each code side by side, as one number [groups]."""
     found = np.zeros(len(codes), dtype=np.int64)
@@ -117,7 +116,7 @@ def gathered(codes: Words, places: Integers, free: int) -> Integers:
     return found
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def from_counts(hits: Integers, misses: Integers, highest: bool) -> float:
     """AP of relevant and irrelevant items at each distance, in the best order of ties or in the worst."""
     rank, ahead, total = 0, 0, 0.0
@@ -132,7 +131,7 @@ def from_counts(hits: Integers, misses: Integers, highest: bool) -> float:
     return total / rank
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def leans(codes: Words, sizes: Integers, others: Words, other_sizes: Integers) -> Values:
     """Difference of the share of ones of relevant and of irrelevant items, for each place [64 * words]."""
     found = np.zeros(64 * codes.shape[1])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 from hashbench.certification import precision_bounds as module
+from hashbench.certification import precision_kernel
 from hashbench.certification.precision_bounds import Items, PrecisionBound, precision_bounds
 from hashbench.errors import BadInput
 from hashbench.metrics.average_precision import AveragePrecision, average_precision
@@ -146,3 +150,21 @@ def test_widths_that_do_not_agree_are_refused() -> None:
         bound((code, fixed, labels, codes[:, 1:], database_labels))
     with pytest.raises(BadInput, match="rows of labels"):
         Items(codes[1:], database_labels)
+
+
+def test_where_no_folder_can_keep_what_is_compiled_it_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = numba.njit
+
+    def without_folder(*given: Any, **options: Any) -> Any:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return plain(*given, **options)
+
+    monkeypatch.setattr(numba, "njit", without_folder)
+    spec = importlib.util.spec_from_file_location("kernel_without_cache", str(precision_kernel.__file__))
+    assert spec
+    assert spec.loader
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    given = np.array([2, 0]), np.array([1, 2])
+    assert again.mean_precision(*given) == precision_kernel.mean_precision(*given) == pytest.approx((2 + 3 / 5) / 3)
