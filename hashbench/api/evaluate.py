@@ -20,6 +20,7 @@ from hashbench.certification.refusal import NoCertificate, no_certificate
 from hashbench.crafting.targets import draw_targets
 from hashbench.errors import BadInput, InvalidCell
 from hashbench.evaluation.flags import ABOVE_PROBE, NOT_PROBED, is_above, raised
+from hashbench.evaluation.foreign_code import explain_early
 from hashbench.evaluation.judge import PROTOCOL_VERSION, Measurement, judge, make_victim
 from hashbench.evaluation.leaks import leaks
 from hashbench.evaluation.probe import PROBE_VERSION, sample, sampled_rows
@@ -157,8 +158,11 @@ class _Setting:
         queries, gallery = split.queries, victim.gallery
         images = queries.images[torch.arange(len(queries))].to(gallery.codes.device)
         try:
-            found = certify(victim.model, images, queries.labels, gallery.codes, gallery.labels, self.threat.eps)
-        except NoCertificate as refusal:
+            found = explain_early(
+                "the certificate", certify, victim.model, images, queries.labels, gallery.codes, gallery.labels,
+                self.threat.eps,
+            )  # fmt: skip
+        except (NoCertificate, InvalidCell) as refusal:  # attacks that have ended are not lost
             return None, str(refusal)
         return found, ""
 

@@ -66,8 +66,9 @@ def _backward(
         else:
             back, constant = given, value.new_zeros(())
         value = value + constant
-        for place in inputs:
-            slopes[place] = slopes[place] + back if place in slopes else back
+        for place in inputs:  # a sum may have repeated an input, which takes the slopes of all its copies
+            own = back.sum_to_size(len(given), *bounds.shapes[place])
+            slopes[place] = slopes[place] + own if place in slopes else own
     pixels = slopes[IMAGES].flatten(1)
     center = ((images.lower + images.upper) / 2).to(pixels.dtype).flatten(1)[rows]
     radius = ((images.upper - images.lower) / 2).to(pixels.dtype).flatten(1)[rows]

@@ -54,7 +54,7 @@ def trace(network: nn.Module) -> Graph:
     """
     if isinstance(network, Transformed):
         raise NoCertificate("no bounds are known for a network behind a transformation; certify the bare one")
-    replaced = [name for name in ("forward", "_call_impl") if name in replaced_methods(network)]
+    replaced: list[str] = [name for name in ("forward", "_call_impl") if name in replaced_methods(network)]
     replaced += ["__call__"] if type(network).__call__ is not nn.Module.__call__ else []
     _check_methods(network, "the network", replaced)  # the tracer takes the forward of its type
     try:

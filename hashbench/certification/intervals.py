@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hashbench.certification.graph import IMAGES, Graph
 from hashbench.certification.layers import Affine, Layer, MaxPool, Relu, Statistics
+from hashbench.certification.refusal import NoCertificate
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ def propagate(graph: Graph, images: Box, statistics: Statistics | None = None, *
 
 
 def through(layer: Layer, given: list[Box]) -> Box:
-    """The box behind one layer."""
+    """The box behind one layer.
+
+    Raises:
+        NoCertificate: a sum repeats an image's values for other images.
+    """
     if isinstance(layer, Affine):
         center = layer.apply((given[0].lower + given[0].upper) / 2)
         radius = layer.spread((given[0].upper - given[0].lower) / 2)
@@ -75,4 +80,10 @@ def through(layer: Layer, given: list[Box]) -> Box:
         return Box(torch.relu(given[0].lower), torch.relu(given[0].upper))
     if isinstance(layer, MaxPool):
         return Box(layer.pool(given[0].lower)[0], layer.pool(given[0].upper)[0])
-    return Box(given[0].lower + given[1].lower, given[0].upper + given[1].upper)
+    one, two = given
+    if one.lower.dim() != two.lower.dim():
+        raise NoCertificate(
+            f"no bounds are known for a sum of tensors of {one.lower.dim()} and of {two.lower.dim()} axes; "
+            "give both the same number"
+        )
+    return Box(one.lower + two.lower, one.upper + two.upper)

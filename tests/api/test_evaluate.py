@@ -141,6 +141,22 @@ def test_a_data_set_can_be_named_and_a_model_without_a_rule_gets_a_reason() -> N
     assert len(report.certified_reason) > 10
 
 
+def test_what_ends_a_certificate_is_its_reason_and_attacks_are_kept(
+    split: RetrievalSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("The size of tensor a (4)\nmust match")
+
+    monkeypatch.setattr("hashbench.api.evaluate.certify", crash)
+    report = hb.evaluate(network(), split, attacks="noise", probe=False)
+    assert report.certified is None
+    assert re.fullmatch(
+        r"the certificate raised RuntimeError at test_evaluate.py:\d+: The size of tensor a \(4\) must match",
+        report.certified_reason,
+    )
+    assert report.attacks["noise"]["map"] > 0
+
+
 def test_arrays_of_any_form_are_the_same_split() -> None:
     floats = torch.randint(0, 256, (10, 1, 8, 8), generator=torch.Generator().manual_seed(0)).float() / 255
     numbers = torch.arange(10) % 3

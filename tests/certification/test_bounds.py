@@ -119,6 +119,35 @@ def test_the_bounds_of_a_linear_model_are_exact() -> None:
         torch.testing.assert_close(found.upper, center + reach, atol=5e-6, rtol=0)
 
 
+class Repeated(nn.Module):
+    """A sum that repeats the values of one of its terms over the places or the channels of the other."""
+
+    def __init__(self, term: nn.Module) -> None:
+        super().__init__()
+        self.term = term
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.term(features)
+
+
+@pytest.mark.parametrize("term", [nn.AdaptiveAvgPool2d(1), nn.AvgPool2d((1, 3)), nn.Conv2d(2, 1, 1)], ids=repr)
+def test_a_sum_that_repeats_a_term_has_bounds(term: nn.Module) -> None:
+    torch.manual_seed(2)
+    images, eps = torch.rand(3, 2, 3, 3).double().clamp(0.3, 0.7), 0.1
+    straight = HashModel(nn.Sequential(Repeated(term), nn.Flatten(), nn.Linear(18, 4)), 4).eval()
+    double = copy.deepcopy(straight).double()
+    slopes = torch.autograd.functional.jacobian(double.logits, images[:1]).reshape(4, -1)
+    reach = (eps + TOLERANCE) * slopes.abs().sum(1)  # of a model without a ReLU, exactly
+    found = logit_bounds(straight, images.float(), eps, all_bits=True)
+    torch.testing.assert_close(found.lower, double.logits(images) - reach, atol=5e-6, rtol=0)
+    torch.testing.assert_close(found.upper, double.logits(images) + reach, atol=5e-6, rtol=0)
+    bent = HashModel(nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), *straight.network.children()), 4).eval()
+    box, double = threat_box(images.float(), eps), copy.deepcopy(bent).double()
+    points = torch.cat([random_points(box, 2000), pgd_points(double, box)])
+    tight = logit_bounds(bent, images.float(), eps, all_bits=True)
+    assert outside(double, points, tight.lower, tight.upper) <= 0
+
+
 def test_the_box_is_cut_with_the_range_of_pixels() -> None:
     box = threat_box(torch.tensor([0.0, 0.05, 0.5, 1.0]).view(1, 1, 2, 2), 0.1)
     wanted = torch.tensor([0.0, 0.0, 0.4, 0.9]), torch.tensor([0.1, 0.15, 0.6, 1.0])
@@ -214,6 +243,7 @@ class Twofold(nn.Module):
         (Transformed(lambda images: images, nn.Flatten()), "transformation"),
         (nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten()), "running statistics"),
         (Twofold(), "differ by"),
+        (nn.Sequential(Repeated(nn.Flatten()), nn.Flatten()), "a sum of tensors of 4 and of 2 axes"),
     ],
 )
 def test_what_has_no_rule_is_refused_by_name(network: nn.Module, words: str) -> None:

@@ -40,8 +40,7 @@ class Called(nn.Sequential):
     """A network whose call is not its forward pass."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        found: Tensor = steep(self.forward(images))
-        return found
+        return steep(super().__call__(images))
 
 
 def hooked(name: str) -> HashModel:
@@ -101,7 +100,7 @@ def test_a_model_that_is_more_than_its_layers_gets_no_certificate(make: Callable
 
 
 def test_hooks_on_every_module_are_refused_while_they_are_there() -> None:
-    handle = register_module_forward_hook(see_tensors)
+    handle = register_module_forward_hook(lambda *_: None)
     try:
         with pytest.raises(NoCertificate, match="a hook on every module; remove it"):
             logit_bounds(two(), IMAGES, EPS)
