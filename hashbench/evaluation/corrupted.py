@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from hashbench.evaluation.corruptions import Corruption
+from hashbench.evaluation.foreign_code import asked
 from hashbench.metrics.average_precision import average_precision, chance
 from hashbench.metrics.distance_counts_torch import count_tensors
 from hashbench.models.codes import batch_size, encode_batch
@@ -26,6 +27,9 @@ def corrupted_precision(
     Args:
         corruption: None for the clean queries.
         seed: of the corruption; random numbers of a model that draws some are seeded apart.
+
+    Raises:
+        CodeRaised: the model raised an exception.
     """
     device = victim.gallery.codes.device
     codes: list[Codes] = []
@@ -33,7 +37,7 @@ def corrupted_precision(
         batch = Queries(queries.images[index].to(device), queries.labels[index].to(device), index.to(device), seed)
         images = batch.images if corruption is None else corruption(batch, strength)
         with seeded(derive_seed("codes of corrupted queries", seed, strength, int(index[0]))):
-            codes.append(binarize(encode_batch(victim.model, images)))
+            codes.append(binarize(asked(encode_batch, victim.model, images)))
     gallery = victim.gallery
     return average_precision(count_tensors(torch.cat(codes), queries.labels, gallery.codes, gallery.labels)).expected
 

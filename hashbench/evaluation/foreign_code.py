@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -13,6 +14,7 @@ from hashbench.models.model import HashModel
 from hashbench.registry.entries import Choice
 from hashbench.registry.protocols import Backbone, Dataset, Defense, Method
 from hashbench.threat import Threat, UntoldThreat
+from hashbench.types import Codes, Images
 
 
 def explain(who: str, function: Any, *args: Any) -> Any:
@@ -49,6 +51,19 @@ def explain_early(who: str, function: Any, *args: Any) -> Any:
         where = f"{trace.tb_frame.f_code.co_filename.rsplit('/')[-1]}:{trace.tb_lineno}" if trace else "?"
         reason = " ".join(str(error).split())[:200]
         raise CodeRaised(f"{who} raised {type(error).__name__} at {where}: {reason}") from error
+
+
+def asked(encode: Callable[..., Codes], model: HashModel, images: Images | ImageSet) -> Codes:
+    """The codes that a model, whose network may be a plugin's, gives images.
+
+    Args:
+        encode: `encode` for a set, `encode_batch` for a batch.
+
+    Raises:
+        CodeRaised: the network raised something that is not hashbench's own.
+    """
+    codes: Codes = explain_early("the model", encode, model, images)
+    return codes
 
 
 def load_split(choice: Choice[Dataset]) -> RetrievalSplit:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hashbench.errors import BadOutput, InvalidCell
-from hashbench.evaluation.foreign_code import explain
+from hashbench.evaluation.foreign_code import asked, explain
 from hashbench.metrics.average_precision import average_precision, chance, precision_within, relevant_fraction
 from hashbench.metrics.distance_counts import Counts
 from hashbench.metrics.distance_counts_torch import count_tensors
 from hashbench.models.codes import batch_size, bit_entropy, encode, encode_batch
 from hashbench.models.data import Gallery, ImageSet, Queries, Victim
-from hashbench.models.model import HashModel, binarize, frozen
+from hashbench.models.model import HashModel, binarize
 from hashbench.models.pass_counter import Passes, counted
 from hashbench.progress import track
 from hashbench.registry.entries import Choice
@@ -52,9 +52,10 @@ def make_victim(model: HashModel, train: ImageSet, database: ImageSet) -> Victim
     """A model with the codes that it gives the database: always its own, never those of another model.
 
     Raises:
-        BadOutput: the model's codes are not finite numbers of the right shape.
+        CodeRaised: the model raised an exception.
+        BadOutput: its codes are not finite numbers of the right shape.
     """
-    codes = encode(model, database)
+    codes = asked(encode, model, database)
     if codes.shape != (len(database), model.bits) or not torch.isfinite(codes).all():
         raise BadOutput(f"the model's codes have shape {list(codes.shape)} or are not finite; retrain it")
     return Victim(model, train, Gallery(binarize(codes), database.labels.to(codes.device)))
@@ -108,14 +109,14 @@ def judge_crafted(
         threat: of a patch, the squares that hold the changes are recorded too.
 
     Raises:
-        CodeRaised: the attack raised an exception.
+        CodeRaised: the attack or the model raised an exception.
         BadOutput: it did not return a batch of finite images.
         ThreatViolation: an image left the budget or [0, 1].
         InvalidCell: no query shares a label with any database item.
     """
     seen = seen or victim
     with seeded(derive_seed("clean codes", seed)):
-        clean_codes = binarize(encode(victim.model, queries))
+        clean_codes = binarize(asked(encode, victim.model, queries))
     passes = Passes()
     batches: list[dict[str, Tensor]] = []
     for index in track(queries.batches(batch_size(queries)), name):
@@ -146,7 +147,7 @@ def audit_draws(seed: int, index: Index) -> AbstractContextManager[None]:
 def audited_codes(model: HashModel, images: Images, seed: int, index: Index) -> Codes:
     """Relaxed codes of crafted queries [batch, bits], as `judge_crafted` computes them."""
     with audit_draws(seed, index):
-        return encode_batch(model, images)
+        return asked(encode_batch, model, images)
 
 
 def crafter(
@@ -228,8 +229,7 @@ def _images(crafted: Any, clean: Images) -> Images:
 
 def _audit(images: Images, clean: Images, model: HashModel) -> dict[str, Tensor]:
     delta = (images - clean).flatten(1)
-    with frozen(model), torch.no_grad():
-        codes, rounded = model(images), model((images * 255).round() / 255)
+    codes, rounded = (asked(encode_batch, model, seen) for seen in (images, (images * 255).round() / 255))
     return {
         "codes": binarize(codes),
         "codes_8bit": binarize(rounded),

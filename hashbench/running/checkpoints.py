@@ -141,7 +141,8 @@ def kept_victim(model: HashModel, split: RetrievalSplit, checkpoints: Checkpoint
         seed: of random numbers that the model draws.
 
     Raises:
-        BadOutput: the model's codes are not finite numbers of the right shape.
+        CodeRaised: the model raised an exception.
+        BadOutput: its codes are not finite numbers of the right shape.
     """
     key, weights = database_key(name), {"weights": tensor_digest(model.state_dict())}
 

@@ -156,7 +156,7 @@ class Runner:
     def probe(self, cell: Cell) -> Result | None:
         """What a probe shows of a cell's defended model: from the store, or measured and stored.
 
-        None where there is no defended model; its cells say why.
+        None where there is no defended model, or no undefended one to hold it against; their cells say why.
         """
         stored = kept_probe(cell, self.store, self.since)
         if stored:
@@ -184,8 +184,11 @@ class Runner:
             with job(f"certificate of {defense_name(cell.defense.label)}, {cell.place}", step=True):
                 return self.store.save_certificate(*certify_model(wanted, split, model, host))
 
-    def _probe(self, cell: Cell, model: DefendedModel) -> Result:
-        undefended = None if cell.defense.name == "none" else self.victims.undefended(cell)
+    def _probe(self, cell: Cell, model: DefendedModel) -> Result | None:
+        try:
+            undefended = None if cell.defense.name == "none" else self.victims.undefended(cell)
+        except InvalidCell:
+            return None
         host, split = host_facts(self.device, self.command), self.victims.split(cell)
         with job(f"probe of {defense_name(cell.defense.label)}, {cell.place}", step=True):
             return self.store.save_probe(*measure(cell, split, model.victim, undefended, model.facts, host))

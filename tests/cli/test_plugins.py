@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import PLUGIN, QUICK, Command
+from command import PLUGIN, QUICK, Command, rows
 from toy_boards import make_board
 
 from hashbench.cli.main import cli
@@ -73,6 +73,21 @@ def deaf(bits, channels, size):
     "It can be made, and takes no images."
     return torch.nn.Linear(7, bits)
 
+class Narrow(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        if len(images) > 200:
+            raise ValueError("at most 200 images")
+        return self.network(images)
+
+@hb.defense("narrow", trains=False)
+def narrow(model, train, method, threat):
+    "It takes few images at once."
+    return hb.HashModel(Narrow(model.network), model.bits)
+
 @hb.method("mute")
 def mute(codes, labels):
     "It returns nothing."
@@ -119,3 +134,17 @@ def test_code_of_a_plugin_that_fails_in_a_run_makes_its_cells_invalid(
         outcome = command(*given)
     assert (dry.code, "Traceback" in dry.err + outcome.err) == (0, False)
     assert reason in outcome.out
+
+
+def test_a_model_that_raises_while_it_is_encoded_ends_its_own_cells_alone(command: Command) -> None:
+    Path("mine.py").write_text(BROKEN)
+    given = (*QUICK, "--plugin", "mine.py", "--defense", "narrow")
+    with entries.restored():
+        outcome = command("run", *given, "--certify", "no")
+    assert "Traceback" not in outcome.err
+    assert "the model raised ValueError at mine.py:" in outcome.out
+    assert rows().status.tolist() == ["valid", "invalid"]
+    with entries.restored():
+        outcome = command("corruptions", *given, "--corruption", "noise")
+    assert outcome.code == 0, outcome.err
+    assert "narrow, seed 0: left out: the model raised ValueError at mine.py:" in outcome.out + outcome.err

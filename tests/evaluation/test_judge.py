@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from toys import make_toy, random_images, small_model
 
-from hashbench.errors import BadOutput, ThreatViolation
-from hashbench.evaluation.judge import PATCH_SIDE, judge, make_victim
+from hashbench.errors import BadOutput, CodeRaised, ThreatViolation
+from hashbench.evaluation.corrupted import corrupted_precision
+from hashbench.evaluation.judge import PATCH_SIDE, audited_codes, judge, make_victim
 from hashbench.metrics.score import retrieval
 from hashbench.models.codes import bit_entropy, encode
 from hashbench.models.data import Gallery, ImageSet, Queries, Victim
@@ -112,6 +114,28 @@ def test_a_model_without_finite_codes_is_refused() -> None:
     model.network[5].bias.data.fill_(torch.nan)  # type: ignore[index]
     with pytest.raises(BadOutput, match="not finite"):
         make_victim(model, random_images(4), random_images(4))
+
+
+def test_a_model_that_raises_while_it_is_asked_ends_its_cell_with_the_reason() -> None:
+    class Narrow(torch.nn.Flatten):
+        """Takes the two images of the database, and no more."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            if len(images) > 2:
+                raise ValueError("at most 2 images")
+            return super().forward(images)
+
+    database, queries = random_images(2), random_images(4)
+    victim = make_victim(HashModel(Narrow(), 64), database, database)
+    where = r"the model raised ValueError at test_judge.py:\d+: at most 2 images"
+    with pytest.raises(CodeRaised, match=where):
+        make_victim(victim.model, database, queries)
+    with pytest.raises(CodeRaised, match=where):
+        judge(attacks.choose(Spec("none")), victim, queries, Threat(0.2), 0)
+    with pytest.raises(CodeRaised, match=where):
+        corrupted_precision(victim, queries, None, 0, 0)
+    with pytest.raises(CodeRaised, match=where):
+        audited_codes(victim.model, queries.images[torch.arange(4)], 0, torch.arange(4))
 
 
 def test_the_gallery_is_coded_by_the_victim_itself() -> None:

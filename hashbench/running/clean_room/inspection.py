@@ -16,6 +16,7 @@ from torch import Tensor
 
 import hashbench
 from hashbench.errors import InvalidCell
+from hashbench.evaluation.foreign_code import asked
 from hashbench.evaluation.judge import Arrays, CraftAt
 from hashbench.models.codes import encode_batch
 from hashbench.models.data import ImageSource, Victim
@@ -158,7 +159,7 @@ def some(count: int) -> Index:
 
 def _coded(victim: Victim, source: ImageSource, rows: Index) -> BinaryCodes:
     device = victim.gallery.codes.device
-    coded = [binarize(encode_batch(victim.model, source[part].to(device))) for part in torch.split(rows, 256)]
+    coded = [binarize(asked(encode_batch, victim.model, source[part].to(device))) for part in torch.split(rows, 256)]
     return torch.cat(coded).cpu()
 
 
