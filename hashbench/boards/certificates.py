@@ -132,7 +132,8 @@ def certificate_table(found: Sequence[Evidence], store: Store) -> pd.DataFrame:
     bits, and `exact_share` the share of queries whose bound some setting of the free bits attains.
 
     Args:
-        found: valid certificates with all arrays of the store.
+        found: valid certificates with all arrays of the store. Those of a restored board have no clean precisions; the
+            cell of the clean queries has them, and without it `map_low_clean` stays empty.
     """
     bounded = _bounded(found, store)
     return rounded([_row(one, bounded[one[0].key], store) for one in found], COLUMNS)
@@ -149,13 +150,14 @@ def certificate_lines(found: Sequence[Evidence], table: pd.DataFrame) -> list[st
         said.append(f"{title_of(found[0][0].identity)}; certified mAP: no attack within the budget can go below it")
     for (result, _), row in zip(found, table.to_dict("records"), strict=True):
         worst = f"{100 * row['map_worst']:.1f} under {row['attacks']}" if row["attacks"] else "not attacked yet"
+        low, seconds = row["map_low_clean"], result.host.get("certificate_seconds")  # a restored one may lack both
+        clean = "" if pd.isna(low) else f", clean {100 * low:.1f} in the worst order of ties"
         said.append(
             f"{defense_name(row['defense'])}, seed {row['seed']}: certified {100 * row['certified']:.1f} "
-            f"[{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}], worst case {worst}, "
-            f"clean {100 * row['map_low_clean']:.1f} in the worst order of ties; "
+            f"[{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}], worst case {worst}{clean}; "
             f"{row['free_bits']:.1f} bits may change, "
-            f"{100 * row['untouched_share']:.0f} % of the queries can't be touched; "
-            f"{result.host['certificate_seconds']:.1f} s"
+            f"{100 * row['untouched_share']:.0f} % of the queries can't be touched"
+            f"{'' if seconds is None else f'; {seconds:.1f} s'}"
         )
     return said
 
@@ -167,6 +169,8 @@ def _row(one: Evidence, cells: Sequence[Result], store: Store) -> dict[str, Any]
     known = ~np.isnan(arrays["certified"])
     values = [store.arrays(cell)["average_precision"][known] for cell in cells] if attacked else []
     worst = np.minimum.reduce(values) if values else None
+    unattacked = [cell for cell in cells if cell.identity["attack"] == "none"]
+    clean = arrays["clean"] if "clean" in arrays else store.arrays(unattacked[0])["low"] if unattacked else None
     return {
         "defense": result.identity["defense"],
         "seed": result.identity["seed"],
@@ -175,7 +179,7 @@ def _row(one: Evidence, cells: Sequence[Result], store: Store) -> dict[str, Any]
         "ci_high": interval.high if interval else None,
         "map_worst": None if worst is None else float(worst.mean()),
         "attacks": " ".join(sorted(cell.identity["attack"] for cell in attacked)),
-        "map_low_clean": _mean(arrays["clean"]),
+        "map_low_clean": None if clean is None else _mean(clean),
         "free_bits": float(arrays["free_bits"].mean()),
         "untouched_share": float((arrays["free_bits"] == 0).mean()),
         "exact_share": float(arrays["exact"].mean()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from command import QUICK, Command, write_plugin
 
+from hashbench.boards.certificates import KEPT
 from hashbench.running.store import Store
 
 pytestmark = pytest.mark.usefixtures("registries", "undrawn")
@@ -30,6 +32,27 @@ def test_a_certificate_stands_below_what_was_measured(command: Command) -> None:
     before = path.read_bytes()
     assert command("certify", *SUBJECT).code == 0
     assert path.read_bytes() == before
+
+
+def test_a_certificate_of_a_restored_board_has_what_its_cells_know(command: Command) -> None:
+    assert command("run", *SUBJECT).code == 0
+    assert command("certify", *SUBJECT).code == 0
+    (path,) = Path("leaderboards").glob("*/certificates.csv")
+    before, store = path.read_bytes(), Store(Path("runs"))
+    (stored,) = (store.certificate(folder.name) for folder in Path("runs/certificates").iterdir())
+    assert stored
+    kept = {name: array for name, array in store.certificate_arrays(stored).items() if name in KEPT}
+    store.save_certificate(replace(stored, host={"created_utc": ""}, arrays_digest=""), kept)  # as `restore` does
+    outcome = command("certify", *SUBJECT)
+    assert outcome.code == 0, outcome.err
+    assert path.read_bytes() == before
+    assert " in the worst order of ties; " in outcome.out
+    assert outcome.out.splitlines()[1].endswith(" % of the queries can't be touched")
+    shutil.rmtree("runs/cells")
+    outcome = command("certify", *SUBJECT)
+    assert outcome.code == 0, outcome.err
+    assert "not attacked yet; " in outcome.out
+    assert pd.read_csv(path)["map_low_clean"].isna().all()
 
 
 def test_an_ap_below_its_certificate_is_named_with_its_query(command: Command) -> None:
