@@ -85,7 +85,7 @@ def test_run_gives_the_results_of_the_command_byte_by_byte(command: Command, tmp
     assert board.matrix().columns[-3] == "worst"
     assert "<table" in board._repr_html_()
     (said,) = pd.read_csv(board.folder / "provenance.csv")["command"].unique()
-    told = f"--backbone cnn:width=8 --training epochs=1 --eps 0.03137254901960784 --plugin {plugin} --defense"
+    told = f"--backbone cnn:width=8 --training epochs=1 --eps 0.03137254901960784 --plugin {plugin.name} --defense"
     assert said.startswith(f"hashbench run {told}")
     assert "darker" not in {entry.name for entry in entries.attacks}
     plugin.write_text(plugin.read_text().replace("- threat.eps", "- 0.5 * threat.eps"))

@@ -137,7 +137,7 @@ def test_the_command_writes_both_tables_and_resumes(command: Command) -> None:
     before = Path("study/seeds.csv").read_bytes()
     again = command("study", "variants.toml", "--reference", "none")
     assert "training" not in again.log
-    assert "differences from none" in again.out
+    assert "differences from undefended" in again.out
     assert Path("study/seeds.csv").read_bytes() == before
     assert not list(Path("runs/cells").glob("*"))  # trials lie in a store of their own
 
