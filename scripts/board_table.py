@@ -21,6 +21,7 @@ from hashbench.registry.short_labels import with_preset
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs/boards.md")
 PLACE = re.compile(r"(<!-- (?:table|first (\d+) rows) of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+FIXED = "\u00a0"  # a space at which no line ends
 HEAD = "| rank | defense | clean | worst case | certified |\n|---|---|---|---|---|\n"
 
 
@@ -56,7 +57,7 @@ def table(board: Path, first: int | None = None) -> str:
 
 
 def _line(row: dict[str, str]) -> str:
-    worst = f"{_percent(row['map_worst'])} [{_percent(row['ci_low'])}, {_percent(row['ci_high'])}]"
+    worst = f"{_percent(row['map_worst'])}{FIXED}[{_percent(row['ci_low'])},{FIXED}{_percent(row['ci_high'])}]"
     name = "undefended" if row["defense"] == "none" else f"`{with_preset(row['defense'])}`"
     cells = (row["rank"] or row["status"], name, _percent(row["map_clean"]), worst, _percent(row.get("certified", "")))
     return f"| {' | '.join(cells)} |\n"
