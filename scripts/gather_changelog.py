@@ -36,8 +36,7 @@ def gather(root: Path, version: str, day: str) -> list[Path]:
     sections: dict[str, list[str]] = {}
     for path in fragments:
         kind = SECTIONS.get(path.name.split(".")[1], OTHER)
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        sections.setdefault(kind, []).extend(f"- {line.removeprefix('- ')}" for line in lines)
+        sections.setdefault(kind, []).extend(f"- {said}" for said in _entries(path.read_text(encoding="utf-8")))
     order = [OTHER, *SECTIONS.values()]
     parts = [f"### {kind}\n\n" + "\n".join(sections[kind]) for kind in order if kind in sections]
     head, _, rest = text.partition(UNRELEASED)
@@ -45,6 +44,16 @@ def gather(root: Path, version: str, day: str) -> list[Path]:
     whole = [f"{head.strip()}\n\n{UNRELEASED}", f"## {version} ({day})", *parts, *([before] if before else [])]
     changelog.write_text("\n\n".join(whole) + "\n", encoding="utf-8")
     return fragments
+
+
+def _entries(text: str) -> list[str]:
+    r"""What a fragment says, an entry for each paragraph and each item of a list, on one line.
+
+    >>> _entries("- One thing,\n  wrapped.\n- Another.\n")
+    ['One thing, wrapped.', 'Another.']
+    """
+    parts = re.split(r"\n\s*\n|^- |\n- ", text.strip())
+    return [" ".join(part.split()) for part in parts if part.strip()]
 
 
 def _place(path: Path) -> tuple[int, str]:

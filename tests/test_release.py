@@ -39,7 +39,7 @@ def test_fragments_become_sections_of_a_release(tmp_path: Path) -> None:
     for name, text in {
         "12.attack.md": "Attack `b`.",
         "3.attack.md": "Attack `a`.",
-        "7.speed.md": "Faster.\n- Smaller.",
+        "7.speed.md": "Faster, on two\ncores.\n- Smaller.",
     }.items():
         (fragments / name).write_text(text + "\n")
     changelog = tmp_path / "CHANGELOG.md"
@@ -51,7 +51,7 @@ def test_fragments_become_sections_of_a_release(tmp_path: Path) -> None:
     ]
     (fragments / "3.attack.md").unlink()
     first = changelog.read_text()
-    sections = "### Program\n\n- Faster.\n- Smaller.\n\n### Attacks\n\n- Attack `a`.\n- Attack `b`.\n"
+    sections = "### Program\n\n- Faster, on two cores.\n- Smaller.\n\n### Attacks\n\n- Attack `a`.\n- Attack `b`.\n"
     assert first.endswith(f"\n\n## 0.2.0 (2026-12-01)\n\n{sections}")
     gather(tmp_path, "0.3.0", "2027-01-01")
     assert changelog.read_text().index("## 0.3.0") < changelog.read_text().index("## 0.2.0")
