@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,10 @@ class LeaderboardFiles:
         """The fields that all rows share: data set, method, bits, budget and so on."""
         return naming_row(self.results)
 
-    def command(self, cell: Row) -> str:
-        """The command that measured a cell; empty if it is not known."""
-        own = [row for row in self.provenance if row.get("config_digest") == cell["config_digest"]]
-        return own[0].get("command", "") if own else ""
+    @cached_property
+    def commands(self) -> Row:
+        """The commands that measured the cells, by `config_digest`, where they are known."""
+        return {row["config_digest"]: row.get("command", "") for row in self.provenance if "config_digest" in row}
 
     @property
     def exact_eps(self) -> float:

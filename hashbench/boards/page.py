@@ -220,7 +220,7 @@ def _entry(
     seeds = sorted({int(cell["seed"]) for cell in cells})
     attacks = sorted({cell["attack"] for cell in cells} - {"none"})
     identity = {**board.subject, "eps": board.exact_eps}
-    files = plugin_files((cell.get("versions"), board.command(cell)) for cell in cells)
+    files = plugin_files((cell.get("versions"), board.commands.get(cell["config_digest"], "")) for cell in cells)
     return PageRow(
         key, defense, ranking, clean, flags, _lines(cells), signals, _digests(board, defense, cells),
         row_command(identity, [defense], attacks, seeds, files), tuple(pictures), tuple(broken),
